@@ -59,14 +59,14 @@ _log = logging.getLogger("rtvi_plugins")
 Answer = TypeVar("Answer")
 
 #: How many events wait to be read. Of more, the newest are kept.
-_EVENTS = 10_000
+_MOST_EVENTS = 10_000
 
 #: The longest text that is read, in characters, and the deepest nesting.
-_SIZE, _DEPTH = 16 * 1024 * 1024, 200
+_LONGEST_TEXT, _DEEPEST = 16 * 1024 * 1024, 200
 
 
 @define(eq=False)
-class _Waiting:
+class _PendingRequest:
     text: str
     answered: anyio.Event = field(factory=anyio.Event)
     type: str = ""
@@ -94,10 +94,10 @@ class Client:
         self._prefix = f"request-{secrets.token_hex(4)}-"
         self._resumption = Resumption(reconnect, delay)
         #: The texts that the bot asks for again.
-        self._again: list[str] = []
-        self._waiting: dict[str, _Waiting] = {}
-        self._functions = Functions(tasks, self._say)
-        self._events: deque[EventMessage] = deque(maxlen=_EVENTS)
+        self._texts_to_repeat: list[str] = []
+        self._pending: dict[str, _PendingRequest] = {}
+        self._functions = Functions(tasks, self._send_unanswered)
+        self._events: deque[EventMessage] = deque(maxlen=_MOST_EVENTS)
         #: The answers that are awaited, by the id of the text.
         self._answers: WeakValueDictionary[str, BotAnswer] = WeakValueDictionary()
         self._changed = anyio.Event()
@@ -137,12 +137,12 @@ class Client:
     async def introduce(self, version: str, about: Mapping[str, Any]) -> None:
         """Send `client-ready`, and wait until the bot is ready. `open_client` does this."""
         self._introduction = {"version": version, "about": {"library": "rtvi_plugins", **about}}
-        self.bot = await self._ask("client-ready", self._introduction, BotReady.read)
+        self.bot = await self._answer_to("client-ready", self._introduction, BotReady.read)
 
     async def request(self, type: str, data: Any, *, timeout: float | None = None) -> Any:
         """Send a message and return the data of its answer. `timeout` in seconds replaces the client's."""
         id = f"{self._prefix}{next(self._ids)}"
-        waiting = self._waiting[id] = _Waiting(encode(type, id, data))
+        waiting = self._pending[id] = _PendingRequest(encode(type, id, data))
         seconds = self._timeout if timeout is None else timeout
         try:
             # The answer may come before `send` returns.
@@ -150,14 +150,14 @@ class Client:
                 await self._send_request(waiting)
                 await waiting.answered.wait()
         finally:
-            del self._waiting[id]
+            del self._pending[id]
         if not waiting.answered.is_set():
             raise NoAnswer(f"The bot did not answer {type!r} within {seconds:g} s.")
         if waiting.type == "error-response":
             raise RequestError.from_json(waiting.data)
         return waiting.data
 
-    async def _ask(
+    async def _answer_to(
         self, type: str, data: Any, read: Callable[[Any], Answer], *, timeout: float | None = None
     ) -> Answer:
         answer = await self.request(type, data, timeout=timeout)
@@ -166,7 +166,7 @@ class Client:
         except (KeyError, TypeError, AttributeError):
             raise InvalidAnswer(f"The bot answered {type!r} with something that is no answer to it.") from None
 
-    async def _send_request(self, waiting: _Waiting) -> None:
+    async def _send_request(self, waiting: _PendingRequest) -> None:
         """Send a request. If the connection is lost, it is sent on the next one."""
         if self._resumption.is_possible and not self._resumption.connected.is_set() and not self.closed:
             return
@@ -177,7 +177,7 @@ class Client:
             if self.closed or not self._resumption.is_possible:
                 raise
 
-    async def _say(self, type: str, data: Any, *, id: str | None = None) -> None:
+    async def _send_unanswered(self, type: str, data: Any, *, id: str | None = None) -> None:
         """Send a message that is answered only if it fails."""
         if self._resumption.is_possible and not self.closed:
             with anyio.fail_after(self._timeout):
@@ -202,19 +202,19 @@ class Client:
         service, _, action = name.partition(":")
         sent = [{"name": name, "value": value} for name, value in {**(arguments or {}), **more}.items()]
         data = {"service": service, "action": action, "arguments": sent}
-        return await self._ask("action", data, itemgetter("result"), timeout=timeout)
+        return await self._answer_to("action", data, itemgetter("result"), timeout=timeout)
 
     async def describe_actions(self) -> list[dict[str, Any]]:
         """Return the actions that this client may call, each as `{service, action, arguments, result, …}`."""
-        return await self._ask("describe-actions", {}, itemgetter("actions"))
+        return await self._answer_to("describe-actions", {}, itemgetter("actions"))
 
     async def describe_config(self) -> list[dict[str, Any]]:
         """Return the services, each as `{name, options: [{name, type, default, writable, …}]}`."""
-        return await self._ask("describe-config", {}, itemgetter("config"))
+        return await self._answer_to("describe-config", {}, itemgetter("config"))
 
     async def get_config(self) -> ConfigState:
         """Return the values of the options."""
-        return await self._ask("get-config", {}, ConfigState.read)
+        return await self._answer_to("get-config", {}, ConfigState.read)
 
     async def update_config(
         self, values: Mapping[str, Mapping[str, Any]], *, interrupt: bool = False, timeout: float | None = None
@@ -225,14 +225,14 @@ class Client:
             for service, options in values.items()
         ]
         data = {"config": config, "interrupt": interrupt}
-        return await self._ask("update-config", data, ConfigState.read, timeout=timeout)
+        return await self._answer_to("update-config", data, ConfigState.read, timeout=timeout)
 
     async def send_text(self, text: str, *, run_immediately: bool = True, audio_response: bool = True) -> None:
         """Write to the bot. A refusal comes as an event of type `error-response`."""
         await self._write(text, self._message_id(), run_immediately=run_immediately, audio_response=audio_response)
 
     async def _write(self, text: str, id: str, **options: bool) -> None:
-        await self._say("send-text", {"content": text, "options": options}, id=id)
+        await self._send_unanswered("send-text", {"content": text, "options": options}, id=id)
 
     def ask(self, text: str, *, audio_response: bool = True, timeout: float = 60.0) -> BotAnswer:
         """Write to the bot, and return its answer: await it, or iterate over its pieces.
@@ -259,7 +259,7 @@ class Client:
 
     async def disconnect_bot(self) -> None:
         """Ask the bot to leave."""
-        await self._say("disconnect-bot", {})
+        await self._send_unanswered("disconnect-bot", {})
 
     def carry_out(self, name: str, implementation: FunctionImplementation) -> None:
         """Call `implementation` whenever the bot's LLM calls the function of this name.
@@ -289,8 +289,8 @@ class Client:
                 if event.type == type:
                     return event
                 skipped[event.type] = None
-            raise SessionClosed(f"The connection ended before an event {type!r} came.{_after(skipped)}")
-        raise NoAnswer(f"No event {type!r} came within {timeout:g} s.{_after(skipped)}")
+            raise SessionClosed(f"The connection ended before an event {type!r} came.{_skipped_sentence(skipped)}")
+        raise NoAnswer(f"No event {type!r} came within {timeout:g} s.{_skipped_sentence(skipped)}")
 
     async def _next_event(self) -> EventMessage:
         while not self._events:
@@ -307,9 +307,9 @@ class Client:
             while True:
                 try:
                     async for text in self._stream:
-                        self._take(text)
-                        while self._again:
-                            await self._send(self._again.pop(0))
+                        self._take_message(text)
+                        while self._texts_to_repeat:
+                            await self._send(self._texts_to_repeat.pop(0))
                     return  # the bot has ended the session
                 except (anyio.BrokenResourceError, anyio.ClosedResourceError, SessionClosed):
                     self._resumption.lost()
@@ -323,8 +323,8 @@ class Client:
         stream = await self._resumption.come_back()
         if stream is None:
             return False
-        self._stream, self._again = stream, []
-        known = self._resumption.introduction([id for id, each in self._waiting.items() if each.sent])
+        self._stream, self._texts_to_repeat = stream, []
+        known = self._resumption.introduction([id for id, each in self._pending.items() if each.sent])
         # If this connection is lost as well, the next one is tried.
         with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
             await stream.send(encode("client-ready", self._message_id(), {**self._introduction, **known}))
@@ -334,9 +334,9 @@ class Client:
         """Close the connection. Leaving the block of `open_client` does this."""
         await self._stream.aclose()
 
-    def _take(self, text: str) -> None:
+    def _take_message(self, text: str) -> None:
         try:
-            message = decode(text, size=_SIZE, depth=_DEPTH)
+            message = decode(text, size=_LONGEST_TEXT, depth=_DEEPEST)
         except RequestError as error:
             _log.warning("the bot sent a text that is not an RTVI message: %s", error.code)
             return
@@ -348,8 +348,8 @@ class Client:
             if self._resumption.ready(data):
                 for answer in self._answers.values():
                     answer.start_over()
-            self._again += [each.text for each in self._waiting.values() if not each.sent]
-            for each in self._waiting.values():
+            self._texts_to_repeat += [each.text for each in self._pending.values() if not each.sent]
+            for each in self._pending.values():
                 each.sent = True
         if isinstance(id, str) and id.startswith(self._prefix):
             return self._answer(id, type, data)
@@ -364,11 +364,11 @@ class Client:
             begun |= answer.take(event, may_begin=not begun)
 
     def _answer(self, id: str, type: str, data: Any) -> None:
-        waiting = self._waiting.get(id)
+        waiting = self._pending.get(id)
         if waiting is not None and not waiting.answered.is_set():
             is_lost = type == "error-response" and is_object(data) and data.get("code") == NotReceived.code
             if is_lost and self._resumption.is_possible:
-                self._again.append(waiting.text)
+                self._texts_to_repeat.append(waiting.text)
                 return
             waiting.type, waiting.data = type, data
             waiting.answered.set()
@@ -377,14 +377,14 @@ class Client:
         """Answer every pending request: the connection has ended."""
         self.closed = True
         gone = SessionClosed("The connection ended before the bot had answered.").to_json()
-        for id in self._waiting:
+        for id in self._pending:
             self._answer(id, "error-response", gone)
         for answer in list(self._answers.values()):
             answer.closed()
         self._changed.set()
 
 
-def _after(skipped: Iterable[str]) -> str:
+def _skipped_sentence(skipped: Iterable[str]) -> str:
     """Return a sentence that lists the types of the events that were skipped."""
     return f" These came: {', '.join(skipped)}." if skipped else " No other came."
 

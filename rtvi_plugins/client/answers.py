@@ -102,11 +102,11 @@ class BotAnswer(AsyncIterator[str], Awaitable[str]):
     """
 
     def __init__(self, text: str, send: Callable[[], Awaitable[None]], seconds: float, *, announces_end: bool) -> None:
-        self._asked = text
+        self._sent_text = text
         self._send: Callable[[], Awaitable[None]] | None = send
-        self._seconds = seconds
+        self._patience = seconds
         self._announces_end = announces_end
-        self._pieces: deque[str] = deque()
+        self._unread_pieces: deque[str] = deque()
         self._text = ""
         #: The sentences of the present turn, and whether its LLM has sent text.
         self._sentences: list[str] = []
@@ -116,10 +116,10 @@ class BotAnswer(AsyncIterator[str], Awaitable[str]):
         #: Whether the turn that answers has begun.
         self._begun = False
         #: How many completions and functions are running.
-        self._busy = 0
-        self._over = False
+        self._running = 0
+        self._is_over = False
         self._failed: RequestError | None = None
-        self._changed = anyio.Event()
+        self._message_came = anyio.Event()
 
     @property
     def text(self) -> str:
@@ -143,50 +143,50 @@ class BotAnswer(AsyncIterator[str], Awaitable[str]):
         if self._send is not None:
             send, self._send = self._send, None
             await send()
-        while not self._pieces:
-            if self._over:
+        while not self._unread_pieces:
+            if self._is_over:
                 if self._failed is not None:
                     raise self._failed
                 raise StopAsyncIteration
             await self._wait()
-        return self._pieces.popleft()
+        return self._unread_pieces.popleft()
 
     async def _wait(self) -> None:
         """Wait for the next message of the bot."""
-        ends = self._begun and self._busy <= 0 and not self._announces_end
-        with anyio.move_on_after(QUIET if ends else self._seconds) as patience:
-            await self._changed.wait()
-            self._changed = anyio.Event()
+        ends = self._begun and self._running <= 0 and not self._announces_end
+        with anyio.move_on_after(QUIET if ends else self._patience) as patience:
+            await self._message_came.wait()
+            self._message_came = anyio.Event()
         if not patience.cancelled_caught:
             return
         if ends:
             self._end()
         else:
-            self.fail(NoAnswer(f"The bot sent nothing for {self._seconds:g} s."))
+            self.fail(NoAnswer(f"The bot sent nothing for {self._patience:g} s."))
 
     # ---- for the client --------------------------------------------------------------------------------------------
 
     def take(self, event: EventMessage, *, may_begin: bool = True) -> bool:
         """Take an event of the connection. Return whether the turn began with it: it begins one answer only."""
         data, begun = event.data if is_object(event.data) else {}, self._begun
-        if begun and not self._over:
+        if begun and not self._is_over:
             self._follow(event.type, data)
-        elif not self._over and may_begin:
+        elif not self._is_over and may_begin:
             self._begin(event.type, data)
-        self._changed.set()
+        self._message_came.set()
         return self._begun is not begun
 
     def fail(self, error: RequestError) -> None:
         """End the answer with an error, unless it has ended."""
-        if not self._over:
-            self._over, self._failed = True, self._failed or error
-        self._changed.set()
+        if not self._is_over:
+            self._is_over, self._failed = True, self._failed or error
+        self._message_came.set()
 
     def start_over(self) -> None:
         """Forget what has come of an unfinished answer: the bot gives it again, from its beginning."""
-        if self._begun and not self._over:
-            self._pieces.clear()
-            self._text, self._sentences, self._has_llm_text, self._busy = "", [], False, 0
+        if self._begun and not self._is_over:
+            self._unread_pieces.clear()
+            self._text, self._sentences, self._has_llm_text, self._running = "", [], False, 0
 
     def closed(self) -> None:
         """End the answer: the connection has ended."""
@@ -195,14 +195,14 @@ class BotAnswer(AsyncIterator[str], Awaitable[str]):
     def _begin(self, type: str, data: Any) -> None:
         """Wait for the turn. Earlier events belong to the turn before, which the text has interrupted."""
         if type == "user-llm-text":
-            self._begun = str(data.get("text")).endswith(self._asked)
+            self._begun = str(data.get("text")).endswith(self._sent_text)
         elif type == "bot-llm-started" and not self._announces_end:
-            self._begun, self._busy = True, 1
+            self._begun, self._running = True, 1
         elif type == "error" and data.get("fatal"):
             self.fail(RequestError.from_json(data))
 
     def _follow(self, type: str, data: Any) -> None:
-        self._busy += (type in _BUSY) - (type in _IDLE)
+        self._running += (type in _BUSY) - (type in _IDLE)
         match type:
             case "user-llm-text":
                 if self._handed_over:  # the answer to another text comes instead
@@ -234,7 +234,7 @@ class BotAnswer(AsyncIterator[str], Awaitable[str]):
     def _add(self, piece: str) -> None:
         if piece:
             self._text += piece
-            self._pieces.append(piece)
+            self._unread_pieces.append(piece)
 
     def _add_space(self) -> None:
         if self._text and not self._text[-1].isspace():
@@ -252,4 +252,4 @@ class BotAnswer(AsyncIterator[str], Awaitable[str]):
 
     def _end(self) -> None:
         self._end_turn()
-        self._over = True
+        self._is_over = True

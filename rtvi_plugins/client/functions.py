@@ -54,11 +54,11 @@ class Functions:
             return
         if type in _ARGUMENTS and id not in self._calls:
             name, arguments = str(data.get("function_name")), data.get(_ARGUMENTS[type])
-            self._begin(_Call(id, name, arguments if is_object(arguments) else {}, type == _CALL))
+            self._begin_call(_Call(id, name, arguments if is_object(arguments) else {}, type == _CALL))
         elif type == "llm-function-call-stopped" and id in self._calls:
             self._calls.pop(id).scope.cancel()
 
-    def _begin(self, call: _Call) -> None:
+    def _begin_call(self, call: _Call) -> None:
         others = None if self.others is None else partial(self.others, call.name)
         implementation = self.by_name.get(call.name, others)
         if implementation is not None:

@@ -39,27 +39,27 @@ class Resumption:
     connected: anyio.Event = field(factory=anyio.Event)
     #: The messages since the last `bot-ready`, this one included.
     received: int = 0
-    _token: str = ""
+    _resume_token: str = ""
     #: How long the bot waits, and until when it waits now, in seconds of anyio's clock.
-    _seconds: float = 0.0
-    _until: float | None = None
+    _resumable_seconds: float = 0.0
+    _resumable_until: float | None = None
 
     @property
     def is_possible(self) -> bool:
         """Return whether the session can be resumed."""
-        return self.reconnect is not None and bool(self._token)
+        return self.reconnect is not None and bool(self._resume_token)
 
     def ready(self, data: Any) -> bool:
         """Take the data of a `bot-ready`. Return whether another process goes on: unfinished answers start again."""
         about: Any = data.get("about") if is_object(data) else None
         offer: Any = about.get("resume") if is_object(about) else None
         if is_object(offer) and isinstance(token := offer.get("token"), str):
-            self._token = token
+            self._resume_token = token
             seconds: Any = offer.get("seconds")
-            self._seconds = float(seconds) if isinstance(seconds, int | float) else 0.0
+            self._resumable_seconds = float(seconds) if isinstance(seconds, int | float) else 0.0
         else:
-            self._token = ""
-        self.received, self._until = 1, None
+            self._resume_token = ""
+        self.received, self._resumable_until = 1, None
         self.connected.set()
         return is_object(offer) and offer.get("restored") is True
 
@@ -74,17 +74,17 @@ class Resumption:
 
     async def come_back(self) -> ObjectStream[str] | None:
         """Return a new connection. Return None if the session is over, or does not wait any longer."""
-        if self.reconnect is None or not self._token:
+        if self.reconnect is None or not self._resume_token:
             return None
-        if self._until is None:
-            self._until = anyio.current_time() + self._seconds
+        if self._resumable_until is None:
+            self._resumable_until = anyio.current_time() + self._resumable_seconds
         delay = self.delay
         while True:
             await anyio.sleep(random.uniform(0, delay))
-            if anyio.current_time() >= self._until:
+            if anyio.current_time() >= self._resumable_until:
                 return None
             try:
-                return await self.reconnect(self._token)
+                return await self.reconnect(self._resume_token)
             except RequestError as error:
                 if not error.retryable:
                     _log.warning("the session cannot be resumed: %s", error.message)

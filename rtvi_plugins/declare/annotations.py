@@ -66,8 +66,8 @@ def read(annotation: Any, *, nested: bool = False, _inside: tuple[type, ...] = (
 
     origin, args = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        shape = _annotated(args[0], _validators(args[1:]), nested, _inside)
-        return _documented(shape, args[1:]) if nested else shape
+        shape = _narrowed_by(args[0], _validators(args[1:]), nested, _inside)
+        return _with_documentation(shape, args[1:]) if nested else shape
     if isinstance(annotation, type) and annotation in PRIMITIVES:  # another annotation may not be hashable
         return PRIMITIVES[annotation]
     if annotation is None or annotation is type(None):
@@ -76,20 +76,20 @@ def read(annotation: Any, *, nested: bool = False, _inside: tuple[type, ...] = (
         return ANY
     if origin is Literal:
         return literal_shape(args)
-    if members := _members(annotation):
+    if members := _union_members(annotation):
         return union_shape([read(each, nested=nested, _inside=_inside) for each in members])
     if (generic := origin or annotation) in CONTAINERS:
         return CONTAINERS[generic](generic, args, read_part)
     if isinstance(annotation, type):
         return _read_class(cast("type[Any]", annotation), _inside)
-    raise UnsupportedType(_no_type(annotation))
+    raise UnsupportedType(_no_rtvi_type(annotation))
 
 
-def _annotated(inner: Any, validators: Sequence[Validator], nested: bool, inside: tuple[type, ...]) -> Shape:
+def _narrowed_by(inner: Any, validators: Sequence[Validator], nested: bool, inside: tuple[type, ...]) -> Shape:
     try:
         return narrow(read(inner, nested=nested, _inside=inside), validators)
     except NoneRejected as error:
-        left = " | ".join(_written(each) for each in _members(inner) if each is not type(None))
+        left = " | ".join(_annotation_text(each) for each in _union_members(inner) if each is not type(None))
         if not left:  # a nested type accepts None, not this one
             raise
         raise UnsupportedType(
@@ -97,11 +97,11 @@ def _annotated(inner: Any, validators: Sequence[Validator], nested: bool, inside
         ) from None
 
 
-def _members(annotation: Any) -> Sequence[Any]:
+def _union_members(annotation: Any) -> Sequence[Any]:
     return get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else ()
 
 
-def _documented(shape: Shape, metadata: Iterable[Any]) -> Shape:
+def _with_documentation(shape: Shape, metadata: Iterable[Any]) -> Shape:
     """Add `Doc` and `deprecated` of a nested type to its schema. Those of a whole type belong to its parameter."""
     texts: Schema = {}
     for each in metadata:
@@ -118,11 +118,11 @@ def _documented(shape: Shape, metadata: Iterable[Any]) -> Shape:
     return attrs.evolve(shape, schema=merged([shape.schema, texts]))
 
 
-def _written(annotation: Any) -> str:
+def _annotation_text(annotation: Any) -> str:
     return annotation.__name__ if annotation.__class__ is type else str(annotation).replace("typing.", "")
 
 
-def _no_type(annotation: Any) -> str:
+def _no_rtvi_type(annotation: Any) -> str:
     name = getattr(annotation, "__name__", None) or str(annotation)
     return f"is {name}, which has no RTVI type. Use str, bool, int, float, list, dict, Literal, or an attrs class"
 
@@ -131,7 +131,7 @@ def _read_class(cls: type[Any], inside: tuple[type, ...]) -> Shape:
     if issubclass(cls, Enum):
         return choice_shape([member.value for member in cls], cls)
     if not (attrs.has(cls) or is_typeddict(cls)):
-        raise UnsupportedType(_no_type(cls))
+        raise UnsupportedType(_no_rtvi_type(cls))
     if cls in inside:
         raise UnsupportedType(f"is {cls.__name__}, which contains itself. Use dict[str, Any] where it repeats")
     try:

@@ -73,9 +73,9 @@ def _is_frozen(value: Any) -> bool:
 Read: TypeAlias = Callable[[Any], Shape]
 
 
-def _array(generic: Any, args: tuple[Any, ...], read: Read) -> Shape:
+def _array_shape(generic: Any, args: tuple[Any, ...], read: Read) -> Shape:
     if generic is tuple and args and args[-1] is not Ellipsis:
-        return _fixed_array([read(arg) for arg in args])
+        return _fixed_array_shape([read(arg) for arg in args])
     item = read(args[0]) if args else ANY
     is_list = generic is list
 
@@ -98,7 +98,7 @@ def _array(generic: Any, args: tuple[Any, ...], read: Read) -> Shape:
     return Shape("array", schema, load, expects="an array", loaded=loaded)
 
 
-def _fixed_array(items: Sequence[Shape]) -> Shape:
+def _fixed_array_shape(items: Sequence[Shape]) -> Shape:
     def load(value: Any, path: str, problems: list[Problem]) -> Any:
         if not is_array(value) or len(value) != len(items):
             problems.append(Problem(path, expected(f"an array of {len(items)}", value)))
@@ -113,7 +113,7 @@ def _fixed_array(items: Sequence[Shape]) -> Shape:
     return Shape("array", schema, load, expects=f"an array of {len(items)}", loaded=LoadedTypes((tuple,), items=inner))
 
 
-def _mapping(generic: Any, args: tuple[Any, ...], read: Read) -> Shape:
+def _mapping_shape(generic: Any, args: tuple[Any, ...], read: Read) -> Shape:
     if args and args[0] is not str:
         raise UnsupportedType("has keys that are not str, which JSON does not allow. Use dict[str, …]")
     item = read(args[1]) if args else ANY
@@ -140,12 +140,12 @@ def _mapping(generic: Any, args: tuple[Any, ...], read: Read) -> Shape:
 
 
 CONTAINERS: Mapping[Any, Callable[[Any, tuple[Any, ...], Read], Shape]] = {
-    list: _array,
-    tuple: _array,
-    Sequence: _array,
-    Iterable: _array,
-    dict: _mapping,
-    Mapping: _mapping,
+    list: _array_shape,
+    tuple: _array_shape,
+    Sequence: _array_shape,
+    Iterable: _array_shape,
+    dict: _mapping_shape,
+    Mapping: _mapping_shape,
 }
 
 
@@ -191,7 +191,7 @@ def attrs_shape(cls: type, hints: Mapping[str, Any], read: Read) -> Shape:
             problems.append(Problem(path, f"is not acceptable as {cls.__name__}"))
         return INVALID
 
-    return _object(cls, fields, make, cls)
+    return _object_shape(cls, fields, make, cls)
 
 
 def _read_attribute(cls: type, field: attrs.Attribute[Any], hints: Mapping[str, Any], read: Read) -> _Field:
@@ -240,10 +240,10 @@ def typeddict_shape(cls: type, hints: Mapping[str, Any], read: Read) -> Shape:
             required = {Required: True, NotRequired: False}.get(get_origin(hint), required)
             (hint,) = get_args(hint)
         fields[name] = _read_field(cls, name, hint, required, read)
-    return _object(cls, fields, lambda values, path, problems: values, dict)
+    return _object_shape(cls, fields, lambda values, path, problems: values, dict)
 
 
-def _object(
+def _object_shape(
     cls: type, fields: Mapping[str, _Field], make: Callable[[dict[str, Any], str, list[Problem]], Any], loaded_as: type
 ) -> Shape:
     def load(value: Any, path: str, problems: list[Problem]) -> Any:

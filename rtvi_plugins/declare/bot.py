@@ -130,25 +130,25 @@ def bot(
         check_function("bot", function)
         lists = {"client": client, "functions": functions, "plugins": plugins}
         reject_unknown(function, "bot", unknown, ("services", "config", *lists, "public", "state"))
-        _check_arguments(function, services, config, public, lists)
+        _check_bot_arguments(function, services, config, public, lists)
         if not inspect.iscoroutinefunction(function):
             raise DeclarationError(function, "is not a coroutine function. Write async def.")
         hints = read_hints(function)
-        annotation, given = _given(function, hints)
+        annotation, given = _before_the_slash(function, hints)
         reject_result(function, "a bot", hints.get("return"))
-        named = {name: tuple(dict.fromkeys(_labels(each))) for name, each in (services or {}).items()}
+        named = {name: tuple(dict.fromkeys(_provider_labels(each))) for name, each in (services or {}).items()}
         kinds = _bot_kinds(function, named, hints)
         spec = BotSpec(
             name=function.__name__,
             function=function,
             services=named,
-            optional=_optional(services or {}),
-            choices={name: _choices(each) for name, each in (services or {}).items()},
+            optional=_optional_providers(services or {}),
+            choices={name: _provider_choices(each) for name, each in (services or {}).items()},
             kinds={name: each.name for name, each in kinds.items()},
             protocols={name: each.protocol for name, each in kinds.items()},
             config={name: dict(values) for name, values in (config or {}).items()},
-            grants=_grants(client),
-            functions=_grants(functions),
+            grants=_listed_grants(client),
+            functions=_listed_grants(functions),
             plugins=tuple(plugins),
             public=public,
             doc=summary(function.__doc__),
@@ -161,7 +161,7 @@ def bot(
     return declare
 
 
-def _given(function: AnyFunction, hints: Mapping[str, Any]) -> tuple[Any, tuple[Injected, ...]]:
+def _before_the_slash(function: AnyFunction, hints: Mapping[str, Any]) -> tuple[Any, tuple[Injected, ...]]:
     """Return the annotation of the session, and what is passed before the `/`: the session, and values of lifespans."""
     parameters = inspect.signature(function).parameters.values()
     before = [each.name for each in parameters if each.kind is each.POSITIONAL_ONLY]
@@ -179,39 +179,39 @@ def _given(function: AnyFunction, hints: Mapping[str, Any]) -> tuple[Any, tuple[
     return annotation, (Given.SESSION, *(value for _, value in values if value is not None))
 
 
-def _grants(named: Sequence[str | Grant]) -> tuple[Grant, ...]:
+def _listed_grants(named: Sequence[str | Grant]) -> tuple[Grant, ...]:
     return tuple(Grant(each) if isinstance(each, str) else each for each in named)
 
 
-def _listed(providers: Providers) -> tuple[str | Failover, ...]:
+def _listed_providers(providers: Providers) -> tuple[str | Failover, ...]:
     return (providers,) if isinstance(providers, str | Failover) else tuple(providers)
 
 
-def _written(providers: Providers) -> Iterator[str]:
+def _provider_names(providers: Providers) -> Iterator[str]:
     """Yield the names of all providers as they are written."""
-    for each in _listed(providers):
+    for each in _listed_providers(providers):
         yield from each.providers if isinstance(each, Failover) else (each,)
 
 
-def _labels(providers: Providers) -> Iterator[str]:
+def _provider_labels(providers: Providers) -> Iterator[str]:
     """Yield the names of all providers, without the mark of those that may be missing."""
-    return (each.removesuffix(_OPTIONAL) for each in _written(providers))
+    return (each.removesuffix(_OPTIONAL) for each in _provider_names(providers))
 
 
-def _choices(providers: Providers) -> tuple[Choice, ...]:
+def _provider_choices(providers: Providers) -> tuple[Choice, ...]:
     """Return what clients may choose among: a provider alone, or with those that take over when it fails."""
     return tuple(
-        Choice(tuple(_labels(each)), each.seconds if isinstance(each, Failover) else None)
-        for each in _listed(providers)
+        Choice(tuple(_provider_labels(each)), each.seconds if isinstance(each, Failover) else None)
+        for each in _listed_providers(providers)
     )
 
 
-def _optional(services: Mapping[str, Providers]) -> frozenset[tuple[str, str]]:
+def _optional_providers(services: Mapping[str, Providers]) -> frozenset[tuple[str, str]]:
     """Return each service with each of its providers that may be missing."""
     return frozenset(
         (name, each.removesuffix(_OPTIONAL))
         for name, providers in services.items()
-        for each in _written(providers)
+        for each in _provider_names(providers)
         if each.endswith(_OPTIONAL)
     )
 
@@ -225,10 +225,10 @@ def _bot_kinds(function: AnyFunction, services: Mapping[str, Any], hints: Mappin
     for each in after:
         if each.default is not each.empty:
             raise DeclarationError(function, f"{each.name!r} is a service and is always passed. Remove its default.")
-    return {each.name: _protocol_kind(function, each.name, hints.get(each.name)) for each in after}
+    return {each.name: _kind_of_service(function, each.name, hints.get(each.name)) for each in after}
 
 
-def _protocol_kind(function: AnyFunction, name: str, annotation: Any) -> Kind:
+def _kind_of_service(function: AnyFunction, name: str, annotation: Any) -> Kind:
     if (kind := kind_of(annotation)) is not None:
         return kind
     message = f"annotate {name!r} with the Protocol of a kind, as in llm: LLM, or avatar: Avatar beside its Kind."
@@ -238,7 +238,9 @@ def _protocol_kind(function: AnyFunction, name: str, annotation: Any) -> Kind:
 # ---- arguments -----------------------------------------------------------------------------------------------------
 
 
-def _check_arguments(function: AnyFunction, services: Any, config: Any, public: Any, lists: Mapping[str, Any]) -> None:
+def _check_bot_arguments(
+    function: AnyFunction, services: Any, config: Any, public: Any, lists: Mapping[str, Any]
+) -> None:
     """Reject arguments of `@bot` that have the wrong type."""
     if not isinstance(services, Mapping | None):
         raise DeclarationError(function, "services= is a mapping, as in services={'llm': ['rules', 'openai']}.")
@@ -250,14 +252,14 @@ def _check_arguments(function: AnyFunction, services: Any, config: Any, public: 
     if not isinstance(public, bool):
         raise DeclarationError(function, f"public= is True or False, not {public!r}.")
     for name, value in lists.items():
-        _check_list(function, name, value)
+        _check_listed_names(function, name, value)
 
 
 def _is_config(config: Any) -> bool:
-    return config is None or (_is_named(config) and all(_is_named(values) for values in config.values()))
+    return config is None or (_has_string_keys(config) and all(_has_string_keys(values) for values in config.values()))
 
 
-def _is_named(value: Any) -> TypeGuard[Mapping[str, Any]]:
+def _has_string_keys(value: Any) -> TypeGuard[Mapping[str, Any]]:
     return isinstance(value, Mapping) and all(isinstance(each, str) for each in cast("Mapping[Any, Any]", value))
 
 
@@ -274,14 +276,14 @@ def _check_providers(function: AnyFunction, service: Any, providers: Any) -> Non
             raise DeclarationError(
                 function, f"services= names {each!r} for {service!r}, which is not a provider's name."
             )
-    choices = [each.labels for each in _choices(named)]
+    choices = [each.labels for each in _provider_choices(named)]
     for labels in ([each[0] for each in choices], *choices):
         for each in labels:
             if labels.count(each) > 1:
                 raise DeclarationError(function, f"services= names {each!r} for {service!r} twice. Remove one.")
 
 
-def _check_list(function: AnyFunction, argument: str, value: Any) -> None:
+def _check_listed_names(function: AnyFunction, argument: str, value: Any) -> None:
     if isinstance(value, str | Grant):
         raise DeclarationError(function, f"{argument}= is a list: write {argument}=[{value!r}].")
     if not is_array(value):

@@ -72,7 +72,7 @@ __all__ = (
 
 Opens = TypeVar("Opens", bound="Callable[..., AbstractAsyncContextManager[Any]]")
 
-_STREAMS = (AsyncGenerator, AsyncIterator, AsyncIterable, AbstractAsyncContextManager)
+_YIELDING = (AsyncGenerator, AsyncIterator, AsyncIterable, AbstractAsyncContextManager)
 
 
 def lifespan(function: Opens, /) -> Opens:
@@ -106,7 +106,7 @@ def lifespan(function: Opens, /) -> Opens:
     if annotation is None:
         message = "does not say what it yields. Annotate it, as in -> AsyncGenerator[Menu], or -> AsyncGenerator[None]."
         raise DeclarationError(function, message)
-    if annotation is not NoneType and (problem := _unusable(annotation)) is not None:
+    if annotation is not NoneType and (problem := _why_no_lifespan(annotation)) is not None:
         raise DeclarationError(
             function, f"yields {problem}, which no parameter can name. Yield an object of a class of your own."
         )
@@ -139,17 +139,17 @@ def yielded(function: AnyFunction) -> Any:
     """Return the annotation of what a context manager yields; None if it has none."""
     returns = read_hints(function).get("return")
     args = get_args(returns)
-    if get_origin(returns) not in _STREAMS or not args:
+    if get_origin(returns) not in _YIELDING or not args:
         return None
     return NoneType if args[0] is None else args[0]
 
 
 def lifespan_value(name: str, annotation: Any) -> LifespanValue | None:
     """Return the value of a lifespan that a parameter before a `/` takes; None if no lifespan yields such a thing."""
-    return LifespanValue(name, annotation) if _unusable(annotation) is None else None
+    return LifespanValue(name, annotation) if _why_no_lifespan(annotation) is None else None
 
 
-def _unusable(annotation: Any) -> str | None:
+def _why_no_lifespan(annotation: Any) -> str | None:
     """Return the name of an annotation that identifies no lifespan: anything but a class of its own."""
     cls = get_origin(annotation) or annotation
     own = isinstance(cls, type) and cls.__module__ not in ("builtins", "typing", "collections.abc")
@@ -168,7 +168,7 @@ def read_state(function: AnyFunction, state: Any) -> StateSpec | None:
     if not isinstance(state, type) or not (attrs.has(state) or is_typeddict(state)):
         written = state.__name__ if isinstance(state, type) else repr(state)
         raise DeclarationError(function, f"state= is an attrs class or a TypedDict, not {written}.")
-    spec = StateSpec(state, _shape(function, state), dict if is_typeddict(state) else state)
+    spec = StateSpec(state, _state_shape(function, state), dict if is_typeddict(state) else state)
     if required := spec.shape.schema["required"]:
         how = "write TypedDict, total=False" if is_typeddict(state) else "give each field a default"
         named = ", ".join(repr(each) for each in required)
@@ -184,7 +184,7 @@ def read_state(function: AnyFunction, state: Any) -> StateSpec | None:
     return spec
 
 
-def _shape(function: AnyFunction, state: type[Any]) -> Any:
+def _state_shape(function: AnyFunction, state: type[Any]) -> Any:
     lost = [each.name for each in (attrs.fields(state) if attrs.has(state) else ()) if not each.init]
     if lost:
         message = f"state={state.__name__} has {lost[0]!r} with init=False, which would not be stored. Remove it."
@@ -198,7 +198,7 @@ def _shape(function: AnyFunction, state: type[Any]) -> Any:
 def check_bot_annotation(function: AnyFunction, annotation: Any, bot: BotSpec) -> None:
     """Check that the session of a bot is annotated with the bot's own state, or with none."""
     if (state := _state_of(annotation)) is not None:
-        _check_same(function, state, bot.state, "")
+        _check_same_state(function, state, bot.state, "")
 
 
 def check_annotation(function: AnyFunction, annotation: Any, targets: Sequence[Any]) -> None:
@@ -207,9 +207,9 @@ def check_annotation(function: AnyFunction, annotation: Any, targets: Sequence[A
         return
     bots = bots_of(targets)
     if len(bots) < len(targets):
-        raise DeclarationError(function, f"takes Session[{_name(state)}], but serves all bots. Write Session.")
+        raise DeclarationError(function, f"takes Session[{_state_name(state)}], but serves all bots. Write Session.")
     for each in bots:
-        _check_same(function, state, each.state, f" of {where(each.function)}")
+        _check_same_state(function, state, each.state, f" of {where(each.function)}")
 
 
 def _state_of(annotation: Any) -> Any:
@@ -218,18 +218,18 @@ def _state_of(annotation: Any) -> Any:
     return None if state is Any else state
 
 
-def _name(state: Any) -> str:
+def _state_name(state: Any) -> str:
     return getattr(state, "__name__", str(state))
 
 
-def _check_same(function: AnyFunction, given: Any, state: StateSpec | None, whose: str) -> None:
-    written = _name(given)
+def _check_same_state(function: AnyFunction, given: Any, state: StateSpec | None, whose: str) -> None:
+    written = _state_name(given)
     if state is None:
         raise DeclarationError(
             function, f"takes Session[{written}], but the bot{whose} declares no state. Write @bot(state={written})."
         )
     if given is not state.cls:
-        right = _name(state.cls)
+        right = _state_name(state.cls)
         raise DeclarationError(
             function, f"takes Session[{written}], but the state{whose} is {right}. Write Session[{right}]."
         )
@@ -257,10 +257,10 @@ def reject_bare(decorator: str, targets: Sequence[Any]) -> None:
 def read_targets(function: AnyFunction, targets: Sequence[Any]) -> tuple[Target, ...]:
     if not targets:
         raise DeclarationError(function, "names no target. Write @options(acme_llm) or @action('tts').")
-    return tuple(_target(function, each) for each in targets)
+    return tuple(_read_target(function, each) for each in targets)
 
 
-def _target(function: AnyFunction, target: Any) -> Target:
+def _read_target(function: AnyFunction, target: Any) -> Target:
     if isinstance(target, Kind):
         return target.name
     if isinstance(target, str):
@@ -298,16 +298,16 @@ def injected(function: AnyFunction, signature: Signature, targets: Sequence[Any]
     given: list[Injected] = []
     if not is_session(live):
         for each in targets:
-            _check_protocol(function, each, live)
+            _check_kind_of_live_service(function, each, live)
         given.append(Given.SERVICE)
     elif first:
         given.append(Given.SESSION)
-    given += [_other(function, name, annotation, targets) for name, annotation in others]
+    given += [_injected_after_first(function, name, annotation, targets) for name, annotation in others]
     _reject_two_sessions(function, given)
     return tuple(given)
 
 
-def _other(function: AnyFunction, name: str, annotation: Any, targets: Sequence[Any]) -> Injected:
+def _injected_after_first(function: AnyFunction, name: str, annotation: Any, targets: Sequence[Any]) -> Injected:
     """Return what is passed for a parameter after the first one."""
     if is_session(annotation):
         return Given.SESSION
@@ -381,7 +381,7 @@ def service_problem(service: str, bot: BotSpec) -> str | None:
     return None
 
 
-def _check_protocol(function: AnyFunction, target: Any, live: Any) -> None:
+def _check_kind_of_live_service(function: AnyFunction, target: Any, live: Any) -> None:
     kind = target if isinstance(target, Kind) else BUILTIN_KINDS.get(target) if isinstance(target, str) else None
     if kind is None or live in (kind.protocol, Any, object):
         return

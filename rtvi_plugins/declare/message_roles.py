@@ -13,9 +13,9 @@ from ..utils.json_values import is_array, is_object, json_type_name, member_path
 __all__ = ("ANY_ROLE", "roles")
 
 #: The fields that every message has.
-_PLAIN = ("role", "content")
+_ALWAYS_ALLOWED = ("role", "content")
 
-_FIELDS = tuple(name for name in Message.__annotations__ if name not in _PLAIN)
+_FIELDS = tuple(name for name in Message.__annotations__ if name not in _ALWAYS_ALLOWED)
 
 _ROLES: tuple[str, ...] = get_args(Role)
 
@@ -32,8 +32,8 @@ class roles:  # noqa: N801 - a validator, in lower case like those of attrs
 
     def __init__(self, *allowed: str, parts: Iterable[str] = (), fields: Iterable[str] = ()) -> None:
         self.allowed = allowed
-        self.parts = _listed("parts", parts)
-        self.fields = _listed("fields", fields)
+        self.parts = _listed_names("parts", parts)
+        self.fields = _listed_names("fields", fields)
         for what, names, known in (("role", allowed, _ROLES), ("field", self.fields, _FIELDS)):
             if unknown := [each for each in names if each not in known]:
                 message = f"names {unknown[0]!r}, which is no {what} of a message; there is {', '.join(known)}."
@@ -60,8 +60,8 @@ class roles:  # noqa: N801 - a validator, in lower case like those of attrs
                 allowed = " or ".join(self.allowed)
                 yield f"[{index}].role", f"messages may have the role {allowed}, not {shorten(str(role))}"
             for name in message:
-                if name not in (*_PLAIN, *self.fields):
-                    granted = ", ".join((*_PLAIN, *self.fields))
+                if name not in (*_ALWAYS_ALLOWED, *self.fields):
+                    granted = ", ".join((*_ALWAYS_ALLOWED, *self.fields))
                     yield member_path(f"[{index}]", name), f"a message may have {granted} only"
             yield from self._content(message, f"[{index}].content")
 
@@ -69,11 +69,11 @@ class roles:  # noqa: N801 - a validator, in lower case like those of attrs
         content = message.get("content")
         if is_array(content):
             for index, part in enumerate(content):
-                yield from self._part(part, f"{path}[{index}]")
+                yield from self._content_part(part, f"{path}[{index}]")
         elif not isinstance(content, str) and not (content is None and message.get("tool_calls")):
             yield path, f"expected text, got {json_type_name(content)}"
 
-    def _part(self, part: Any, path: str) -> Iterator[tuple[str, str]]:
+    def _content_part(self, part: Any, path: str) -> Iterator[tuple[str, str]]:
         """Yield the problems of a content part."""
         type = part.get("type") if is_object(part) else None
         if type == "text":
@@ -102,7 +102,7 @@ class roles:  # noqa: N801 - a validator, in lower case like those of attrs
         }
 
 
-def _listed(argument: str, names: Any) -> tuple[str, ...]:
+def _listed_names(argument: str, names: Any) -> tuple[str, ...]:
     listed: Any = (names,) if isinstance(names, str) else names
     found: tuple[Any, ...] = tuple(cast("Iterable[Any]", listed)) if isinstance(listed, Iterable) else (None,)
     if not all(isinstance(each, str) for each in found):

@@ -62,14 +62,18 @@ def read_signature(function: AnyFunction, *, given: str, example: str, defaults:
     after = [each for each in parameters if each.kind is not each.POSITIONAL_ONLY]
     if not before and given:
         raise DeclarationError(function, f"before the '/' {given}, as in {example}.")
-    sent = {each.name: _sent(function, each, hints, defaults) for each in after}
-    _refuse_clashes(function, sent)
+    sent = {each.name: _parameter_after_slash(function, each, hints, defaults) for each in after}
+    _refuse_names_twice(function, sent)
     doc = summary(function.__doc__)
-    _refuse_uncarried(function, "its", {"docstring": doc, "deprecation": getattr(function, "__deprecated__", None)})
-    return Signature({each.name: _given(function, each, hints) for each in before}, sent, hints.get("return"), doc)
+    _refuse_texts_without_json(
+        function, "its", {"docstring": doc, "deprecation": getattr(function, "__deprecated__", None)}
+    )
+    return Signature(
+        {each.name: _annotation_before_slash(function, each, hints) for each in before}, sent, hints.get("return"), doc
+    )
 
 
-def _given(function: AnyFunction, parameter: inspect.Parameter, hints: Mapping[str, Any]) -> Any:
+def _annotation_before_slash(function: AnyFunction, parameter: inspect.Parameter, hints: Mapping[str, Any]) -> Any:
     if parameter.name not in hints:
         raise DeclarationError(function, f"annotate {parameter.name!r}.")
     if parameter.default is not parameter.empty:
@@ -79,7 +83,9 @@ def _given(function: AnyFunction, parameter: inspect.Parameter, hints: Mapping[s
     return hints[parameter.name]
 
 
-def _sent(function: AnyFunction, parameter: inspect.Parameter, hints: Mapping[str, Any], defaults: bool) -> Parameter:
+def _parameter_after_slash(
+    function: AnyFunction, parameter: inspect.Parameter, hints: Mapping[str, Any], defaults: bool
+) -> Parameter:
     name = parameter.name
     if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
         stars = "*" if parameter.kind is parameter.VAR_POSITIONAL else "**"
@@ -92,38 +98,41 @@ def _sent(function: AnyFunction, parameter: inspect.Parameter, hints: Mapping[st
         shape = read(hints[name])
     except UnsupportedType as error:
         raise DeclarationError(function, f"{name!r} {error}.") from None
-    metadata = _metadata(hints[name])
+    metadata = _annotated_metadata(hints[name])
     declared = Parameter(
         name=name,
         shape=shape,
-        default=_default(function, parameter, shape, defaults),
+        default=_default_of_parameter(function, parameter, shape, defaults),
         doc=next((str(each.documentation) for each in metadata if isinstance(each, Doc)), ""),
         was=tuple(each.name for each in metadata if isinstance(each, Was)),
         deprecated=next((each.message for each in metadata if isinstance(each, deprecated)), None),
     )
     texts = {"documentation": declared.doc, "former names": declared.was, "deprecation": declared.deprecated}
-    _refuse_uncarried(function, f"{name!r}: its", {"type": shape.schema, **texts})
+    _refuse_texts_without_json(function, f"{name!r}: its", {"type": shape.schema, **texts})
     return declared
 
 
-def _refuse_uncarried(function: AnyFunction, whose: str, texts: Mapping[str, Any]) -> None:
+def _refuse_texts_without_json(function: AnyFunction, whose: str, texts: Mapping[str, Any]) -> None:
     """Reject text that JSON cannot carry: it would be in descriptions."""
     for what, value in texts.items():
         if (bad := json_problem(value)) is not None:
             raise DeclarationError(function, f"{whose} {what} cannot be sent as JSON: {bad[1]}.")
 
 
-def _metadata(annotation: Any) -> tuple[Any, ...]:
+def _annotated_metadata(annotation: Any) -> tuple[Any, ...]:
     # `Annotated[X, …] | None` keeps what it says in the member; Optional must not lose a name or a doc.
     if get_origin(annotation) is Annotated:
         inner, *found = get_args(annotation)
-        return (*found, *_metadata(inner))
+        return (*found, *_annotated_metadata(inner))
     return tuple(
-        each for member in get_args(annotation) if get_origin(member) is Annotated for each in _metadata(member)
+        each
+        for member in get_args(annotation)
+        if get_origin(member) is Annotated
+        for each in _annotated_metadata(member)
     )
 
 
-def _default(function: AnyFunction, parameter: inspect.Parameter, shape: Any, defaults: bool) -> Any:
+def _default_of_parameter(function: AnyFunction, parameter: inspect.Parameter, shape: Any, defaults: bool) -> Any:
     if parameter.default is parameter.empty:
         if defaults:
             raise DeclarationError(function, f"give {parameter.name!r} a default.")
@@ -154,7 +163,7 @@ def problems_text(found: Iterable[Problem], value: Any) -> str:
     return "; ".join(f"{path}: {message}" for path, message in problems).removeprefix("$: ")
 
 
-def _refuse_clashes(function: AnyFunction, sent: Mapping[str, Parameter]) -> None:
+def _refuse_names_twice(function: AnyFunction, sent: Mapping[str, Parameter]) -> None:
     names = [name for parameter in sent.values() for name in (parameter.name, *parameter.was)]
     if twice := {name for name in names if names.count(name) > 1}:
         raise DeclarationError(function, f"uses the name {min(twice)!r} twice, counting former names.")
@@ -168,12 +177,12 @@ def read_result(function: AnyFunction, signature: Signature) -> Shape:
         shape = read(signature.returns)
     except UnsupportedType as error:
         raise DeclarationError(function, f"its result {error}.") from None
-    metadata = _metadata(signature.returns)
+    metadata = _annotated_metadata(signature.returns)
     if any(isinstance(each, Was) for each in metadata):
         raise DeclarationError(function, "its result has Was(…). Only an argument or an option has former names.")
     doc = next((str(each.documentation) for each in metadata if isinstance(each, Doc)), None)
     described = shape.schema if doc is None else {**shape.schema, "description": doc}
-    _refuse_uncarried(function, "its", {"result's description": described})
+    _refuse_texts_without_json(function, "its", {"result's description": described})
     return attrs.evolve(shape, schema=described)
 
 

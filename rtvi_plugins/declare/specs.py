@@ -264,15 +264,15 @@ def specs_in(module: ModuleType) -> Sequence[Spec]:
     """
     found: list[Spec] = []
     for name, value in vars(module).items():
-        _reject_hidden(module, name, value)
+        _reject_hidden_declaration(module, name, value)
         if callable(value) and getattr(value, "__module__", None) == module.__name__:
-            found.extend(_outermost(value))
+            found.extend(_specs_of_outermost(value))
     return list(dict.fromkeys(found))
 
 
-def _reject_hidden(module: ModuleType, name: str, value: object) -> None:
+def _reject_hidden_declaration(module: ModuleType, name: str, value: object) -> None:
     """Reject a declared function whose name holds another function that calls it: its declaration would be ignored."""
-    for each in _wrapped(value):
+    for each in _wrapped_functions(value):
         if (
             callable(each)
             and specs_of(each)
@@ -284,7 +284,7 @@ def _reject_hidden(module: ModuleType, name: str, value: object) -> None:
             )
 
 
-def _wrapped(value: object) -> Iterator[Any]:
+def _wrapped_functions(value: object) -> Iterator[Any]:
     """Yield what a partial calls, and the variables that a function keeps of the function around it."""
     if isinstance(value, partial):
         yield value.func
@@ -294,7 +294,7 @@ def _wrapped(value: object) -> Iterator[Any]:
                 yield cell.cell_contents
 
 
-def _outermost(function: AnyFunction) -> tuple[Spec, ...]:
+def _specs_of_outermost(function: AnyFunction) -> tuple[Spec, ...]:
     specs = specs_of(function)
     if specs and getattr(function, _MARKED, None) != id(function):
         raise DeclarationError(function, "has another decorator above the one that declares it. Put that one below.")

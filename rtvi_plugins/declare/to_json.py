@@ -30,7 +30,7 @@ def to_json(value: Any) -> Any:
 
     An object that stands in several places becomes several objects. Raises `RepeatedTooOften` for very many.
     """
-    if repeats_too_often(value, _parts, sys.maxsize):
+    if repeats_too_often(value, _parts_of_value, sys.maxsize):
         raise RepeatedTooOften
     return _converter().unstructure(value)
 
@@ -47,7 +47,7 @@ def to_checked_json(value: Any) -> Any:
     return form
 
 
-def _parts(value: Any) -> Iterable[Any] | None:
+def _parts_of_value(value: Any) -> Iterable[Any] | None:
     if isinstance(value, dict):
         return cast("dict[Any, Any]", value).values()
     if isinstance(value, list | tuple | set | frozenset):

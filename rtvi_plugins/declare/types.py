@@ -108,10 +108,12 @@ class LoadedTypes:
 
     def __or__(self, other: LoadedTypes) -> LoadedTypes:
         classes = tuple(dict.fromkeys((*self.classes, *other.classes)))
-        return LoadedTypes(classes, _either(self.items, other.items), _either(self.values, other.values))
+        return LoadedTypes(
+            classes, _items_or_values(self.items, other.items), _items_or_values(self.values, other.values)
+        )
 
 
-def _either(one: LoadedTypes | None, other: LoadedTypes | None) -> LoadedTypes | None:
+def _items_or_values(one: LoadedTypes | None, other: LoadedTypes | None) -> LoadedTypes | None:
     return one | other if one is not None and other is not None else one or other
 
 
@@ -161,7 +163,7 @@ def summary(doc: str | None) -> str:
     return inspect.cleandoc(doc or "").split("\n\n")[0].replace("\n", " ")
 
 
-def _exactly(cls: type, word: str) -> Loader:
+def _load_exactly(cls: type, word: str) -> Loader:
     def load(value: Any, path: str, problems: list[Problem]) -> Any:
         if value.__class__ is cls:
             return value
@@ -232,9 +234,9 @@ ANY = Shape("object", {}, _load_any, expects="a JSON value")
 NULL = Shape("null", {"type": "null"}, _load_none, type(None), "null", LoadedTypes((type(None),)))
 
 PRIMITIVES: Mapping[Any, Shape] = {
-    str: Shape("string", {"type": "string"}, _exactly(str, "a string"), str, "a string", LoadedTypes((str,))),
+    str: Shape("string", {"type": "string"}, _load_exactly(str, "a string"), str, "a string", LoadedTypes((str,))),
     bool: Shape(
-        "bool", {"type": "boolean"}, _exactly(bool, "true or false"), bool, "true or false", LoadedTypes((bool,))
+        "bool", {"type": "boolean"}, _load_exactly(bool, "true or false"), bool, "true or false", LoadedTypes((bool,))
     ),
     int: Shape("number", {"type": "integer"}, _load_int, int, "a whole number", LoadedTypes((int,))),
     float: Shape("number", {"type": "number"}, _load_float, None, "a number", LoadedTypes((float,))),
@@ -277,17 +279,17 @@ def choice_shape(values: Iterable[Any], make: Callable[[Any], Any] | None = None
 
     word = PRIMITIVES[type(allowed[0])].rtvi_type
     loaded = LoadedTypes(tuple(dict.fromkeys(each.__class__ for each in by_key.values())))
-    return Shape(word, {"enum": allowed}, load, expects=_one_of(allowed), loaded=loaded)
+    return Shape(word, {"enum": allowed}, load, expects=_one_of_choices(allowed), loaded=loaded)
 
 
-def _one_of(allowed: Sequence[Any]) -> str:
+def _one_of_choices(allowed: Sequence[Any]) -> str:
     return f"one of {shorten(', '.join(repr(item) for item in allowed), 300)}"
 
 
 def _not_a_choice(value: Any, allowed: Sequence[Any], path: str) -> Problem:
     names = [item for item in allowed if isinstance(item, str)]
     suggestion = unknown("value", value, names).suggestion if isinstance(value, str) else None
-    return Problem(path, expected(_one_of(allowed), value), suggestion)
+    return Problem(path, expected(_one_of_choices(allowed), value), suggestion)
 
 
 def union_shape(members: Sequence[Shape]) -> Shape:
@@ -304,7 +306,7 @@ def union_shape(members: Sequence[Shape]) -> Shape:
             if not wrong:
                 return loaded
             tries.append(wrong)
-        problems.extend(_nearest(members, tries, value, path))
+        problems.extend(_problems_of_nearest_member(members, tries, value, path))
         return INVALID
 
     loaded = members[0].loaded
@@ -318,7 +320,9 @@ def _one_of_types(members: Iterable[Shape]) -> str:
     return " or ".join(dict.fromkeys(each.expects for each in members))
 
 
-def _nearest(members: Sequence[Shape], tries: Sequence[list[Problem]], value: Any, path: str) -> list[Problem]:
+def _problems_of_nearest_member(
+    members: Sequence[Shape], tries: Sequence[list[Problem]], value: Any, path: str
+) -> list[Problem]:
     """Return the problems of the member that the value is closest to: of its JSON type, with the fewest problems.
 
     If there is no such member, return one problem that names all members.
@@ -326,7 +330,7 @@ def _nearest(members: Sequence[Shape], tries: Sequence[list[Problem]], value: An
     alike = [index for index, each in enumerate(members) if _json_type(value) in _json_types(each.schema)]
     inside = [index for index in alike if any(problem.path != path for problem in tries[index])]
     if inside:
-        return tries[min(inside, key=lambda index: _distance(members[index], tries[index], path))]
+        return tries[min(inside, key=lambda index: _distance_to_object(members[index], tries[index], path))]
     if len(alike) == 1:
         return tries[alike[0]]
     suggestion = next((each.suggestion for found in tries for each in found if each.suggestion is not None), None)
@@ -337,7 +341,7 @@ def _nearest(members: Sequence[Shape], tries: Sequence[list[Problem]], value: An
     ]
 
 
-def _distance(shape: Shape, problems: Iterable[Problem], path: str) -> int:
+def _distance_to_object(shape: Shape, problems: Iterable[Problem], path: str) -> int:
     """Return how far a value is from an object's shape. A tag, a field with one choice, outweighs all others."""
     fields: Mapping[str, Schema] = shape.schema.get("properties", {})
     tags = {member_path(path, name) for name, each in fields.items() if len(each.get("enum", ())) == 1}

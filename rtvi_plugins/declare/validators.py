@@ -84,7 +84,7 @@ def _rule_for_classes(classes: tuple[type, ...], passes: Callable[[Any], bool], 
 
     def check(value: Any, path: str, problems: list[Problem]) -> None:
         if not (_is_json_class(value.__class__, classes) and passes(value)):
-            problems.append(Problem(path, f"must {phrase}, got {_got(value)}"))
+            problems.append(Problem(path, f"must {phrase}, got {_shown_value(value)}"))
 
     return Rule(check, schema, phrase)
 
@@ -98,12 +98,12 @@ def _class_names(classes: Iterable[type]) -> str:
     return " or ".join({NoneType: "None", object: "Any"}.get(each, each.__name__) for each in classes)
 
 
-def _plain(value: Any) -> Any:
+def _json_value(value: Any) -> Any:
     return value.value if isinstance(value, Enum) else value
 
 
-def _got(value: Any) -> str:
-    shown = _plain(value)
+def _shown_value(value: Any) -> str:
+    shown = _json_value(value)
     return shorten(repr(shown)) if _is_json_class(shown.__class__, (int, float)) else describe_json(shown)
 
 
@@ -179,7 +179,7 @@ def _length(subject: Subject, side: str, least: str, bound: Any, passes: Callabl
     def check(value: Any, path: str, problems: list[Problem]) -> None:
         noun = next((noun for cls, _, noun, _ in _COUNTED if isinstance(value, cls)), None)
         if noun is None:
-            problems.append(Problem(path, f"must {phrase}, got {_got(value)}"))
+            problems.append(Problem(path, f"must {phrase}, got {_shown_value(value)}"))
         elif not passes(len(value), bound):
             problems.append(Problem(path, f"must have {least} {bound} {_plural(noun, bound)}, got {len(value)}"))
 
@@ -222,21 +222,21 @@ def _pattern(subject: Subject, validator: Any) -> Rule:
 
 
 def _choice(subject: Subject, validator: Any) -> Rule:
-    options: list[Any] = _listed(validator.options)
-    values = [_describable("in_(…)", _plain(each)) for each in options]
-    strangers = [each for each in options if not any(_can_be(each, cls) for cls in subject.loaded.classes)]
+    options: list[Any] = _listed_choices(validator.options)
+    values = [_describable("in_(…)", _json_value(each)) for each in options]
+    strangers = [each for each in options if not any(_can_be_choice(each, cls) for cls in subject.loaded.classes)]
     if strangers:
         raise UnsupportedType(
             f"has in_(…) with {shorten(repr(strangers[0]))}, which is no {_class_names(subject.loaded.classes)}"
         )
     if subject.strict and NoneType in subject.loaded.classes and None not in values:
         raise NoneRejected("in_(…)")
-    allowed = {_key(each) for each in values}
+    allowed = {_choice_key(each) for each in values}
     listed = shorten(", ".join(repr(each) for each in values), 300)
 
     def check(value: Any, path: str, problems: list[Problem]) -> None:
-        sent = _plain(value)
-        if (sent is None or isinstance(sent, str | int | float)) and _key(sent) in allowed:
+        sent = _json_value(value)
+        if (sent is None or isinstance(sent, str | int | float)) and _choice_key(sent) in allowed:
             return
         texts = [each for each in values if isinstance(each, str)]
         suggestion = unknown("value", sent, texts).suggestion if isinstance(sent, str) else None
@@ -245,7 +245,7 @@ def _choice(subject: Subject, validator: Any) -> Rule:
     return Rule(check, {"enum": values}, f"be one of {listed}")
 
 
-def _listed(options: Any) -> list[Any]:
+def _listed_choices(options: Any) -> list[Any]:
     if isinstance(options, str | bytes) or not isinstance(options, Iterable):
         raise UnsupportedType(f"has in_({shorten(repr(options))}), which is no list of choices. List each of them")
     listed: list[Any] = []
@@ -253,18 +253,18 @@ def _listed(options: Any) -> list[Any]:
         listed.append(each)
         if len(listed) > _MOST_CHOICES:
             raise UnsupportedType(f"has in_(…) with more than {_MOST_CHOICES} choices. Use ge and le, or matches_re")
-        if not isinstance(_plain(each), str | int | float | None):
+        if not isinstance(_json_value(each), str | int | float | None):
             raise UnsupportedType(f"has in_(…) with {shorten(repr(each))}, which is no string, number, bool or None")
     if not listed:
         raise UnsupportedType("has in_(…) without a choice")
     return listed
 
 
-def _key(value: Any) -> Any:
+def _choice_key(value: Any) -> Any:
     return (value.__class__ is bool, value)
 
 
-def _can_be(option: Any, cls: type) -> bool:
+def _can_be_choice(option: Any, cls: type) -> bool:
     if issubclass(cls, Enum):
         return any(option == each for each in cls)
     return cls is object or option.__class__ is cls or (cls is float and option.__class__ is int)
@@ -299,7 +299,7 @@ def _instance(subject: Subject, validator: Any) -> Rule:
 
     def check(value: Any, path: str, problems: list[Problem]) -> None:
         if not isinstance(value, classes):
-            problems.append(Problem(path, expected(_class_names(classes), _plain(value))))
+            problems.append(Problem(path, expected(_class_names(classes), _json_value(value))))
 
     return Rule(check, {"type": sorted(types)} if wrong else {}, f"be {_class_names(classes)}")
 
@@ -318,7 +318,7 @@ def _authors_rule(subject: Subject, validator: Any) -> Rule:
         raise UnsupportedType(f"has the validator {name} without its bound. Call it, as in ge(0)")
     if not callable(validator):
         raise UnsupportedType(f"has the validator {shorten(repr(validator))}, which cannot be called")
-    schema, doc = getattr(validator, "json_schema", None), _doc(validator)
+    schema, doc = getattr(validator, "json_schema", None), _first_paragraph(validator)
     if schema is None and not doc:
         raise UnsupportedType(
             f"has the validator {name}, which describes nothing. Give it a docstring, or an attribute json_schema"
@@ -350,7 +350,7 @@ def _authors_rule(subject: Subject, validator: Any) -> Rule:
     return Rule(check, described, f"pass {name}")
 
 
-def _doc(validator: Any) -> str:
+def _first_paragraph(validator: Any) -> str:
     """Return the first paragraph of a validator's docstring, as one line."""
     while isinstance(validator, partial):
         validator = cast("partial[Any]", validator).func
@@ -406,7 +406,7 @@ def _or(subject: Subject, validator: Any) -> Rule:
 
     def check(value: Any, path: str, problems: list[Problem]) -> None:
         if not any(_passes(each, value) for each in rules):
-            problems.append(Problem(path, f"must {phrase}, got {_got(value)}"))
+            problems.append(Problem(path, f"must {phrase}, got {_shown_value(value)}"))
 
     return Rule(check, {"anyOf": [each.schema for each in rules]}, phrase)
 
@@ -416,7 +416,7 @@ def _not(subject: Subject, validator: Any) -> Rule:
 
     def check(value: Any, path: str, problems: list[Problem]) -> None:
         if _passes(rule, value):
-            problems.append(Problem(path, f"must not {rule.phrase}, got {_got(value)}"))
+            problems.append(Problem(path, f"must not {rule.phrase}, got {_shown_value(value)}"))
 
     return Rule(check, {"not": rule.schema}, f"not {rule.phrase}")
 
@@ -433,7 +433,7 @@ def _deep_iterable(subject: Subject, validator: Any) -> Rule:
 
     def check(value: Any, path: str, problems: list[Problem]) -> None:
         if not is_array(value):
-            problems.append(Problem(path, expected("an array", _plain(value))))
+            problems.append(Problem(path, expected("an array", _json_value(value))))
             return
         for index, each in until_max_problems(enumerate(value), problems):
             member_rule.check(each, f"{path}[{index}]", problems)
@@ -450,7 +450,7 @@ def _deep_mapping(subject: Subject, validator: Any) -> Rule:
 
     def check(value: Any, path: str, problems: list[Problem]) -> None:
         if not is_object(value):
-            problems.append(Problem(path, expected("an object", _plain(value))))
+            problems.append(Problem(path, expected("an object", _json_value(value))))
             return
         for key, each in until_max_problems(value.items(), problems):
             names: list[Problem] = []
@@ -471,7 +471,7 @@ def _roles(subject: Subject, validator: roles) -> Rule:
 
     def check(value: Any, path: str, problems: list[Problem]) -> None:
         if value is not None and not is_array(value):
-            problems.append(Problem(path, expected("an array of messages", _plain(value))))
+            problems.append(Problem(path, expected("an array of messages", _json_value(value))))
             return
         for inner, message in until_max_problems(validator.problems(value or ()), problems):
             problems.append(Problem(f"{path}{inner}", message))

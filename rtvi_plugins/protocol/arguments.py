@@ -24,7 +24,7 @@ class Binder:
     Valid arguments are checked on a fast path. Invalid ones are read again to collect every problem.
     """
 
-    __slots__ = ("_known", "_parameters", "_required", "_restrictions")
+    __slots__ = ("_loaders", "_parameters", "_required", "_restrictions")
 
     def __init__(self, parameters: Mapping[str, Parameter], restrictions: Mapping[str, Validator]) -> None:
         self._parameters = parameters
@@ -34,7 +34,7 @@ class Binder:
             if name in parameters
         }
         self._required = frozenset(name for name, each in parameters.items() if each.required)
-        self._known = {
+        self._loaders = {
             name: (each.name, each.shape.exact, each.shape.load)
             for each in parameters.values()
             for name in (each.name, *each.was)
@@ -51,7 +51,7 @@ class Binder:
         if bound is None:
             bound = self._bind_slow(sent, path)
         if self._restrictions:
-            self._restrict(bound, lambda name: self._path_of(name, sent, path))
+            self._restrict(bound, lambda name: self._argument_path(name, sent, path))
         return bound
 
     def bind_whole(self, sent: Any, path: str) -> dict[str, Any]:
@@ -76,7 +76,7 @@ class Binder:
         return bound
 
     def _bind_fast(self, sent: list[Any]) -> dict[str, Any] | None:
-        known = self._known
+        known = self._loaders
         bound: dict[str, Any] = {}
         try:
             for each in sent:
@@ -97,10 +97,10 @@ class Binder:
         problems: list[Problem] = []
         bound: dict[str, Any] = {}
         for each in named_values(sent, path, problems):
-            if each.name not in self._known:
+            if each.name not in self._loaders:
                 problems.append(unknown("argument", each.name, self._parameters, path=each.name_path))
                 continue
-            own, _, load = self._known[each.name]
+            own, _, load = self._loaders[each.name]
             if own in bound:
                 problems.append(Problem(each.name_path, f"{own}: was sent already; send each argument once."))
                 continue
@@ -115,7 +115,7 @@ class Binder:
             raise InvalidArguments(problems)
         return bound
 
-    def _value(self, name: str, bound: Mapping[str, Any]) -> Any:
+    def _argument_value(self, name: str, bound: Mapping[str, Any]) -> Any:
         """Return the value for an argument. A default is checked against the grant too."""
         parameter = self._parameters[name]
         return bound[name] if name in bound else check(parameter.shape, parameter.default)[0]
@@ -124,7 +124,7 @@ class Binder:
         problems: list[Problem] = []
         for name, rule in self._restrictions.items():
             found: list[Problem] = []
-            rule.check(self._value(name, bound), "", found)
+            rule.check(self._argument_value(name, bound), "", found)
             if found:
                 at = path_of(name)
                 problems.extend(
@@ -134,11 +134,11 @@ class Binder:
         if problems:
             raise NotGranted(problems)
 
-    def _path_of(self, name: str, sent: Any, path: str) -> str:
+    def _argument_path(self, name: str, sent: Any, path: str) -> str:
         """Return the path of an argument, or the path of all arguments if it was left out."""
         values = named_values(sent, path, [])
         return next(
-            (each.path for each in values if each.name in self._known and self._known[each.name][0] == name), path
+            (each.path for each in values if each.name in self._loaders and self._loaders[each.name][0] == name), path
         )
 
 

@@ -33,7 +33,7 @@ def decode(text: str, *, size: int, depth: int) -> dict[str, Any]:
     if len(text) > size:
         raise MessageTooLarge(f"The message is {len(text)} characters long; at most {size} are accepted.")
     # To count brackets is cheap, and most texts have fewer brackets than levels are accepted.
-    if text.count("[") + text.count("{") > depth and _depth(text) > depth:
+    if text.count("[") + text.count("{") > depth and _bracket_depth(text) > depth:
         raise MessageTooDeep(f"The message nests deeper than the {depth} levels that are accepted.")
     try:
         message: Any = orjson.loads(text)
@@ -48,7 +48,7 @@ def decode(text: str, *, size: int, depth: int) -> dict[str, Any]:
     return cast("dict[str, Any]", message)
 
 
-def _depth(text: str) -> int:
+def _bracket_depth(text: str) -> int:
     """Return the nesting depth of the brackets outside of strings."""
     deepest = level = 0
     in_string = escaped = False
@@ -77,12 +77,12 @@ def encode(type: str, id: str | None, data: Any) -> str:
         message["id"] = id
     if data is not None:
         message["data"] = data
-    return _written(message, data)
+    return _json_text(message, data)
 
 
 def encode_json(value: Any) -> str:
     """Encode a value. Raises `TypeError` for what JSON cannot carry."""
-    return _written(value, value)
+    return _json_text(value, value)
 
 
 def decode_json(text: str) -> Any:
@@ -90,7 +90,7 @@ def decode_json(text: str) -> Any:
     return orjson.loads(text)
 
 
-def _written(value: Any, data: Any) -> str:
+def _json_text(value: Any, data: Any) -> str:
     try:
         return orjson.dumps(value).decode()
     except TypeError:  # orjson's text names neither the path nor the value
@@ -106,7 +106,7 @@ def encode_spliced(type: str, id: str, data: str) -> str:
 # How many characters, and how many tokens of them, are read from the start of a text, and how many from before its end.
 _HEAD, _TOKENS, _TAIL = 16_384, 2_000, 4_096
 # A text with more characters, or with more quotes and backslashes, is not checked for open brackets.
-_CHECKED, _MARKS = 262_144, 50_000
+_BRACKETS_CHECKED, _MOST_QUOTES = 262_144, 50_000
 
 _STRING = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _KEY = r'"(?:i|\\u0069)(?:d|\\u0064)"\s*+:'
@@ -121,11 +121,11 @@ _MEMBER = re.compile(rf",\s*+(?={_KEY})")
 
 def refused_id(text: str) -> Any:
     """Return the id of the outermost object, or None if it has none or it is too far from both ends."""
-    whole, id = _outermost(text)
+    whole, id = _head_id(text)
     return id if whole or id is not None else _tail_id(text)
 
 
-def _outermost(text: str) -> tuple[bool, Any]:
+def _head_id(text: str) -> tuple[bool, Any]:
     """Read from the start. Return whether the end was reached, and the id of the object that the text begins with."""
     level, id = 0, None
     for number, token in enumerate(_TOKEN.finditer(text, 0, _HEAD)):
@@ -141,14 +141,14 @@ def _outermost(text: str) -> tuple[bool, Any]:
             if level <= 0:
                 return True, id
         elif kind is not None and level == 1:
-            id = _loaded(token["id"])
+            id = _decoded_id(token["id"])
     return len(text) <= _HEAD, id
 
 
 def _tail_id(text: str) -> Any:
     """Read the end of a long text. Return the id of the object that its last bracket closes."""
     member = _MEMBER.search(text, len(text) - _TAIL)
-    if member is None or not text.rstrip().endswith("}") or _left_open(text):
+    if member is None or not text.rstrip().endswith("}") or _has_open_brackets(text):
         return None
     level, ids = 0, dict[int, Any]()
     last = None
@@ -163,19 +163,19 @@ def _tail_id(text: str) -> Any:
         elif kind == "cut":
             return None
         elif kind is not None:
-            ids[level] = _loaded(token["id"])
+            ids[level] = _decoded_id(token["id"])
     return last
 
 
-def _left_open(text: str) -> bool:
+def _has_open_brackets(text: str) -> bool:
     """Return whether brackets stay open, as in a truncated text: then the last bracket closes an inner object."""
-    if len(text) > _CHECKED or text.count('"') + text.count("\\") > _MARKS:
+    if len(text) > _BRACKETS_CHECKED or text.count('"') + text.count("\\") > _MOST_QUOTES:
         return False
     outside = "".join(_ESCAPE.sub("", text).split('"')[::2])
     return outside.count("{") != outside.count("}") or outside.count("[") != outside.count("]")
 
 
-def _loaded(written: str | None) -> Any:
+def _decoded_id(written: str | None) -> Any:
     try:
         return None if written is None else orjson.loads(written)
     except orjson.JSONDecodeError:  # half a surrogate pair, or a control character

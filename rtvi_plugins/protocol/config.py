@@ -189,18 +189,21 @@ class ConfigChanges:
         mistakes += [(UnknownService, problem) for problem in unknown_services]
         own = [each for each in options if each.service not in offer.options]
         options = [each for each in options if each.service in offer.options]
-        providers = {**offer.providers, **dict(_switches(options, offer.ungranted if by_bot else offer, mistakes))}
+        providers = {
+            **offer.providers,
+            **dict(_switched_providers(options, offer.ungranted if by_bot else offer, mistakes)),
+        }
         after = offer if providers == offer.providers else self.offer_of(providers)
         if own:
             options = _with_own_options(options, own, after, mistakes)
         switched = tuple(service for service, label in providers.items() if label != offer.providers[service])
         started = {**values, **{service: self.started(values, offer, after, service) for service in switched}}
-        checked = list(_checked(options, after.ungranted if by_bot else after, started, mistakes))
+        checked = list(_checked_options(options, after.ungranted if by_bot else after, started, mistakes))
         if mistakes:
             raise as_one_error(mistakes)
-        changed_values = _with(started, checked)
-        changed = _differences(values, changed_values)
-        groups = _affected(
+        changed_values = _with_values(started, checked)
+        changed = _changed_options(values, changed_values)
+        groups = _affected_groups(
             offer, after, frozenset(changed), [(service, name) for service, name, _ in checked], switched
         )
         old_names = tuple(_old_names(options, after, changed))
@@ -245,7 +248,7 @@ def _with_own_options(
         elif label == offer.providers[service]:
             in_use.append(evolve(sent, service=service, name=option))
         else:
-            _loaded(sent, option, provider, mistakes)
+            _loaded_value(sent, option, provider, mistakes)
     overridden = {(each.service, each.name) for each in in_use}
     former_names = {service: provider.former_names for service, provider in offer.chosen.items()}
     others = ((former_names[each.service].get(each.name, each.name), each) for each in options)
@@ -255,7 +258,9 @@ def _with_own_options(
 # ---- checking ------------------------------------------------------------------------------------------------------
 
 
-def _switches(options: Iterable[SentOption], offer: Offer, mistakes: list[Mistake]) -> Iterator[tuple[str, str]]:
+def _switched_providers(
+    options: Iterable[SentOption], offer: Offer, mistakes: list[Mistake]
+) -> Iterator[tuple[str, str]]:
     for sent in until_max_problems(options, mistakes):
         if sent.name != PROVIDER or PROVIDER not in offer.options[sent.service]:
             continue
@@ -263,13 +268,13 @@ def _switches(options: Iterable[SentOption], offer: Offer, mistakes: list[Mistak
         option = offer.options[sent.service][PROVIDER]
         if not isinstance(sent.value, str) or sent.value not in labels:
             mistakes.append((UnknownProvider, unknown(f"{sent.service} provider", sent.value, labels, path=sent.path)))
-        elif sent.value != offer.providers[sent.service] and (found := _ungranted(sent, option, sent.value)):
+        elif sent.value != offer.providers[sent.service] and (found := _grant_problems(sent, option, sent.value)):
             mistakes.extend((NotGranted, problem) for problem in found)
         else:
             yield sent.service, sent.value
 
 
-def _checked(
+def _checked_options(
     options: Iterable[SentOption], offer: Offer, values: Values, mistakes: list[Mistake]
 ) -> Iterator[tuple[str, str, Any]]:
     """Yield the service, the present name and the value of each valid option."""
@@ -282,10 +287,10 @@ def _checked(
             mistakes.append((InvalidConfig, Problem(sent.name_path, text)))
         elif name not in offered:
             mistakes.append(_not_offered(sent, name, provider, offered))
-        elif name != PROVIDER and (loaded := _loaded(sent, name, provider, mistakes)) is not INVALID:
+        elif name != PROVIDER and (loaded := _loaded_value(sent, name, provider, mistakes)) is not INVALID:
             # The current value is always accepted: some clients send the whole config back.
             is_current = is_same(sent.value, values[sent.service][name])
-            if not is_current and (ungranted := _ungranted(sent, offered[name], loaded)):
+            if not is_current and (ungranted := _grant_problems(sent, offered[name], loaded)):
                 mistakes.extend((NotGranted, problem) for problem in ungranted)
             else:
                 yield sent.service, name, sent.value
@@ -301,7 +306,7 @@ def _not_offered(sent: SentOption, name: str, provider: Provider, offered: Itera
     return UnknownOption, unknown(f"{sent.service} option", sent.name, offered, path=sent.name_path)
 
 
-def _loaded(sent: SentOption, name: str, provider: Provider, mistakes: list[Mistake]) -> Any:
+def _loaded_value(sent: SentOption, name: str, provider: Provider, mistakes: list[Mistake]) -> Any:
     """Return the value for the options function, or `INVALID`."""
     loaded, problems = provider.check_option(name, sent.value, sent.path)
     for each in problems:
@@ -310,7 +315,7 @@ def _loaded(sent: SentOption, name: str, provider: Provider, mistakes: list[Mist
     return INVALID if problems else loaded
 
 
-def _ungranted(sent: SentOption, option: OfferedOption, loaded: Any) -> list[Problem]:
+def _grant_problems(sent: SentOption, option: OfferedOption, loaded: Any) -> list[Problem]:
     label = f"{sent.service}.{option.parameter.name}"
     if not option.writable:
         return [Problem(sent.path, f"{label}: this client may read this option but not set it.")]
@@ -331,7 +336,7 @@ def as_one_error(mistakes: Sequence[Mistake]) -> RequestError:
 # ---- consequences --------------------------------------------------------------------------------------------------
 
 
-def _with(values: Values, options: Iterable[tuple[str, str, Any]]) -> Values:
+def _with_values(values: Values, options: Iterable[tuple[str, str, Any]]) -> Values:
     """Return a copy of the values with these options set."""
     touched: dict[str, dict[str, Any]] = {}
     for service, name, value in options:
@@ -341,7 +346,7 @@ def _with(values: Values, options: Iterable[tuple[str, str, Any]]) -> Values:
     return {**values, **touched}
 
 
-def _differences(base: Values, values: Values) -> tuple[tuple[str, str], ...]:
+def _changed_options(base: Values, values: Values) -> tuple[tuple[str, str], ...]:
     """Return the options whose values differ, each by service and name."""
     return tuple(
         (service, name)
@@ -367,7 +372,7 @@ def _old_names(options: Iterable[SentOption], offer: Offer, changed: Collection[
             yield dict(old_names(f"the option '{sent.service}.{name}'", parameter))[sent.name]
 
 
-def _affected(
+def _affected_groups(
     before: Offer,
     after: Offer,
     changed: Collection[tuple[str, str]],

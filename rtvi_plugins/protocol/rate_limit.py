@@ -17,23 +17,23 @@ __all__ = ("AddressRates", "Rate", "frame_units", "text_units")
 #: How many characters of a message, and how many values in it, cost one unit. Checking 6,000 small objects takes up to
 #: 15 ms, in which the event loop does nothing else. Such a message costs more than half a burst, so that no two follow
 #: each other.
-_TEXT: Final = 512
+_CHARACTERS_PER_UNIT: Final = 512
 
-_VALUES: Final = 12
+_VALUES_PER_UNIT: Final = 12
 
 #: How many bytes of a frame, and how many characters of an answer, cost one unit.
-_BYTES: Final = 4_096
+_BYTES_PER_UNIT: Final = 4_096
 
 #: The extra cost of each problem in a message: most problems need a search for the nearest name.
-_PROBLEM: Final = 4.0
+_UNITS_PER_PROBLEM: Final = 4.0
 
 #: The greatest possible debt, and the debt that counts as a flood, in bursts.
-_DEBT: Final = 3.0
+_LARGEST_DEBT: Final = 3.0
 
-_FLOOD: Final = 2.0
+_FLOOD_DEBT: Final = 2.0
 
 #: The cost of a start request without its body, and how many addresses are remembered.
-_START: Final = 4.0
+_UNITS_PER_START: Final = 4.0
 
 _ADDRESSES: Final = 4_096
 
@@ -62,8 +62,8 @@ class Rate:
             left = self._burst
         # A message that costs more than the bucket can hold passes when the bucket is half full.
         enough = left >= units or left >= self._burst / 2
-        self._units = max(left - units, -_DEBT * self._burst)
-        if not enough and self._units <= -_FLOOD * self._burst:
+        self._units = max(left - units, -_LARGEST_DEBT * self._burst)
+        if not enough and self._units <= -_FLOOD_DEBT * self._burst:
             self.flooded = True
         return enough
 
@@ -81,12 +81,12 @@ class Rate:
 
     def charge_answer(self, length: int) -> None:
         """Charge for an answer of this many characters. A short answer is free."""
-        if length > _BYTES:
-            self.charge(length / _BYTES)
+        if length > _BYTES_PER_UNIT:
+            self.charge(length / _BYTES_PER_UNIT)
 
     def charge_problems(self, count: int) -> None:
         """Charge for a rejected message with this many problems."""
-        self.charge(_PROBLEM * max(1, count))
+        self.charge(_UNITS_PER_PROBLEM * max(1, count))
 
 
 class AddressRates:
@@ -102,7 +102,7 @@ class AddressRates:
         self._known[address] = rate  # the most recent come last
         if len(self._known) > _ADDRESSES:
             del self._known[next(iter(self._known))]
-        return rate.take(_START + size / _TEXT, now)
+        return rate.take(_UNITS_PER_START + size / _CHARACTERS_PER_UNIT, now)
 
     def empty(self, address: str, now: float) -> None:
         """Make an address wait, because one of its sessions ended as a flood."""
@@ -112,12 +112,12 @@ class AddressRates:
 
 def text_units(text: str) -> float:
     """Return the cost of a message: by its length, or by its values if they are many and small."""
-    if len(text) <= _TEXT:
+    if len(text) <= _CHARACTERS_PER_UNIT:
         return 1.0
     values = text.count(",") + text.count("{") + text.count("[")
-    return max(len(text) / _TEXT, values / _VALUES)
+    return max(len(text) / _CHARACTERS_PER_UNIT, values / _VALUES_PER_UNIT)
 
 
 def frame_units(size: int) -> float:
     """Return the cost of a frame of this many bytes, whatever its content."""
-    return size / _BYTES if size > _BYTES else 1.0
+    return size / _BYTES_PER_UNIT if size > _BYTES_PER_UNIT else 1.0

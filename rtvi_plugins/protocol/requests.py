@@ -50,18 +50,18 @@ class Request:
 class Requests:
     """The pending requests of one session, by id."""
 
-    __slots__ = ("_deadline", "_most", "pending")
+    __slots__ = ("_deadline", "_most_pending", "pending")
 
     def __init__(self, limits: Limits) -> None:
         self.pending: dict[str, Request] = {}
-        self._most, self._deadline = limits.in_flight, limits.deadline
+        self._most_pending, self._deadline = limits.in_flight, limits.deadline
 
     def open(self, request: Request, now: float, seconds: float | None = None) -> Request:
         """Make a request pending for this many seconds, or until the session's deadline if that is earlier.
 
         Raises `Busy` when too many requests are pending. A request that was pending before keeps its earlier deadline.
         """
-        if len(self.pending) >= self._most:
+        if len(self.pending) >= self._most_pending:
             raise self.busy()
         due = now + (self._deadline if seconds is None or seconds > self._deadline else seconds)
         request.due = min(due, request.due) if request.due else due
@@ -79,7 +79,7 @@ class Requests:
 
     def busy(self) -> Busy:
         """Return the error for a session with too many pending requests."""
-        return Busy(f"{self._most} requests of this session are pending; send again later.")
+        return Busy(f"{self._most_pending} requests of this session are pending; send again later.")
 
 
 @frozen

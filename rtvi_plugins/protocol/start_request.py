@@ -58,12 +58,12 @@ __all__ = (
 )
 
 #: Names of services, providers and options look like this. Any other text in the place of a name may be a key or a URL.
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(-[A-Za-z0-9_]+)?(\[\d+\])*")
+_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(-[A-Za-z0-9_]+)?(\[\d+\])*")
 
 _LONGEST_NAME = 32
 
 #: One part of a JSON path: a plain name or a quoted one. An index shows nothing.
-_PART = re.compile(r'\.([^.\[]+)|\["((?:[^"\\]|\\.)*)"\]')
+_PATH_PART = re.compile(r'\.([^.\[]+)|\["((?:[^"\\]|\\.)*)"\]')
 
 #: A URL with a user name or a password. HTTP libraries log it; only a `Secret` is kept out of logs and errors.
 _WITH_USER = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]*:[/\\]{2}[^/?#\\]*@")
@@ -74,7 +74,7 @@ _SHORTEST_HIDDEN = 4
 
 def is_name(text: str) -> bool:
     """Return whether every part of a dotted name is a plain word, so that it may be shown."""
-    return all(_NAME.fullmatch(part) and len(part) <= _LONGEST_NAME for part in re.split(r"[.:]", text))
+    return all(_PLAIN_NAME.fullmatch(part) and len(part) <= _LONGEST_NAME for part in re.split(r"[.:]", text))
 
 
 def safe_path(path: str) -> str:
@@ -85,7 +85,7 @@ def safe_path(path: str) -> str:
             return part[0]
         return ".…" if part[1] else '["…"]'
 
-    return _PART.sub(safe, path)
+    return _PATH_PART.sub(safe, path)
 
 
 def _unknown_name(what: str, name: str, known: Iterable[str], path: str) -> Problem:
@@ -95,7 +95,7 @@ def _unknown_name(what: str, name: str, known: Iterable[str], path: str) -> Prob
     return Problem(safe_path(path), f"unknown {what}; known: {', '.join(islice(known, 20))}.")
 
 
-def _misfits(found: Sequence[Problem], shape: Shape, value: Any, path: str) -> list[Problem]:
+def _value_problems(found: Sequence[Problem], shape: Shape, value: Any, path: str) -> list[Problem]:
     """Return the problems of a value, in terms of what its option accepts."""
     described = str(shape.schema.get("description", ""))
     whole = f"expected {shape.expects}, got {json_type_name(value)}. {described}".rstrip()
@@ -103,24 +103,24 @@ def _misfits(found: Sequence[Problem], shape: Shape, value: Any, path: str) -> l
     return [Problem(at, whole if at == path else inner) for at in dict.fromkeys(safe_path(each.path) for each in found)]
 
 
-def _has_user(value: Any) -> bool:
+def _url_has_user(value: Any) -> bool:
     """Return whether a value is a URL that contains a user name or a password."""
     return isinstance(value, str) and _WITH_USER.match(value) is not None
 
 
 def hiding(*values: Any) -> Callable[[str], str]:
     """Return a function that removes all strings in these values from a text."""
-    words = dict.fromkeys(word for value in values for word in _strings(value))
+    words = dict.fromkeys(word for value in values for word in _strings_in(value))
     hidden = [each for each in words if len(each) >= _SHORTEST_HIDDEN]
     return lambda text: redact(text, [SecretForms(each) for each in hidden]) if hidden else text
 
 
-def _strings(value: Any) -> Iterator[str]:
+def _strings_in(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif is_object(value) or is_array(value):
         for each in value.values() if is_object(value) else value:
-            yield from _strings(each)
+            yield from _strings_in(each)
 
 
 #: The fields of a start request that need the operator's secret.
@@ -151,7 +151,7 @@ def refuse_operator_fields(body: Mapping[str, Any], registry: Registry) -> None:
         raise OperatorOnly(problems)
 
 
-def _object(sent: Any, path: str, problems: list[Problem]) -> dict[str, Any]:
+def _operator_object(sent: Any, path: str, problems: list[Problem]) -> dict[str, Any]:
     if sent is None:
         return {}
     if is_object(sent):
@@ -169,7 +169,7 @@ def read_keys(sent: Any, find_key: Keys, problems: list[Problem]) -> Keys:
     The returned function finds these keys, and any other key with `find_key`.
     """
     keys: dict[tuple[str, str], Secret] = {}
-    for provider, value in until_max_problems(_object(sent, "$.api_keys", problems).items(), problems):
+    for provider, value in until_max_problems(_operator_object(sent, "$.api_keys", problems).items(), problems):
         path = safe_path(member_path("$.api_keys", provider))
         named: dict[str, Any] = value if is_object(value) else {"": value}
         for name, key in named.items():
@@ -192,20 +192,20 @@ def read_service_options(sent: Any, registry: Registry, problems: list[Problem])
 
     A key without a service, such as `"together"`, sets the options of that provider in every service.
     """
-    providers = _by_label(registry)
+    providers = _providers_by_label(registry)
     read: dict[str, dict[str, Any]] = {}
-    for label, options in until_max_problems(_object(sent, "$.service_options", problems).items(), problems):
+    for label, options in until_max_problems(_operator_object(sent, "$.service_options", problems).items(), problems):
         path = member_path("$.service_options", label)
         if label not in providers:
             problems.append(_unknown_name("provider", label, providers, path))
             continue
         for key, provider in providers[label].items():
-            values = _service_values(provider, _object(options, path, problems), path, problems)
+            values = _service_option_values(provider, _operator_object(options, path, problems), path, problems)
             read.setdefault(key, {}).update(values)
     return read
 
 
-def _by_label(registry: Registry) -> Mapping[str, Mapping[str, Provider]]:
+def _providers_by_label(registry: Registry) -> Mapping[str, Mapping[str, Provider]]:
     found: dict[str, dict[str, Provider]] = {}
     for service in registry.services.values():
         for label, provider in service.providers.items():
@@ -214,7 +214,7 @@ def _by_label(registry: Registry) -> Mapping[str, Mapping[str, Provider]]:
     return found
 
 
-def _service_values(
+def _service_option_values(
     provider: Provider, sent: Mapping[str, Any], path: str, problems: list[Problem]
 ) -> Mapping[str, Any]:
     known, read = provider.spec.parameters, dict[str, Any]()
@@ -228,8 +228,8 @@ def _service_values(
         else:
             option = present[name]
             read[option.name], found = check(option.shape, value, at)
-            problems.extend(_misfits(found, option.shape, value, at))
-            if not found and _has_user(value):
+            problems.extend(_value_problems(found, option.shape, value, at))
+            if not found and _url_has_user(value):
                 text = "must not contain a user name or password; give the key in api_keys or in the environment."
                 problems.append(Problem(at, text))
     return read
@@ -243,7 +243,7 @@ def read_defaults(sent: Any, registry: Registry, problems: list[Problem]) -> Map
     defaults: dict[str, dict[str, Any]] = {}
     if sent is None:
         return defaults
-    providers = _providers(registry)
+    providers = _providers_by_key(registry)
     malformed: list[Problem] = []
     options, unknown_services = read_sent_options(sent, "$.defaults", malformed, providers)
     form = "expected the values of each service's options, each once, as in {service: {option: value}}."
@@ -260,7 +260,7 @@ def read_defaults(sent: Any, registry: Registry, problems: list[Problem]) -> Map
     return defaults
 
 
-def _providers(registry: Registry) -> Mapping[str, Sequence[Provider]]:
+def _providers_by_key(registry: Registry) -> Mapping[str, Sequence[Provider]]:
     """Return the providers for each key that `defaults` may have: a service, or `service.provider`."""
     of_service = {name: tuple(service.providers.values()) for name, service in registry.services.items()}
     each = {f"{name}.{one.label}": (one,) for name, found in of_service.items() for one in found}
@@ -274,7 +274,7 @@ def _check_default(option: SentOption, providers: Sequence[Provider], problems: 
         problems.append(_unknown_name(f"{option.service} option", option.name, known, option.name_path))
     for provider, name in having:
         if found := provider.check_option(name, option.value, option.path)[1]:
-            problems.extend(_misfits(found, provider.options[name][0].shape, option.value, option.path))
+            problems.extend(_value_problems(found, provider.options[name][0].shape, option.value, option.path))
             return
 
 
@@ -332,7 +332,7 @@ def read_start(
         raise InvalidStart(problems)
     operator_grants = _read_grants(sent, registry)
     narrower = offers.grants.narrowed(operator_grants) if "grants" in sent else None
-    choice = _choice(registry, [*registry.bot.grants, *operator_grants])
+    choice = _choosable_providers(registry, [*registry.bot.grants, *operator_grants])
     providers = choose_providers(sent.get("services"), choice)
     defaults = OptionDefaults(registry, operator_defaults)
     values = defaults.of_all(providers)
@@ -387,7 +387,7 @@ def _read_grants(sent: Mapping[str, Any], registry: Registry) -> list[Grant]:
     return [renamed(registry, each) for each in grants]
 
 
-def _choice(registry: Registry, grants: Sequence[Grant]) -> dict[str, list[str]]:
+def _choosable_providers(registry: Registry, grants: Sequence[Grant]) -> dict[str, list[str]]:
     """Return the providers that may be chosen, by service: the bot's, narrowed by the grants of `service.provider`."""
     narrowing = [(each.name, each.validator) for each in grants if each.validator is not None]
     choice: dict[str, list[str]] = {}

@@ -52,11 +52,11 @@ def build(
 def _own_actions(bot: BotSpec, specs: Iterable[Spec]) -> dict[str, dict[str, ActionSpec]]:
     """Return the bot's own actions, by service and name. Raise `DeclarationError` for those that do not fit it."""
     found: dict[str, list[ActionSpec]] = {BOT: []}
-    for spec in _on(ActionSpec, specs, BOT, bot.function):
+    for spec in _declared_on(ActionSpec, specs, BOT, bot.function):
         if (problem := injection_problem(spec.given, bot) or service_problem(spec.service, bot)) is not None:
             raise DeclarationError(spec.function, problem)
         found.setdefault(spec.service, []).append(spec)
-    own = {service: _by_name(each, service) for service, each in found.items()}
+    own = {service: _actions_by_name(each, service) for service, each in found.items()}
     _reject_messages_twice(own)
     return own
 
@@ -64,12 +64,12 @@ def _own_actions(bot: BotSpec, specs: Iterable[Spec]) -> dict[str, dict[str, Act
 def _own_services(bot: BotSpec, specs: Iterable[Spec]) -> dict[str, Service]:
     """Return the services of the bot's own options, each with the bot as its only provider."""
     found: dict[str, list[OptionsSpec]] = {}
-    for spec in _on(OptionsSpec, specs, BOT, bot.function):
+    for spec in _declared_on(OptionsSpec, specs, BOT, bot.function):
         if (problem := service_problem(spec.service, bot)) is not None:
             raise DeclarationError(spec.function, problem)
         found.setdefault(spec.service, []).append(spec)
     for service, groups in found.items():
-        _reject_twice(groups, service)
+        _reject_options_twice(groups, service)
     return {
         service: Service(service, BOT, {BOT: Provider(BOT, ITSELF, (), tuple(groups), {})})
         for service, groups in found.items()
@@ -81,20 +81,20 @@ def _reject_messages_twice(own: Mapping[str, Mapping[str, ActionSpec]]) -> None:
     found = dict(own[BOT])
     for spec in (each for actions in own.values() for each in actions.values()):
         if spec.message is not None and found.setdefault(spec.message, spec) is not spec:
-            _reject(f"the client message {spec.message!r}", found[spec.message], spec)
+            _reject_second(f"the client message {spec.message!r}", found[spec.message], spec)
 
 
 def build_provider(label: str, spec: ProviderSpec, specs: Iterable[Spec]) -> Provider:
     """Return a provider with its options and actions, and those of its kind, from all loaded declarations."""
-    own, kind = _on(OptionsSpec, specs, spec.function), _on(OptionsSpec, specs, spec.kind)
+    own, kind = _declared_on(OptionsSpec, specs, spec.function), _declared_on(OptionsSpec, specs, spec.kind)
     for each in (own, kind):
-        _reject_twice(each, f"{spec.kind}.{spec.provider}")
-    of_kind, of_provider = _on(ActionSpec, specs, spec.kind), _on(ActionSpec, specs, spec.function)
-    offered = {**_by_name(of_kind, spec.kind), **_by_name(of_provider, f"{spec.kind}.{spec.provider}")}
+        _reject_options_twice(each, f"{spec.kind}.{spec.provider}")
+    of_kind, of_provider = _declared_on(ActionSpec, specs, spec.kind), _declared_on(ActionSpec, specs, spec.function)
+    offered = {**_actions_by_name(of_kind, spec.kind), **_actions_by_name(of_provider, f"{spec.kind}.{spec.provider}")}
     return Provider(label, spec, tuple(own), tuple(kind), offered)
 
 
-def _on(family: type[Declared], specs: Iterable[Spec], *targets: Target) -> list[Declared]:
+def _declared_on(family: type[Declared], specs: Iterable[Spec], *targets: Target) -> list[Declared]:
     """Return the options or actions that are declared on one of these targets."""
     found = [spec for spec in specs if isinstance(spec, family)]
     return [
@@ -102,16 +102,16 @@ def _on(family: type[Declared], specs: Iterable[Spec], *targets: Target) -> list
     ]
 
 
-def _by_name(actions: Iterable[ActionSpec], on: str) -> dict[str, ActionSpec]:
+def _actions_by_name(actions: Iterable[ActionSpec], on: str) -> dict[str, ActionSpec]:
     found: dict[str, ActionSpec] = {}
     for spec in actions:
         if spec.name in found and found[spec.name] is not spec:
-            _reject(f"the action {spec.name!r} of {on!r}", found[spec.name], spec)
+            _reject_second(f"the action {spec.name!r} of {on!r}", found[spec.name], spec)
         found[spec.name] = spec
     return found
 
 
-def _reject_twice(groups: Iterable[OptionsSpec], on: str) -> None:
+def _reject_options_twice(groups: Iterable[OptionsSpec], on: str) -> None:
     found: dict[str, OptionsSpec] = {}
     for group in groups:
         for name in (name for each in group.parameters.values() for name in (each.name, *each.was)):
@@ -119,11 +119,11 @@ def _reject_twice(groups: Iterable[OptionsSpec], on: str) -> None:
                 message = f"declares the option {PROVIDER!r}, which is the framework's own. Choose another name."
                 raise DeclarationError(group.function, message)
             if name in found:
-                _reject(f"the option {name!r} of {on!r}", found[name], group)
+                _reject_second(f"the option {name!r} of {on!r}", found[name], group)
             found[name] = group
 
 
-def _reject(what: str, first: Any, second: Any) -> None:
+def _reject_second(what: str, first: Any, second: Any) -> None:
     places = f"{where(first.function)} and {where(second.function)}"
     raise DeclarationError(None, f"{what} is declared twice: {places}. Rename one of them.")
 
@@ -158,12 +158,14 @@ def config_problems(
             continue
         chosen = [providers[label]] if label else list(providers.values())
         for name, value in values.items():
-            yield from (f"{what} {each}" for each in _value_problems(key, name, value, chosen, fits_all))
+            yield from (f"{what} {each}" for each in _option_value_problems(key, name, value, chosen, fits_all))
         for provider in chosen:
             yield from (f"{what} sets '{key}.{name}' twice, as {both}." for name, both in twice(provider, values))
 
 
-def _value_problems(key: str, name: str, value: Any, providers: Sequence[Provider], fits_all: bool) -> Iterable[str]:
+def _option_value_problems(
+    key: str, name: str, value: Any, providers: Sequence[Provider], fits_all: bool
+) -> Iterable[str]:
     having = [(each, own) for each in providers if (own := each.present_name(name)) is not None]
     if not having:
         names = {option for provider in providers for option in provider.options}
@@ -193,13 +195,13 @@ def check_personas(registry: Registry, module: ModuleType) -> None:
 
     They are constants, or stand in a list, tuple or dict that is one.
     """
-    found = {id(persona): (name, persona) for name, persona in _constants(module)}
-    problems = [each for name, persona in found.values() for each in _problems(registry, name, persona)]
+    found = {id(persona): (name, persona) for name, persona in _persona_constants(module)}
+    problems = [each for name, persona in found.values() for each in _persona_problems(registry, name, persona)]
     if problems:
         raise BotError("\n".join(complaint(registry.bot.function, each) for each in problems))
 
 
-def _constants(module: ModuleType) -> Iterator[tuple[str, Persona]]:
+def _persona_constants(module: ModuleType) -> Iterator[tuple[str, Persona]]:
     for name, value in vars(module).items():
         members: Iterable[tuple[str, Any]] = [(name, value)]
         if isinstance(value, dict):
@@ -209,7 +211,7 @@ def _constants(module: ModuleType) -> Iterator[tuple[str, Persona]]:
         yield from ((label, each) for label, each in members if isinstance(each, Persona))
 
 
-def _problems(registry: Registry, name: str, persona: Persona) -> Iterator[str]:
+def _persona_problems(registry: Registry, name: str, persona: Persona) -> Iterator[str]:
     config = {
         key: {option: value for option, value in values.items() if option != PROVIDER}
         for key, values in persona.config.items()
@@ -221,10 +223,10 @@ def _problems(registry: Registry, name: str, persona: Persona) -> Iterator[str]:
             if values[PROVIDER] not in labels:
                 hint = known_names(str(values[PROVIDER]), labels)
                 yield f"the persona {name}: config= chooses the {key} provider {values[PROVIDER]!r}. {hint}"
-    yield from _function_problems(registry, name, persona)
+    yield from _persona_function_problems(registry, name, persona)
 
 
-def _function_problems(registry: Registry, name: str, persona: Persona) -> Iterator[str]:
+def _persona_function_problems(registry: Registry, name: str, persona: Persona) -> Iterator[str]:
     """Yield the problems that are certain. A function that is unknown here may be one that the client offers."""
     granted = {each.name.partition(":")[2] or each.name for each in registry.bot.functions}
     own = {each.name for each in registry.own_actions}

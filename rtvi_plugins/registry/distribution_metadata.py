@@ -20,7 +20,7 @@ GROUP, API_GROUP, COMMANDS = "rtvi_plugins", "rtvi_plugins.api", "rtvi_plugins.c
 BRIDGES = "rtvi_plugins.bridges"
 
 #: A distribution with one of these groups is a plugin of ours.
-_OURS = {GROUP, BRIDGES, COMMANDS}
+_PLUGIN_GROUPS = {GROUP, BRIDGES, COMMANDS}
 
 
 def commands(path: Sequence[str] | None = None) -> Mapping[str, str]:
@@ -39,16 +39,16 @@ def stale_metadata(path: Sequence[str] | None = None) -> Iterator[tuple[Path, st
             name = _name_and_version(info)[0]
             if not name.startswith("~"):
                 by_name.setdefault(name, []).append(info)
-            elif name.startswith("~tvi-plugins") or _has_plugins(info):
+            elif name.startswith("~tvi-plugins") or _has_plugin_entry_points(info):
                 yield info, f"r{name[1:]}" if name.startswith("~tvi") else name
         for name, infos in sorted(by_name.items()):
-            if len(infos) > 1 and any(map(_has_plugins, infos)):
-                used = max(infos, key=_age)
+            if len(infos) > 1 and any(map(_has_plugin_entry_points, infos)):
+                used = max(infos, key=_when_installed)
                 yield from ((each, name) for each in infos if each != used)
 
 
-def _has_plugins(info: Path) -> bool:
-    return bool(_read_entry_points(info).keys() & _OURS)
+def _has_plugin_entry_points(info: Path) -> bool:
+    return bool(_read_entry_points(info).keys() & _PLUGIN_GROUPS)
 
 
 def distributions(path: Sequence[str] | None) -> Iterator[tuple[str, str, dict[str, dict[str, str]]]]:
@@ -62,8 +62,8 @@ def distributions(path: Sequence[str] | None) -> Iterator[tuple[str, str, dict[s
             if name in seen:  # the first on the path is the one that would be imported
                 continue
             seen.add(name)
-            info = infos[0] if len(infos) == 1 else max(infos, key=_age)
-            if (groups := _read_entry_points(info)).keys() & _OURS:
+            info = infos[0] if len(infos) == 1 else max(infos, key=_when_installed)
+            if (groups := _read_entry_points(info)).keys() & _PLUGIN_GROUPS:
                 yield name, _name_and_version(info)[1] or _read_version(info), groups
 
 
@@ -84,11 +84,11 @@ def _name_and_version(info: Path) -> tuple[str, str]:
 
 def _read_version(info: Path) -> str:
     """Return the version in the metadata of a folder without a version in its name."""
-    lines = _read(info / "PKG-INFO").splitlines()
+    lines = _metadata_text(info / "PKG-INFO").splitlines()
     return next((each.partition(":")[2].strip() for each in lines if each.startswith("Version:")), "")
 
 
-def _age(info: Path) -> tuple[bool, float, str]:
+def _when_installed(info: Path) -> tuple[bool, float, str]:
     """Return a sort key for several metadata folders of one distribution. The last one is the installed one.
 
     A folder without metadata is left over and comes first. Of the others, the one that was written last is installed.
@@ -100,7 +100,7 @@ def _age(info: Path) -> tuple[bool, float, str]:
         return is_whole, 0.0, info.name
 
 
-def _read(file: Path) -> str:
+def _metadata_text(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError):
@@ -110,7 +110,7 @@ def _read(file: Path) -> str:
 def _read_entry_points(info: Path) -> dict[str, dict[str, str]]:
     groups: dict[str, dict[str, str]] = {}
     group: dict[str, str] = {}
-    for line in _read(info / "entry_points.txt").splitlines():
+    for line in _metadata_text(info / "entry_points.txt").splitlines():
         line = line.strip()
         if line.startswith("[") and line.endswith("]"):
             group = groups.setdefault(line[1:-1].strip(), {})

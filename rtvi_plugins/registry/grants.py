@@ -54,32 +54,32 @@ class Grants:
 
     def get(self, *names: str) -> Grant | None:
         """Return the grant of an action (`tts:say`), or of an option (`llm.model`) by its present and former names."""
-        ours = _found(self.by_name, names)
+        ours = _granted_under(self.by_name, names)
         if ours is None and self.everything:
             ours = Grant(names[0])
         if ours is None or self.narrower is None:
             return ours
-        theirs = _found(self.narrower, names)
-        return _both(ours, theirs) if theirs is not None else None
+        theirs = _granted_under(self.narrower, names)
+        return _granted_by_both(ours, theirs) if theirs is not None else None
 
     def narrowed(self, narrower: Sequence[Grant]) -> Grants:
         """Return grants that allow only what both these and the narrower ones allow."""
         left: dict[str, Grant] = {}
         for each in narrower:
-            left[each.name] = _both(left[each.name], each) if each.name in left else each
+            left[each.name] = _granted_by_both(left[each.name], each) if each.name in left else each
         return evolve(self, narrower=left)
 
 
-def _found(grants: Mapping[str, Grant], names: Iterable[str]) -> Grant | None:
+def _granted_under(grants: Mapping[str, Grant], names: Iterable[str]) -> Grant | None:
     """Return the grant under these names. Several grants are joined into one with all their limits."""
     found = [grants[name] for name in names if name in grants]
-    return reduce(_both, found) if found else None
+    return reduce(_granted_by_both, found) if found else None
 
 
 def _with_declared_limits(registry: Registry, grant: Grant) -> Grant:
     """Return the grant with the limits that its action or option declares, those of several providers joined."""
     if ":" in grant.name:
-        narrowed = [each.narrowed for each in _having(registry, grant.name)]
+        narrowed = [each.narrowed for each in _specs_of_action(registry, grant.name)]
         arguments = dict(grant.arguments)
         for argument in dict.fromkeys(argument for each in narrowed for argument in each):
             declared = [each[argument] for each in narrowed if argument in each]
@@ -106,7 +106,7 @@ def _limited(limits: Iterable[Validator], granted: Validator | None) -> Validato
     return and_(*kept, *granted_parts)
 
 
-def _both(ours: Grant, theirs: Grant) -> Grant:
+def _granted_by_both(ours: Grant, theirs: Grant) -> Grant:
     validators = [each for each in (ours.validator, theirs.validator) if each is not None]
     arguments = {
         name: and_(*(each.arguments[name] for each in (ours, theirs) if name in each.arguments))
@@ -118,7 +118,7 @@ def _both(ours: Grant, theirs: Grant) -> Grant:
 # ---- checking the grants of bots and operators ---------------------------------------------------------------------
 
 #: The maximum number of names in a sentence if no name is similar.
-_LISTED = 8
+_MOST_LISTED_NAMES = 8
 
 
 def grant_problem(registry: Registry, grant: Grant, *, is_operators: bool = False) -> str | None:
@@ -126,15 +126,15 @@ def grant_problem(registry: Registry, grant: Grant, *, is_operators: bool = Fals
 
     The bounds of an operator are not quoted: any text in the operator's part of a start may be a key.
     """
-    known = set(_grantable(registry))
-    if grant.name not in known and not _is_former(registry, grant.name):
+    known = set(_grantable_names(registry))
+    if grant.name not in known and not _is_former_option(registry, grant.name):
         if registry.left_out(grant.name.replace(":", ".").partition(".")[0]):
             return None  # it may be of a provider that is not installed
         return f"grants {grant.name!r}. {known_names(grant.name, known)}"
     if ":" not in grant.name:
         return _option_grant_problem(registry, grant, is_operators)
     grant = renamed(registry, grant)
-    arguments = _arguments(registry, grant.name)
+    arguments = _arguments_of_action(registry, grant.name)
     if grant.validator is not None:
         example = next(iter(arguments), "argument")
         return f"narrows {grant.name!r}, which is an action: name the argument, as in arguments={{{example!r}: …}}."
@@ -143,8 +143,10 @@ def grant_problem(registry: Registry, grant: Grant, *, is_operators: bool = Fals
     for name, validator in grant.arguments.items():
         if name not in arguments:
             return f"narrows the argument {name!r} of {grant.name!r}. {known_names(name, arguments)}"
-        shapes = [each.parameters[name].shape for each in _having(registry, grant.name) if name in each.parameters]
-        if (problem := _unfit(shapes, validator, is_operators)) is not None:
+        shapes = [
+            each.parameters[name].shape for each in _specs_of_action(registry, grant.name) if name in each.parameters
+        ]
+        if (problem := _narrowing_problem(shapes, validator, is_operators)) is not None:
             return f"narrows the argument {name!r} of {grant.name!r}, but it {problem}."
     return None
 
@@ -152,19 +154,19 @@ def grant_problem(registry: Registry, grant: Grant, *, is_operators: bool = Fals
 def function_problem(registry: Registry, granted: str, named: dict[str, str]) -> str | None:
     """Return why an LLM cannot call an action of this name; None if it can."""
     _, colon, name = granted.partition(":")
-    known = set(_grantable(registry))
+    known = set(_grantable_names(registry))
     if granted not in known:
         return f"grants {granted!r}. {known_names(granted, (each for each in known if ':' in each))}"
     if not colon:
         return f"grants {granted!r}, which is an option. An LLM can call actions, as in 'bot:book_room'."
-    if any(each.long for each in _having(registry, granted)):
+    if any(each.long for each in _specs_of_action(registry, granted)):
         return f"grants {granted!r}, which is a long action. An LLM waits for the result: leave out long=True."
     if named.setdefault(name, granted) != granted:
         return f"grants both {named[name]!r} and {granted!r}. An LLM knows them by {name!r} alone: rename one."
     return None
 
 
-def _is_former(registry: Registry, granted: str) -> bool:
+def _is_former_option(registry: Registry, granted: str) -> bool:
     """Return whether a name such as `"llm.engine"` is a former name of an option."""
     service, _, name = granted.partition(".")
     return service in registry.services and any(
@@ -176,8 +178,8 @@ def renamed(registry: Registry, grant: Grant) -> Grant:
     """Return the grant with the present names of its arguments."""
     if ":" not in grant.name or not grant.arguments:
         return grant
-    present = set(_arguments(registry, grant.name))
-    parameters = [each for spec in _having(registry, grant.name) for each in spec.parameters.values()]
+    present = set(_arguments_of_action(registry, grant.name))
+    parameters = [each for spec in _specs_of_action(registry, grant.name) for each in spec.parameters.values()]
     names = {was: each.name for each in parameters for was in each.was}
     arguments: dict[str, Validator] = {}
     for name, validator in grant.arguments.items():
@@ -195,11 +197,11 @@ def _option_grant_problem(registry: Registry, grant: Grant, is_operators: bool) 
     service, _, name = grant.name.partition(".")
     having = ((each, each.present_name(name)) for each in registry.services[service].providers.values())
     shapes = [read(str)] if name == PROVIDER else [each.options[own][0].shape for each, own in having if own]
-    problem = _unfit(shapes, grant.validator, is_operators)
+    problem = _narrowing_problem(shapes, grant.validator, is_operators)
     return f"narrows {grant.name!r}, but it {problem}." if problem is not None else None
 
 
-def _unfit(shapes: Iterable[Shape], validator: Validator, is_operators: bool) -> str | None:
+def _narrowing_problem(shapes: Iterable[Shape], validator: Validator, is_operators: bool) -> str | None:
     """Return why a grant's validator cannot narrow these types; None if it can."""
     for shape in shapes:
         try:
@@ -209,12 +211,12 @@ def _unfit(shapes: Iterable[Shape], validator: Validator, is_operators: bool) ->
     return None
 
 
-def _arguments(registry: Registry, action: str) -> Iterable[str]:
+def _arguments_of_action(registry: Registry, action: str) -> Iterable[str]:
     """Return the arguments of an action such as `"tts:say"`, of all its providers."""
-    return dict.fromkeys(argument for each in _having(registry, action) for argument in each.parameters)
+    return dict.fromkeys(argument for each in _specs_of_action(registry, action) for argument in each.parameters)
 
 
-def _having(registry: Registry, action: str) -> Sequence[ActionSpec]:
+def _specs_of_action(registry: Registry, action: str) -> Sequence[ActionSpec]:
     """Return the declarations of an action such as `"tts:say"`, one for each provider that has it."""
     service, _, name = action.partition(":")
     if service in registry.actions:
@@ -224,7 +226,7 @@ def _having(registry: Registry, action: str) -> Sequence[ActionSpec]:
     return [each[name] for each in offered if name in each]
 
 
-def _grantable(registry: Registry) -> Iterable[str]:
+def _grantable_names(registry: Registry) -> Iterable[str]:
     """Yield every name that a grant may have."""
     yield from (f"{each.service}:{each.name}" for each in registry.own_actions)
     for service in registry.services.values():
@@ -242,8 +244,8 @@ def known_names(name: str, known: Iterable[str]) -> str:
         return f"Did you mean {near!r}?"
     service = name.replace(".", ":").partition(":")[0]
     alike = [each for each in names if each.startswith((f"{service}.", f"{service}:"))] or names
-    more = f" and {len(alike) - _LISTED} more" if len(alike) > _LISTED else ""
-    return f"There is {', '.join(alike[:_LISTED])}{more}." if names else "There is none."
+    more = f" and {len(alike) - _MOST_LISTED_NAMES} more" if len(alike) > _MOST_LISTED_NAMES else ""
+    return f"There is {', '.join(alike[:_MOST_LISTED_NAMES])}{more}." if names else "There is none."
 
 
 #: Each bound, with what an operator may give it.
@@ -283,13 +285,13 @@ def _read_grant(sent: Any, path: str, problems: list[Problem]) -> Grant:
         problems.append(Problem(path, "expected arguments to be an object and writable true or false"))
         return Grant(name)
     narrowed = {
-        argument: and_(*_bounds(bounds, member_path(f"{path}.arguments", argument), problems))
+        argument: and_(*_read_bounds(bounds, member_path(f"{path}.arguments", argument), problems))
         for argument, bounds in until_max_problems(arguments.items(), problems)
     }
-    return Grant(name, *_bounds(fields, path, problems), arguments=narrowed, writable=writable)
+    return Grant(name, *_read_bounds(fields, path, problems), arguments=narrowed, writable=writable)
 
 
-def _bounds(sent: Any, path: str, problems: list[Problem]) -> list[Validator]:
+def _read_bounds(sent: Any, path: str, problems: list[Problem]) -> list[Validator]:
     if not is_object(sent):
         problems.append(Problem(path, f"expected an object of bounds, got {json_type_name(sent)}"))
         return []

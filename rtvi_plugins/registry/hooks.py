@@ -22,11 +22,11 @@ class Hooks:
     """The hook functions of one bot's plugins. Raise `PluginError` for a function that cannot be called as a hook."""
 
     def __init__(self, modules: dict[str, ModuleType]) -> None:
-        manager = _Manager(hookspecs.PROJECT)
+        manager = _HookManager(hookspecs.PROJECT)
         manager.add_hookspecs(hookspecs)
         for module in modules.values():
             for value in vars(module).values():
-                _check(value)
+                _check_hook(value)
                 if inspect.isclass(value) and value.__module__ == module.__name__:
                     _refuse_methods(value)
         try:
@@ -36,7 +36,9 @@ class Hooks:
         except pluggy.PluginValidationError as error:
             raise PluginError(f"A hook cannot be used: {' '.join(str(error).split())}.") from None
         # pluggy stops at the first hook that raises; these are called one by one.
-        self._functions = {name: _once(getattr(manager.hook, name).get_hookimpls()) for name in hookspecs.HOOKS}
+        self._functions = {
+            name: _functions_once(getattr(manager.hook, name).get_hookimpls()) for name in hookspecs.HOOKS
+        }
 
     def is_implemented(self, hook: str) -> bool:
         """Return whether any plugin implements a hook."""
@@ -45,14 +47,14 @@ class Hooks:
     def notify(self, hook: str, **arguments: Any) -> None:
         """Call every function of a hook and ignore the results."""
         if self._functions[hook]:
-            for _ in self._calls(hook, arguments):
+            for _ in self._call_hook(hook, arguments):
                 pass
 
     def results(self, hook: str, **arguments: Any) -> Iterator[tuple[str, Any]]:
         """Call the functions of a hook one by one. Yield each result that is not None, with the function's place."""
-        return (each for each in self._calls(hook, arguments) if each[1] is not None)
+        return (each for each in self._call_hook(hook, arguments) if each[1] is not None)
 
-    def _calls(self, hook: str, arguments: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    def _call_hook(self, hook: str, arguments: dict[str, Any]) -> Iterator[tuple[str, Any]]:
         for each in reversed(self._functions[hook]):  # pluggy calls the last registered first
             try:
                 found = call_plugin(each.function, **{name: arguments[name] for name in each.argnames})
@@ -63,7 +65,7 @@ class Hooks:
                 yield where(each.function), found
 
 
-class _Manager(pluggy.PluginManager):
+class _HookManager(pluggy.PluginManager):
     """Finds a hook function by the name in its `def`. The name of the variable in the module does not matter."""
 
     def parse_hookimpl_opts(self, plugin: Any, name: str) -> Any:
@@ -73,17 +75,17 @@ class _Manager(pluggy.PluginManager):
         return found
 
 
-def _once(functions: Iterable[Any]) -> list[Any]:
+def _functions_once(functions: Iterable[Any]) -> list[Any]:
     """Return each function once: several modules of a plugin may import it."""
     return list({id(each.function): each for each in functions}.values())
 
 
-def _check(function: Any) -> None:
+def _check_hook(function: Any) -> None:
     """Reject a marked function that pluggy would not call, or would call in another way."""
     mark = getattr(function, f"{hookspecs.PROJECT}_impl", None)
     if not isinstance(mark, dict):
         return
-    problem = _problem(function, cast("dict[str, Any]", mark))
+    problem = _hook_problem(function, cast("dict[str, Any]", mark))
     if problem is not None:
         place = where(function) if inspect.isroutine(function) else repr(function)
         raise PluginError(f"{place} {problem}")
@@ -99,7 +101,7 @@ def _refuse_methods(cls: type) -> None:
             )
 
 
-def _problem(function: Any, mark: Mapping[str, Any]) -> str | None:
+def _hook_problem(function: Any, mark: Mapping[str, Any]) -> str | None:
     if not inspect.isroutine(function):
         return "is under @hookimpl but is not a function. Write def."
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):

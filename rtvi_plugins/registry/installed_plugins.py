@@ -91,11 +91,11 @@ def discover(path: Sequence[str] | None = None) -> tuple[EntryPoint, ...]:
         for name, module in groups.get(GROUP, {}).items():
             entries.append(EntryPoint(name, module, distribution, version, api))
         for name, function in groups.get(BRIDGES, {}).items():
-            entries.extend(_of_bridge(EntryPoint(name, function, distribution, version, api)))
+            entries.extend(_entries_of_bridge(EntryPoint(name, function, distribution, version, api)))
     return tuple(sorted(entries, key=lambda entry: (entry.name, entry.distribution)))
 
 
-def _of_bridge(bridge: EntryPoint) -> list[EntryPoint]:
+def _entries_of_bridge(bridge: EntryPoint) -> list[EntryPoint]:
     """Return the providers that a bridge lists; the bridge itself, with the reason, if it cannot."""
     module, _, function = bridge.module.partition(":")
     bridge = evolve(bridge, module=module)
@@ -105,13 +105,13 @@ def _of_bridge(bridge: EntryPoint) -> list[EntryPoint]:
         return [evolve(bridge, problem=f"its entry point must name a function: write '{module}:providers'.")]
     try:
         listed: Iterable[BridgedProvider] = getattr(import_module(module), function)()
-        return [_bridged(bridge, each) for each in listed]
+        return [_bridged_entry(bridge, each) for each in listed]
     except BaseException as error:
         reraise_control_flow(error)
-        return [evolve(bridge, problem=_reason(error))]
+        return [evolve(bridge, problem=_import_failure(error))]
 
 
-def _bridged(bridge: EntryPoint, found: object) -> EntryPoint:
+def _bridged_entry(bridge: EntryPoint, found: object) -> EntryPoint:
     if not isinstance(found, BridgedProvider):
         raise TypeError(f"it lists a {type(found).__name__}, which is no BridgedProvider.")
     # A name of its own for each, below the bridge's package: the package says whose it is.
@@ -133,13 +133,13 @@ class Installed:
     def provider(self, kind: str, name: str) -> EntryPoint:
         """Return the entry point of a provider by name or qualified name. Raise `PluginError` if none or several."""
         offered = [entry for entry in self.entries if entry.kind == kind]
-        return self._one(f"{kind} provider", name, offered, f"{kind}.{name}")
+        return self._only_entry(f"{kind} provider", name, offered, f"{kind}.{name}")
 
     def module(self, name: str) -> EntryPoint:
         """Return the entry point of a module of actions or hooks by name. Raise `PluginError` if there is none."""
-        return self._one("plugin", name, [entry for entry in self.entries if entry.kind is None], name)
+        return self._only_entry("plugin", name, [entry for entry in self.entries if entry.kind is None], name)
 
-    def _one(self, what: str, name: str, offered: Sequence[EntryPoint], entry_name: str) -> EntryPoint:
+    def _only_entry(self, what: str, name: str, offered: Sequence[EntryPoint], entry_name: str) -> EntryPoint:
         found = [entry for entry in offered if name in (entry.provider, entry.qualified)]
         if not found:
             hint = hint_of_missing(name, (each.provider for each in offered), entry_name)
@@ -156,13 +156,13 @@ class Installed:
         if entry.module in self._loaded:
             return self._loaded[entry.module]
         if entry.module not in self.broken:
-            self._import(entry)
+            self._import_plugin(entry)
         if entry.module in self._loaded:
             return self._loaded[entry.module]
         reason = self.broken[entry.module]
         raise PluginError(f"The plugin {entry.name!r} of {entry.distribution} {entry.version} cannot be used: {reason}")
 
-    def _import(self, entry: EntryPoint) -> None:
+    def _import_plugin(self, entry: EntryPoint) -> None:
         if entry.unfit is not None:
             self.broken[entry.module] = entry.unfit
             return
@@ -173,19 +173,19 @@ class Installed:
                 self._loaded[entry.module] = made
         except BaseException as error:
             reraise_control_flow(error)
-            self.broken[entry.module] = _reason(error)
+            self.broken[entry.module] = _import_failure(error)
 
 
-def _reason(error: BaseException) -> str:
+def _import_failure(error: BaseException) -> str:
     """What went wrong at import, and where, unless it says so itself: the last line that ran and is not ours."""
     reason = f"{type(error).__name__}: {error}"
-    frames = [each for each in traceback.extract_tb(error.__traceback__) if not _is_ours(each.filename)]
+    frames = [each for each in traceback.extract_tb(error.__traceback__) if not _is_framework_file(each.filename)]
     if not frames or frames[-1].filename in reason:
         return reason
     return f"{reason} ({frames[-1].filename}:{frames[-1].lineno})"
 
 
-def _is_ours(file: str) -> bool:
+def _is_framework_file(file: str) -> bool:
     return "importlib" in file or file.startswith("<") or Path(__file__).parents[1] in Path(file).parents
 
 

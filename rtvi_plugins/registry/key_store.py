@@ -30,7 +30,7 @@ from ..session import Secret
 __all__ = ("KeyStore", "NoKeyring", "SystemKeyring", "find_keyring", "is_variable")
 
 #: Keys are stored for this application.
-_SERVICE: Final = "rtvi_plugins"
+_KEYRING_SERVICE: Final = "rtvi_plugins"
 
 T = TypeVar("T")
 
@@ -50,23 +50,23 @@ class SystemKeyring:
 
     def get(self, variable: str) -> Secret | None:
         """Return the key of a variable, or None."""
-        value = self._use(lambda: self._backend.get_password(_SERVICE, variable))
+        value = self._use_keyring(lambda: self._backend.get_password(_KEYRING_SERVICE, variable))
         return Secret(value) if value else None
 
     def set(self, variable: str, key: Secret) -> None:
         """Store a key, in place of the one that is there."""
-        self._use(lambda: self._backend.set_password(_SERVICE, variable, key.reveal()))
+        self._use_keyring(lambda: self._backend.set_password(_KEYRING_SERVICE, variable, key.reveal()))
 
     def remove(self, variable: str) -> None:
         """Remove a key. One that was removed already is no error."""
 
         def remove() -> None:
             with suppress(import_module("keyring.errors").PasswordDeleteError):
-                self._backend.delete_password(_SERVICE, variable)
+                self._backend.delete_password(_KEYRING_SERVICE, variable)
 
-        self._use(remove)
+        self._use_keyring(remove)
 
-    def _use(self, operation: Callable[[], T]) -> T:
+    def _use_keyring(self, operation: Callable[[], T]) -> T:
         try:
             return operation()
         except Exception as error:  # of the backend or of its libraries. Its text can hold a key.
@@ -86,12 +86,12 @@ def find_keyring() -> SystemKeyring | None:
     return SystemKeyring(backend) if backend.priority > 0 else None
 
 
-_VARIABLE: Final = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
+_VARIABLE_NAME: Final = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
 
 
 def is_variable(name: str) -> bool:
     """Return whether a key can be stored under a name: capital letters, digits and underscores."""
-    return _VARIABLE.fullmatch(name) is not None
+    return _VARIABLE_NAME.fullmatch(name) is not None
 
 
 class KeyStore:
@@ -101,14 +101,14 @@ class KeyStore:
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        self.path = _path(environ)
+        self.path = _keys_path(environ)
         #: What was read from the keyring for this state of the file. A keyring may be slow.
         self._from_keyring: dict[str, Secret | None] = {}
-        self._state: tuple[int, int] | None = None
+        self._file_version: tuple[int, int] | None = None
 
     def get(self, variable: str) -> Secret | None:
         """Return the key of a variable, or None."""
-        keys = self._read()
+        keys = self._read_keys()
         if variable not in keys:
             return None
         value = keys[variable]
@@ -120,11 +120,11 @@ class KeyStore:
 
     def names(self) -> list[str]:
         """Return the variables whose keys are stored, sorted."""
-        return sorted(self._read())
+        return sorted(self._read_keys())
 
     def check(self) -> None:
         """Raise `PluginError` if the file cannot be used, or if a key is in a keyring and there is none."""
-        for variable, value in self._read().items():
+        for variable, value in self._read_keys().items():
             if value is None:
                 _keyring_of(variable)
 
@@ -133,30 +133,30 @@ class KeyStore:
 
         It goes into the system keyring, if there is one. `in_file` stores it in the file nevertheless.
         """
-        self._file()  # a key in the keyring whose name is nowhere would not be found
-        keys = self._read()
+        self._keys_file()  # a key in the keyring whose name is nowhere would not be found
+        keys = self._read_keys()
         keyring = None if in_file else find_keyring()
         if keyring is None:
-            self._write({**keys, variable: key.reveal()})
+            self._write_keys({**keys, variable: key.reveal()})
             if variable in keys and keys[variable] is None and (old := find_keyring()) is not None:
                 with suppress(PluginError):  # a locked keyring; the key is not read from there any more
                     old.remove(variable)
             return str(self.path)
         keyring.set(variable, key)
-        self._write({**keys, variable: None})
+        self._write_keys({**keys, variable: None})
         return str(keyring)
 
     def remove(self, variable: str) -> bool:
         """Remove a key. Return whether there was one."""
-        keys = self._read()
+        keys = self._read_keys()
         if variable not in keys:
             return False
         if keys[variable] is None:
             _keyring_of(variable).remove(variable)
-        self._write({name: value for name, value in keys.items() if name != variable})
+        self._write_keys({name: value for name, value in keys.items() if name != variable})
         return True
 
-    def _read(self) -> dict[str, str | None]:
+    def _read_keys(self) -> dict[str, str | None]:
         """Return the keys of the file by name. None: the key is in the keyring."""
         if self.path is None:
             return {}
@@ -169,8 +169,8 @@ class KeyStore:
             return {}
         except (OSError, UnicodeDecodeError) as error:
             raise PluginError(f"The key store {self.path} cannot be read: {type(error).__name__}.") from None
-        if self._state != (state := (found.st_ino, found.st_mtime_ns)):
-            self._state, self._from_keyring = state, {}
+        if self._file_version != (state := (found.st_ino, found.st_mtime_ns)):
+            self._file_version, self._from_keyring = state, {}
         # The text of an error of `json` can hold a part of a key.
         with suppress(ValueError):
             keys = json.loads(text)
@@ -180,13 +180,13 @@ class KeyStore:
             f"The key store {self.path} is no JSON object of strings and nulls. Remove it, and set the keys again."
         )
 
-    def _file(self) -> Path:
+    def _keys_file(self) -> Path:
         if self.path is None:
             raise PluginError("There is no home folder for the key store. Set the variable HOME or XDG_CONFIG_HOME.")
         return self.path
 
-    def _write(self, keys: Mapping[str, str | None]) -> None:
-        path = self._file()
+    def _write_keys(self, keys: Mapping[str, str | None]) -> None:
+        path = self._keys_file()
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             # A new file takes the place of the old one at once: nobody reads half of it. Its mode is 0600.
@@ -213,7 +213,7 @@ def _keyring_of(variable: str) -> SystemKeyring:
     return keyring
 
 
-def _path(environ: Mapping[str, str]) -> Path | None:
+def _keys_path(environ: Mapping[str, str]) -> Path | None:
     folder = environ.get("XDG_CONFIG_HOME") or (environ.get("APPDATA") if os.name == "nt" else None)
     if folder is None and (home := environ.get("HOME") or environ.get("USERPROFILE")):
         folder = str(Path(home) / ".config")

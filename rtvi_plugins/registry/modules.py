@@ -84,11 +84,11 @@ def family(root: ModuleType, foreign: Collection[str] = ()) -> list[ModuleType]:
     found = [root]
     seen = {root.__name__}  # a module names most others many times
     for module in found:
-        for name in _imported(module):
+        for name in _imported_modules(module):
             if name not in seen:
                 seen.add(name)
                 other = sys.modules.get(name)
-                if other is not None and _is_own(root, other, foreign):
+                if other is not None and _is_of_family(root, other, foreign):
                     found.append(other)
     return found
 
@@ -101,25 +101,25 @@ def top(name: str) -> str:
 _FRAMEWORK = top(__name__)
 
 
-def _imported(module: ModuleType) -> Iterator[str]:
+def _imported_modules(module: ModuleType) -> Iterator[str]:
     """Yield the names of the modules that a module uses: modules, and the modules of its functions and classes."""
     for value in list(vars(module).values()):
         if isinstance(value, ModuleType):
             yield value.__name__
         elif inspect.isroutine(value) or isinstance(value, type):
             yield str(value.__module__)
-    yield from _in_statements(module)
+    yield from _modules_in_import_statements(module)
 
 
-def _in_statements(module: ModuleType) -> Iterator[str]:
+def _modules_in_import_statements(module: ModuleType) -> Iterator[str]:
     """Yield the names of modules in a module's import statements. A constant itself does not name its module."""
-    for base, names in _statements(module):
+    for base, names in _import_statements(module):
         inner = [f"{base}.{name}" for name in names]
         yield from (name if name in sys.modules else base for name in inner or [base])
 
 
 @cache
-def _statements(module: ModuleType) -> Sequence[tuple[str, Sequence[str]]]:
+def _import_statements(module: ModuleType) -> Sequence[tuple[str, Sequence[str]]]:
     """Return the import statements outside of functions, each as the module and the imported names."""
     found: list[tuple[str, Sequence[str]]] = []
     loaded: list[Any] = []
@@ -133,16 +133,16 @@ def _statements(module: ModuleType) -> Sequence[tuple[str, Sequence[str]]]:
     return found
 
 
-def _is_own(root: ModuleType, other: ModuleType, foreign: Collection[str]) -> bool:
+def _is_of_family(root: ModuleType, other: ModuleType, foreign: Collection[str]) -> bool:
     if top(other.__name__) == top(root.__name__):
         return True
     if top(other.__name__) == _FRAMEWORK or top(other.__name__) in foreign:
         return False
-    here, there = _file(root), _file(other)
+    here, there = _module_file(root), _module_file(other)
     return here is not None and there is not None and here.parent in there.parents
 
 
-def _file(module: ModuleType) -> Path | None:
+def _module_file(module: ModuleType) -> Path | None:
     """Return the file of a module; None if it is installed into an environment, or has no file."""
     name = getattr(module, "__file__", None)
     path = Path(name).absolute() if isinstance(name, str) else None
@@ -193,13 +193,17 @@ def load_plugin(installed: Installed, entry: EntryPoint) -> ModuleType:
 def lack(entry: EntryPoint, modules: Sequence[ModuleType]) -> str | None:
     """Return why modules do not declare what their entry point says; None if they do."""
     if entry.kind is None:
-        return None if _declares(modules) else f"declares nothing: {_must(entry, 'its functions are decorated')}."
+        return (
+            None
+            if _declares(modules)
+            else f"declares nothing: {_entry_point_must_name(entry, 'its functions are decorated')}."
+        )
     services = services_in(modules)
     if entry.name in services:
         return None
     stands = f"@service({entry.kind!r}, {entry.provider!r}) stands"
     others = f"; it declares {', '.join(services)}" if services else ""
-    return f"declares no such service: {_must(entry, stands)}{others}."
+    return f"declares no such service: {_entry_point_must_name(entry, stands)}{others}."
 
 
 def _declares(modules: Sequence[ModuleType]) -> bool:
@@ -207,7 +211,7 @@ def _declares(modules: Sequence[ModuleType]) -> bool:
     return any(specs_in(module) for module in modules) or any(hasattr(each, f"{PROJECT}_impl") for each in values)
 
 
-def _must(entry: EntryPoint, stands: str) -> str:
+def _entry_point_must_name(entry: EntryPoint, stands: str) -> str:
     return f"its entry point must name the module in which {stands}, and that is not {entry.module!r}"
 
 
@@ -239,12 +243,12 @@ def slow_alternatives(
     found: set[tuple[str, str]] = set()
     for service, labels in spec.services.items():
         for label in labels[1:]:
-            if f"{spec.kinds[service]}.{label}" not in local and _is_slow(installed, spec.kinds[service], label):
+            if f"{spec.kinds[service]}.{label}" not in local and _is_slow_import(installed, spec.kinds[service], label):
                 found.add((service, label))
     return frozenset(found)
 
 
-def _is_slow(installed: Installed, kind: str, label: str) -> bool:
+def _is_slow_import(installed: Installed, kind: str, label: str) -> bool:
     try:
         entry = installed.provider(kind, label)
     except PluginError:

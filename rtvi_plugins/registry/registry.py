@@ -49,25 +49,25 @@ def choose_lifespans(
     `DeclarationError` for a parameter with no lifespan or two, and for a value that nothing takes.
     """
     lifespans = [spec for spec in declared if isinstance(spec, LifespanSpec)]
-    _reject_unused(lifespans, declared)
+    _reject_unused_lifespans(lifespans, declared)
     found: dict[tuple[AnyFunction, str], LifespanSpec] = {}
     for spec in used:
-        for value in _values(spec):
+        for value in _lifespan_values(spec):
             found[spec.function, value.name] = _lifespan_of(spec.function, value, lifespans, families)
     needed = [each for each in lifespans if each.annotation is NoneType or each in found.values()]
     return Lifespans(tuple(needed), found)
 
 
-def _values(spec: Spec) -> Iterable[LifespanValue]:
+def _lifespan_values(spec: Spec) -> Iterable[LifespanValue]:
     if isinstance(spec, ActionSpec | BotSpec | OptionsSpec | ProviderSpec):
         yield from (each for each in spec.given if isinstance(each, LifespanValue))
 
 
-def _reject_unused(lifespans: Iterable[LifespanSpec], declared: Iterable[Spec]) -> None:
-    taken = [value.annotation for spec in declared for value in _values(spec)]
+def _reject_unused_lifespans(lifespans: Iterable[LifespanSpec], declared: Iterable[Spec]) -> None:
+    taken = [value.annotation for spec in declared for value in _lifespan_values(spec)]
     for each in lifespans:
         if each.annotation is not NoneType and each.annotation not in taken:
-            name = _name(each.annotation)
+            name = _class_name(each.annotation)
             message = (
                 f"yields {name}, which nothing takes. Take it before a '/', as in (session: Session, {each.name}: "
             )
@@ -81,33 +81,35 @@ def _lifespan_of(
 ) -> LifespanSpec:
     fitting = [each for each in lifespans if each.annotation == value.annotation]
     if not fitting:
-        raise DeclarationError(function, _missing(value, lifespans))
-    distances = [_distance(function.__module__, each.function.__module__, families) for each in fitting]
+        raise DeclarationError(function, _missing_lifespan(value, lifespans))
+    distances = [_module_distance(function.__module__, each.function.__module__, families) for each in fitting]
     near = [each for each, distance in zip(fitting, distances, strict=True) if distance == min(distances)]
     if len(near) > 1:
         places = " and ".join(where(each.function) for each in near)
-        message = f"takes {value.name!r}, and two lifespans yield {_name(value.annotation)}: {places}. Remove one, or "
+        message = (
+            f"takes {value.name!r}, and two lifespans yield {_class_name(value.annotation)}: {places}. Remove one, or "
+        )
         raise DeclarationError(function, f"{message}give it a class of its own.")
     return near[0]
 
 
-def _distance(one: str, other: str, families: Iterable[Collection[str]]) -> int:
+def _module_distance(one: str, other: str, families: Iterable[Collection[str]]) -> int:
     if one == other:
         return 0
     return 1 if any(one in family and other in family for family in families) else 2
 
 
-def _missing(value: LifespanValue, lifespans: Iterable[LifespanSpec]) -> str:
-    name, known = _name(value.annotation), {_name(each.annotation): each for each in lifespans}
+def _missing_lifespan(value: LifespanValue, lifespans: Iterable[LifespanSpec]) -> str:
+    name, known = _class_name(value.annotation), {_class_name(each.annotation): each for each in lifespans}
     problem = f"takes '{value.name}: {name}' before the '/', but no @lifespan of the bot or its plugins yields {name}."
     near = known[nearest(name, known) or next(iter(known))] if known else None
     if near is not None:
-        problem += f" {where(near.function)} yields {_name(near.annotation)}."
+        problem += f" {where(near.function)} yields {_class_name(near.annotation)}."
     how = f"Write one with -> AsyncGenerator[{name}]. The live service is the first parameter, and what a client sends "
     return f"{problem} {how}is after the '/'."
 
 
-def _name(annotation: Any) -> str:
+def _class_name(annotation: Any) -> str:
     return str(getattr(annotation, "__name__", annotation))
 
 
@@ -115,12 +117,12 @@ def _name(annotation: Any) -> str:
 PROVIDER = "provider"
 
 
-class _Itself(Protocol):
+class _BotItself(Protocol):
     """The kind of services that a bot has for its own options."""
 
 
 #: The provider of such a service. It opens nothing.
-ITSELF = ProviderSpec(BOT, _Itself, BOT, nullcontext, (), {}, "")
+ITSELF = ProviderSpec(BOT, _BotItself, BOT, nullcontext, (), {}, "")
 
 
 @frozen(slots=False)
