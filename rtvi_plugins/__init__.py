@@ -13,7 +13,7 @@ from typing_extensions import Doc
 
 from .declare.bot import Failover, bot
 from .declare.grant import Grant
-from .declare.injected import lifespan
+from .declare.lifespan import lifespan
 from .declare.message_roles import roles
 from .declare.service_options_action import action, options, service
 from .declare.types import Was

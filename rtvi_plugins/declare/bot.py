@@ -16,9 +16,10 @@ from ..utils.error_texts import authors_line
 from ..utils.json_values import is_array
 from .annotations import read_hints
 from .grant import Grant
-from .injected import check_bot_annotation, lifespan_value, read_state
+from .lifespan import lifespan_value
 from .signature import check_function, is_session, reject_result, reject_unknown
 from .specs import AnyFunction, BotSpec, Choice, Given, Injected, mark
+from .state import check_bot_annotation, read_state
 from .types import summary
 
 __all__ = ("Failover", "Providers", "bot", "failover_problem")

@@ -1,241 +1,31 @@
-"""The parameters before a function's `/`: the session with its state, the service or bot, the value of a `lifespan`.
-
-The module has more than 300 lines because the parameters before the `/` of all decorators are checked here.
-"""
+"""The targets of options and actions, and what the framework passes for the parameters before their `/`."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager
-from enum import Enum
-from types import NoneType, UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin
-
-import attrs
-from typing_extensions import is_typeddict
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from ..errors import DeclarationError
 from ..kinds import BUILTIN_KINDS, Kind, kind_of
-from ..session import Secret, Session
+from ..session import Session
 from ..utils.error_texts import authors_line, where
 from ..utils.names import is_valid_name, nearest
-from .annotations import read, read_hints
-from .signature import (
-    Signature,
-    check_function,
-    is_plain_function,
-    is_session,
-    problems_text,
-    read_signature,
-)
-from .specs import (
-    AnyFunction,
-    BotService,
-    BotSpec,
-    Given,
-    Injected,
-    LifespanSpec,
-    LifespanValue,
-    ProviderSpec,
-    SecretSpec,
-    StateSpec,
-    Target,
-    bots_of,
-    mark,
-    specs_of,
-)
-from .to_json import to_json
-from .types import UnsupportedType, check
+from .lifespan import lifespan_value, yielded
+from .signature import Signature, is_plain_function, is_session
+from .specs import AnyFunction, BotService, BotSpec, Given, Injected, ProviderSpec, Target, bots_of, specs_of
+from .state import check_annotation
 
 __all__ = (
-    "check_annotation",
-    "check_bot_annotation",
-    "check_context_manager",
     "check_own_name",
     "injected",
     "injection_problem",
     "is_for_bot",
     "kind_name",
-    "lifespan",
-    "lifespan_value",
-    "read_state",
     "read_targets",
     "reject_bare",
-    "secret_of",
     "service_problem",
-    "yielded",
 )
-
-# ---- lifespans -----------------------------------------------------------------------------------------------------
-
-
-Opens = TypeVar("Opens", bound="Callable[..., AbstractAsyncContextManager[Any]]")
-
-_YIELDING = (AsyncGenerator, AsyncIterator, AsyncIterable, AbstractAsyncContextManager)
-
-
-def lifespan(function: Opens, /) -> Opens:
-    """Declare what is opened once, before the first session, and closed after the last: an async context manager.
-
-    The bot, its actions, and the services and actions of the same plugin receive the value that it yields: they take a
-    parameter before the `/` that is annotated with the same class. One that yields nothing is opened for every bot that
-    uses its module. Parameters before its `/` are keys, each a `Secret`: `database(url: Secret, /)` reads
-    `DATABASE_URL`. It has no others.
-    """
-    if not is_plain_function(function):
-        raise DeclarationError(None, f"@lifespan decorates {function!r}. Write @lifespan, without parentheses.")
-    if specs_of(function):
-        message = f"@lifespan ({authors_line()}) names {function.__name__}(). Write @lifespan alone. It has no target: "
-        raise DeclarationError(None, f"{message}a parameter before a '/' receives the value by its class.")
-    check_function("lifespan", function)
-    check_context_manager("lifespan", function)
-    signature = read_signature(function, given="", example="")
-    if signature.sent:
-        name = next(iter(signature.sent))
-        message = f"takes {name!r} after the '/', but nobody sends anything to a lifespan. Remove it."
-        raise DeclarationError(function, message)
-    given = {name: secret_of(name, annotation) for name, annotation in signature.given.items()}
-    for name, secret in given.items():
-        if secret is None:
-            raise DeclarationError(
-                function, f"takes {name!r} before the '/'. A lifespan takes only keys: annotate it with Secret."
-            )
-    secrets = tuple(each for each in given.values() if each is not None)
-    annotation = yielded(function)
-    if annotation is None:
-        message = "does not say what it yields. Annotate it, as in -> AsyncGenerator[Menu], or -> AsyncGenerator[None]."
-        raise DeclarationError(function, message)
-    if annotation is not NoneType and (problem := _why_no_lifespan(annotation)) is not None:
-        raise DeclarationError(
-            function, f"yields {problem}, which no parameter can name. Yield an object of a class of your own."
-        )
-    return mark(function, LifespanSpec(function.__name__, function, annotation, secrets))
-
-
-def secret_of(name: str, annotation: Any) -> SecretSpec | None:
-    """Return the spec of the key that a parameter takes, or None if it takes no key."""
-    if annotation is Secret:
-        return SecretSpec(name, optional=False)
-    optional = get_origin(annotation) in (Union, UnionType) and set(get_args(annotation)) == {Secret, NoneType}
-    return SecretSpec(name, optional=True) if optional else None
-
-
-def check_context_manager(decorator: str, function: AnyFunction) -> None:
-    inner = inspect.unwrap(function)
-    if inspect.isasyncgenfunction(function):
-        message = f"is an async generator. Put @asynccontextmanager between @{decorator} and the function."
-    elif not inspect.isasyncgenfunction(inner) and inspect.iscoroutinefunction(function):
-        what = "service" if decorator == "service" else "value"
-        message = f"is a coroutine function. Yield the {what} from it, under @asynccontextmanager."
-    elif inspect.isgeneratorfunction(inner):
-        message = "is a generator. Write async def under @asynccontextmanager."
-    else:
-        return
-    raise DeclarationError(function, message)
-
-
-def yielded(function: AnyFunction) -> Any:
-    """Return the annotation of what a context manager yields; None if it has none."""
-    returns = read_hints(function).get("return")
-    args = get_args(returns)
-    if get_origin(returns) not in _YIELDING or not args:
-        return None
-    return NoneType if args[0] is None else args[0]
-
-
-def lifespan_value(name: str, annotation: Any) -> LifespanValue | None:
-    """Return the value of a lifespan that a parameter before a `/` takes; None if no lifespan yields such a thing."""
-    return LifespanValue(name, annotation) if _why_no_lifespan(annotation) is None else None
-
-
-def _why_no_lifespan(annotation: Any) -> str | None:
-    """Return the name of an annotation that identifies no lifespan: anything but a class of its own."""
-    cls = get_origin(annotation) or annotation
-    own = isinstance(cls, type) and cls.__module__ not in ("builtins", "typing", "collections.abc")
-    if own and not is_session(cls) and cls is not Secret and kind_of(cls) is None and not issubclass(cls, Enum):
-        return None
-    return getattr(annotation, "__name__", str(annotation))
-
-
-# ---- the state of a session ----------------------------------------------------------------------------------------
-
-
-def read_state(function: AnyFunction, state: Any) -> StateSpec | None:
-    """Return the declaration of a bot's state. Reject a class that JSON cannot carry, or that lacks a default."""
-    if state is None:
-        return None
-    if not isinstance(state, type) or not (attrs.has(state) or is_typeddict(state)):
-        written = state.__name__ if isinstance(state, type) else repr(state)
-        raise DeclarationError(function, f"state= is an attrs class or a TypedDict, not {written}.")
-    spec = StateSpec(state, _state_shape(function, state), dict if is_typeddict(state) else state)
-    if required := spec.shape.schema["required"]:
-        how = "write TypedDict, total=False" if is_typeddict(state) else "give each field a default"
-        named = ", ".join(repr(each) for each in required)
-        raise DeclarationError(function, f"state={state.__name__} begins without a value for {named}: {how}.")
-    try:
-        begins = to_json(spec.make())
-    except Exception as error:
-        raise DeclarationError(
-            function, f"state={state.__name__} cannot begin: {type(error).__name__}: {error}"
-        ) from None
-    if problem := problems_text(check(spec.shape, begins)[1], begins):
-        raise DeclarationError(function, f"state={state.__name__} begins with a value of another type: {problem}.")
-    return spec
-
-
-def _state_shape(function: AnyFunction, state: type[Any]) -> Any:
-    lost = [each.name for each in (attrs.fields(state) if attrs.has(state) else ()) if not each.init]
-    if lost:
-        message = f"state={state.__name__} has {lost[0]!r} with init=False, which would not be stored. Remove it."
-        raise DeclarationError(function, message)
-    try:
-        return read(state)
-    except UnsupportedType as error:
-        raise DeclarationError(function, f"state= {error}.") from None
-
-
-def check_bot_annotation(function: AnyFunction, annotation: Any, bot: BotSpec) -> None:
-    """Check that the session of a bot is annotated with the bot's own state, or with none."""
-    if (state := _state_of(annotation)) is not None:
-        _check_same_state(function, state, bot.state, "")
-
-
-def check_annotation(function: AnyFunction, annotation: Any, targets: Sequence[Any]) -> None:
-    """Check that the session of an action or options function is annotated with the state of its bots, or with none."""
-    if (state := _state_of(annotation)) is None:
-        return
-    bots = bots_of(targets)
-    if len(bots) < len(targets):
-        raise DeclarationError(function, f"takes Session[{_state_name(state)}], but serves all bots. Write Session.")
-    for each in bots:
-        _check_same_state(function, state, each.state, f" of {where(each.function)}")
-
-
-def _state_of(annotation: Any) -> Any:
-    """Return the class in `Session[Order]`; None if the annotation names none."""
-    state = next(iter(get_args(annotation)), None) if is_session(annotation) else None
-    return None if state is Any else state
-
-
-def _state_name(state: Any) -> str:
-    return getattr(state, "__name__", str(state))
-
-
-def _check_same_state(function: AnyFunction, given: Any, state: StateSpec | None, whose: str) -> None:
-    written = _state_name(given)
-    if state is None:
-        raise DeclarationError(
-            function, f"takes Session[{written}], but the bot{whose} declares no state. Write @bot(state={written})."
-        )
-    if given is not state.cls:
-        right = _state_name(state.cls)
-        raise DeclarationError(
-            function, f"takes Session[{written}], but the state{whose} is {right}. Write Session[{right}]."
-        )
-
-
-# ---- targets -------------------------------------------------------------------------------------------------------
 
 
 def reject_bare(decorator: str, targets: Sequence[Any]) -> None:
@@ -325,23 +115,23 @@ def _reject_two_sessions(function: AnyFunction, given: Sequence[Injected]) -> No
 
 
 def _injected_by_bot(function: AnyFunction, signature: Signature, targets: Sequence[Any]) -> tuple[Injected, ...]:
-    found: list[Injected] = []
+    injected_values: list[Injected] = []
     for name, annotation in signature.given.items():
         if is_session(annotation):
-            found.append(Given.SESSION)
+            injected_values.append(Given.SESSION)
         elif kind_of(annotation) is not None:
-            found.append(BotService(name, annotation))
+            injected_values.append(BotService(name, annotation))
         elif (value := lifespan_value(name, annotation)) is not None:
-            found.append(value)
+            injected_values.append(value)
         else:
             message = "is before the '/'. Annotate it with Session, with the Protocol of a service of the bot that has "
             message += "this name, as in llm: LLM, or with the class that a @lifespan yields."
             raise DeclarationError(function, f"{name!r} {message}")
-    _reject_two_sessions(function, found)
+    _reject_two_sessions(function, injected_values)
     for spec in bots_of(targets):
-        if (problem := injection_problem(found, spec)) is not None:
+        if (problem := injection_problem(injected_values, spec)) is not None:
             raise DeclarationError(function, problem)
-    return tuple(found)
+    return tuple(injected_values)
 
 
 def injection_problem(given: Iterable[Injected], bot: BotSpec) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, cast, get_args
+from typing import Any, get_args
 
 from ..context import Message, Role
 from ..errors import DeclarationError
@@ -103,12 +103,12 @@ class roles:  # noqa: N801 - a validator, in lower case like those of attrs
 
 
 def _listed_names(argument: str, names: Any) -> tuple[str, ...]:
-    listed: Any = (names,) if isinstance(names, str) else names
-    found: tuple[Any, ...] = tuple(cast("Iterable[Any]", listed)) if isinstance(listed, Iterable) else (None,)
-    if not all(isinstance(each, str) for each in found):
-        message = f"takes {argument}= as a list of names, not {shorten(repr(names))}."
+    several: Any = (names,) if isinstance(names, str) else names
+    listed: tuple[Any, ...] = tuple(several) if isinstance(names, Iterable) else (None,)
+    if not all(isinstance(each, str) for each in listed):
+        message = f"takes {argument}= as a list of names, not {shorten(repr(several))}."
         raise DeclarationError(None, f"roles(…) ({authors_line()}) {message}")
-    return found
+    return listed
 
 
 #: Any role and field, and text: what a client may set that replaces the conversation.

@@ -22,17 +22,8 @@ from ..kinds import BUILTIN_KINDS, LLM, STT, TTS, VAD, Kind, SpeechModel
 from ..session import Session
 from ..utils.json_values import json_problem
 from ..utils.names import is_valid_name
-from .injected import (
-    check_context_manager,
-    check_own_name,
-    injected,
-    is_for_bot,
-    kind_name,
-    lifespan_value,
-    read_targets,
-    reject_bare,
-    secret_of,
-)
+from .injected import check_own_name, injected, is_for_bot, kind_name, read_targets, reject_bare
+from .lifespan import check_context_manager, lifespan_value, secret_of
 from .signature import check_flag, check_function, read_result, read_signature, reject_result, reject_unknown
 from .specs import (
     BOT,

@@ -122,8 +122,8 @@ def _refuse_texts_without_json(function: AnyFunction, whose: str, texts: Mapping
 def _annotated_metadata(annotation: Any) -> tuple[Any, ...]:
     # `Annotated[X, …] | None` keeps what it says in the member; Optional must not lose a name or a doc.
     if get_origin(annotation) is Annotated:
-        inner, *found = get_args(annotation)
-        return (*found, *_annotated_metadata(inner))
+        inner, *metadata = get_args(annotation)
+        return (*metadata, *_annotated_metadata(inner))
     return tuple(
         each
         for member in get_args(annotation)
@@ -155,9 +155,9 @@ def _default_of_parameter(function: AnyFunction, parameter: inspect.Parameter, s
     return value
 
 
-def problems_text(found: Iterable[Problem], value: Any) -> str:
+def problems_text(problems_of_value: Iterable[Problem], value: Any) -> str:
     """Return the problems of a value that an author wrote as one text; empty if it is valid and JSON can carry it."""
-    problems = [(each.path, each.message) for each in found]
+    problems = [(each.path, each.message) for each in problems_of_value]
     if not problems and (bad := json_problem(value)) is not None:
         problems = [bad]
     return "; ".join(f"{path}: {message}" for path, message in problems).removeprefix("$: ")

@@ -262,12 +262,12 @@ def specs_in(module: ModuleType) -> Sequence[Spec]:
     Only functions that are defined in it count: importing another plugin's function, to attach an action to it,
     does not declare it twice. Raise `DeclarationError` for one under another decorator, which would be ignored.
     """
-    found: list[Spec] = []
+    declared: list[Spec] = []
     for name, value in vars(module).items():
         _reject_hidden_declaration(module, name, value)
         if callable(value) and getattr(value, "__module__", None) == module.__name__:
-            found.extend(_specs_of_outermost(value))
-    return list(dict.fromkeys(found))
+            declared.extend(_specs_of_outermost(value))
+    return list(dict.fromkeys(declared))
 
 
 def _reject_hidden_declaration(module: ModuleType, name: str, value: object) -> None:

@@ -163,11 +163,11 @@ def summary(doc: str | None) -> str:
     return inspect.cleandoc(doc or "").split("\n\n")[0].replace("\n", " ")
 
 
-def _load_exactly(cls: type, word: str) -> Loader:
+def _load_exactly(cls: type, expectation: str) -> Loader:
     def load(value: Any, path: str, problems: list[Problem]) -> Any:
         if value.__class__ is cls:
             return value
-        problems.append(Problem(path, expected(word, value)))
+        problems.append(Problem(path, expected(expectation, value)))
         return INVALID
 
     return load
@@ -333,7 +333,7 @@ def _problems_of_nearest_member(
         return tries[min(inside, key=lambda index: _distance_to_object(members[index], tries[index], path))]
     if len(alike) == 1:
         return tries[alike[0]]
-    suggestion = next((each.suggestion for found in tries for each in found if each.suggestion is not None), None)
+    suggestion = next((each.suggestion for problems in tries for each in problems if each.suggestion is not None), None)
     return [
         Problem(
             path, expected(_one_of_types(members[index] for index in alike or range(len(members))), value), suggestion

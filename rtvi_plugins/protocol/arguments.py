@@ -104,33 +104,30 @@ class Binder:
             if own in bound:
                 problems.append(Problem(each.name_path, f"{own}: was sent already; send each argument once."))
                 continue
-            found: list[Problem] = []
-            bound[own] = load(each.value, each.path, found)
-            problems.extend(attrs.evolve(one, message=f"{each.name}: {one.message}") for one in found)
-        missing = [name for name in self._parameters if name in self._required and name not in bound]
+            misfits: list[Problem] = []
+            bound[own] = load(each.value, each.path, misfits)
+            problems.extend(attrs.evolve(misfit, message=f"{each.name}: {misfit.message}") for misfit in misfits)
         problems.extend(
-            Problem(path, f"{name}: is required ({self._parameters[name].shape.rtvi_type})") for name in missing
+            Problem(path, f"{name}: is required ({parameter.shape.rtvi_type})")
+            for name, parameter in self._parameters.items()
+            if parameter.required and name not in bound
         )
         if problems:
             raise InvalidArguments(problems)
         return bound
 
-    def _argument_value(self, name: str, bound: Mapping[str, Any]) -> Any:
-        """Return the value for an argument. A default is checked against the grant too."""
-        parameter = self._parameters[name]
-        return bound[name] if name in bound else check(parameter.shape, parameter.default)[0]
-
     def _restrict(self, bound: Mapping[str, Any], path_of: Callable[[str], str]) -> None:
         problems: list[Problem] = []
         for name, rule in self._restrictions.items():
-            found: list[Problem] = []
-            rule.check(self._argument_value(name, bound), "", found)
-            if found:
-                at = path_of(name)
-                problems.extend(
-                    Problem(f"{at}{each.path}", f"{name}: the bot does not grant this value: {each.message}")
-                    for each in found
-                )
+            ungranted: list[Problem] = []
+            parameter = self._parameters[name]
+            # A default is checked against the grant too.
+            argument = bound[name] if name in bound else check(parameter.shape, parameter.default)[0]
+            rule.check(argument, "", ungranted)
+            problems.extend(
+                Problem(f"{path_of(name)}{each.path}", f"{name}: the bot does not grant this value: {each.message}")
+                for each in ungranted
+            )
         if problems:
             raise NotGranted(problems)
 

@@ -125,10 +125,10 @@ def read_sent_options(
         if service.name not in known:
             unknown_services.append(_unknown_service(service.name, known, service.name_path))
             continue
-        found = named_values(service.value, service.path, problems)
+        sent_options = named_values(service.value, service.path, problems)
         options.extend(
             SentOption(service.name, each.name, each.value, each.path, each.name_path)
-            for each in islice(found, _MOST_OPTIONS - len(options))
+            for each in islice(sent_options, _MOST_OPTIONS - len(options))
         )
         if len(options) >= _MOST_OPTIONS:
             problems.append(Problem(path, f"has {_MOST_OPTIONS} options or more; send each option once."))
@@ -268,8 +268,8 @@ def _switched_providers(
         option = offer.options[sent.service][PROVIDER]
         if not isinstance(sent.value, str) or sent.value not in labels:
             mistakes.append((UnknownProvider, unknown(f"{sent.service} provider", sent.value, labels, path=sent.path)))
-        elif sent.value != offer.providers[sent.service] and (found := _grant_problems(sent, option, sent.value)):
-            mistakes.extend((NotGranted, problem) for problem in found)
+        elif sent.value != offer.providers[sent.service] and (ungranted := _grant_problems(sent, option, sent.value)):
+            mistakes.extend((NotGranted, problem) for problem in ungranted)
         else:
             yield sent.service, sent.value
 
@@ -321,8 +321,8 @@ def _grant_problems(sent: SentOption, option: OfferedOption, loaded: Any) -> lis
         return [Problem(sent.path, f"{label}: this client may read this option but not set it.")]
     if option.validator is None:
         return []
-    found = violations(option.parameter.shape, option.validator, loaded, sent.path)
-    return [Problem(each.path, f"{label}: the bot does not grant this value: {each.message}") for each in found]
+    broken_limits = violations(option.parameter.shape, option.validator, loaded, sent.path)
+    return [Problem(each.path, f"{label}: the bot does not grant this value: {each.message}") for each in broken_limits]
 
 
 def as_one_error(mistakes: Sequence[Mistake]) -> RequestError:

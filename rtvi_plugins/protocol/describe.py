@@ -38,7 +38,7 @@ def describe_action(service: str, spec: ActionSpec, restrictions: Mapping[str, V
 def describe_function(spec: ActionSpec, restrictions: Mapping[str, Validator]) -> Function:
     """Describe an action as a function of an LLM."""
     arguments = [describe_parameter(each, restrictions.get(name)) for name, each in spec.parameters.items()]
-    properties = {each["name"]: {**each["schema"], **_description(each), **_default(each)} for each in arguments}
+    properties = {each["name"]: _argument_schema(each) for each in arguments}
     required = [each["name"] for each in arguments if each["required"]]
     parameters: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
     if required:
@@ -46,16 +46,15 @@ def describe_function(spec: ActionSpec, restrictions: Mapping[str, Validator]) -
     return {"name": spec.name, "description": spec.doc, "parameters": parameters}
 
 
-def _description(argument: Mapping[str, Any]) -> dict[str, Any]:
-    """Join the author's text and the text of the validators."""
-    texts = [each for each in (argument["description"], argument["schema"].get("description")) if each]
-    return {"description": " ".join(texts)} if texts else {}
-
-
-def _default(argument: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the default as a keyword of the schema. Null stands for no value, and many vendors take no null here."""
-    default = argument.get("default")
-    return {} if default is None else {"default": default}
+def _argument_schema(argument: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the schema of an argument, with the author's text before the text of the validators."""
+    schema: dict[str, Any] = dict(argument["schema"])
+    if texts := [each for each in (argument["description"], schema.get("description")) if each]:
+        schema["description"] = " ".join(texts)
+    # A default of null stands for no value, and many vendors take no null here.
+    if (default := argument.get("default")) is not None:
+        schema["default"] = default
+    return schema
 
 
 def describe_option(

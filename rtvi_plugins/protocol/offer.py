@@ -9,8 +9,7 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
-import attrs
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from ..context import Function
 from ..declare.annotations import read
@@ -115,8 +114,11 @@ class Offer:
         raise UnknownMessage([unknown("request type", type, names, path="$.data.t")])
 
     def _has_jobs(self) -> bool:
-        named = ((f"{service}:{name}", spec) for service, specs in self._all_actions() for name, spec in specs.items())
-        return any(spec.long and self.grants.get(name) is not None for name, spec in named)
+        return any(
+            spec.long and self.grants.get(f"{service}:{action}") is not None
+            for service, specs in self._all_actions()
+            for action, spec in specs.items()
+        )
 
     def _all_actions(self) -> Iterable[tuple[str, Mapping[str, ActionSpec]]]:
         yield from ((name, provider.actions) for name, provider in self.chosen.items())
@@ -133,19 +135,15 @@ class Offer:
         return {name: dict(self._granted_options(name)) for name in self.registry.services}
 
     def _granted_options(self, service: str) -> Iterable[tuple[str, OfferedOption]]:
-        provider = self.chosen[service]
+        provider, registered = self.chosen[service], self.registry.services[service]
         options = {name: parameter for name, (parameter, _) in provider.options.items()}
-        if not self.registry.services[service].is_own:
-            options[PROVIDER] = self._provider_option(service)
+        if not registered.is_own:
+            labels = evolve(read(str), schema={"enum": list(registered.chosen_from)})
+            options[PROVIDER] = Parameter(PROVIDER, labels, registered.default, "The provider of this service.")
         for name, parameter in options.items():
             grant = self.grants.get(*(f"{service}.{each}" for each in provider.names_of(name)))
             if grant is not None:
                 yield name, OfferedOption(parameter, grant.writable, grant.validator)
-
-    def _provider_option(self, service: str) -> Parameter:
-        labels = tuple(self.registry.services[service].chosen_from)
-        shape = attrs.evolve(read(str), schema={"enum": list(labels)})
-        return Parameter(PROVIDER, shape, self.registry.services[service].default, "The provider of this service.")
 
     @cached_property
     def chosen(self) -> Mapping[str, Provider]:
@@ -178,13 +176,13 @@ class Offer:
 
         A group of which the provider overrides every option is left out.
         """
-        found = [
+        groups = [
             OptionGroup(service, spec, names, provider.sets(spec))
             for service, provider in self.chosen.items()
             for spec in (*provider.groups, *provider.kind_groups)
             if (names := provider.effective(spec))
         ]
-        return {(group.service, group.spec): group for group in sorted(found, key=lambda each: each.spec.last)}
+        return {(group.service, group.spec): group for group in sorted(groups, key=lambda group: group.spec.last)}
 
     def options_of(self, service: str, spec: OptionsSpec) -> tuple[str, ...]:
         """Return the options that a group sets here, or () if there is no such group."""
@@ -236,18 +234,17 @@ class Offer:
                     describe_option(each.parameter, each.validator, defaults, writable=each.writable)
                     for each in options.values()
                 ],
-                **self._failover(name),
+                # The providers that take over when the present one fails.
+                **({"failover": stand_ins} if (stand_ins := self._stand_ins(name)) else {}),
             }
             for name, options in self.options.items()
             for defaults in (self.registry.defaults(name, self.providers[name]),)
         ]
         return encode_json({"config": config})
 
-    def _failover(self, service: str) -> dict[str, list[str]]:
-        """Describe the providers that take over when the present one fails."""
+    def _stand_ins(self, service: str) -> list[str]:
         choice = self.registry.services[service].chosen_from.get(self.providers[service])
-        others = choice.labels[1:] if choice is not None else ()
-        return {"failover": list(others)} if others else {}
+        return list(choice.labels[1:]) if choice is not None else []
 
 
 class Offers:

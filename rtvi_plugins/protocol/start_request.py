@@ -95,12 +95,14 @@ def _unknown_name(what: str, name: str, known: Iterable[str], path: str) -> Prob
     return Problem(safe_path(path), f"unknown {what}; known: {', '.join(islice(known, 20))}.")
 
 
-def _value_problems(found: Sequence[Problem], shape: Shape, value: Any, path: str) -> list[Problem]:
+def _value_problems(problems: Sequence[Problem], shape: Shape, value: Any, path: str) -> list[Problem]:
     """Return the problems of a value, in terms of what its option accepts."""
     described = str(shape.schema.get("description", ""))
     whole = f"expected {shape.expects}, got {json_type_name(value)}. {described}".rstrip()
     inner = f"does not fit the schema of the option: {shorten(encode_json(shape.schema), 300)}"
-    return [Problem(at, whole if at == path else inner) for at in dict.fromkeys(safe_path(each.path) for each in found)]
+    return [
+        Problem(at, whole if at == path else inner) for at in dict.fromkeys(safe_path(each.path) for each in problems)
+    ]
 
 
 def _url_has_user(value: Any) -> bool:
@@ -206,12 +208,12 @@ def read_service_options(sent: Any, registry: Registry, problems: list[Problem])
 
 
 def _providers_by_label(registry: Registry) -> Mapping[str, Mapping[str, Provider]]:
-    found: dict[str, dict[str, Provider]] = {}
+    by_label: dict[str, dict[str, Provider]] = {}
     for service in registry.services.values():
         for label, provider in service.providers.items():
             key = f"{service.name}.{label}"
-            found.setdefault(label, {})[key] = found.setdefault(key, {})[key] = provider
-    return found
+            by_label.setdefault(label, {})[key] = by_label.setdefault(key, {})[key] = provider
+    return by_label
 
 
 def _service_option_values(
@@ -227,9 +229,9 @@ def _service_option_values(
             problems.append(Problem(at, "was sent already, under another name."))
         else:
             option = present[name]
-            read[option.name], found = check(option.shape, value, at)
-            problems.extend(_value_problems(found, option.shape, value, at))
-            if not found and _url_has_user(value):
+            read[option.name], misfits = check(option.shape, value, at)
+            problems.extend(_value_problems(misfits, option.shape, value, at))
+            if not misfits and _url_has_user(value):
                 text = "must not contain a user name or password; give the key in api_keys or in the environment."
                 problems.append(Problem(at, text))
     return read
@@ -262,9 +264,11 @@ def read_defaults(sent: Any, registry: Registry, problems: list[Problem]) -> Map
 
 def _providers_by_key(registry: Registry) -> Mapping[str, Sequence[Provider]]:
     """Return the providers for each key that `defaults` may have: a service, or `service.provider`."""
-    of_service = {name: tuple(service.providers.values()) for name, service in registry.services.items()}
-    each = {f"{name}.{one.label}": (one,) for name, found in of_service.items() for one in found}
-    return {**of_service, **each}
+    by_key: dict[str, Sequence[Provider]] = {}
+    for name, service in registry.services.items():
+        by_key[name] = tuple(service.providers.values())
+        by_key |= {f"{name}.{label}": (provider,) for label, provider in service.providers.items()}
+    return by_key
 
 
 def _check_default(option: SentOption, providers: Sequence[Provider], problems: list[Problem]) -> None:
@@ -273,8 +277,8 @@ def _check_default(option: SentOption, providers: Sequence[Provider], problems: 
         known = dict.fromkeys(name for each in providers for name in each.options)
         problems.append(_unknown_name(f"{option.service} option", option.name, known, option.name_path))
     for provider, name in having:
-        if found := provider.check_option(name, option.value, option.path)[1]:
-            problems.extend(_value_problems(found, provider.options[name][0].shape, option.value, option.path))
+        if misfits := provider.check_option(name, option.value, option.path)[1]:
+            problems.extend(_value_problems(misfits, provider.options[name][0].shape, option.value, option.path))
             return
 
 
@@ -381,9 +385,9 @@ def _read_grants(sent: Mapping[str, Any], registry: Registry) -> list[Grant]:
         for index, each in enumerate(grants)
         if (text := grant_problem(registry, each, is_operators=True)) is not None
     )
-    found = list(islice(problems, MAX_PROBLEMS))
-    if found:
-        raise InvalidStart(found)
+    first_problems = list(islice(problems, MAX_PROBLEMS))
+    if first_problems:
+        raise InvalidStart(first_problems)
     return [renamed(registry, each) for each in grants]
 
 

@@ -164,9 +164,9 @@ class RTVIProtocol:
 
         Raises `TypeError` for a value that JSON cannot carry, and `InvalidResult` for one that is too long.
         """
-        if request.t is not None:
-            return self._fitting(encode("server-response", request.id, {"t": request.t, "d": result}))
-        return self._fitting(encode("action-response", request.id, {"result": result}))
+        if request.t is None:
+            return self._fitting(encode("action-response", request.id, {"result": result}))
+        return self._fitting(encode("server-response", request.id, {"t": request.t, "d": result}))
 
     def _fitting(self, text: str) -> str:
         """Return a text if it fits the outbox. A longer one would end the session."""
@@ -240,16 +240,16 @@ class RTVIProtocol:
         if not is_object(data):
             raise InvalidArguments([Problem(path, expected("an object with service, action and arguments", data))])
         action = self.offer.action(data.get("service"), data.get("action"), path)
-        arguments = action.binder.bind(data.get("arguments"), arguments_path)
-        if action.old_names:
-            self._note_old_names(action, data.get("arguments"))
-        return CallAction(self.requests.open(request, self._now, action.spec.deadline), action, arguments)
+        sent = data.get("arguments")
+        return self._call(request, action, sent, action.binder.bind(sent, arguments_path))
 
-    def _note_old_names(self, action: OfferedAction, sent: Any) -> None:
-        """Report a deprecated action, and former and deprecated names of its arguments."""
-        for name in ("", *(each.name for each in named_values(sent or (), "", []))):
-            if name in action.old_names:
-                self.on_old_name(action.old_names[name])
+    def _call(self, request: Request, action: OfferedAction, sent: Any, arguments: dict[str, Any]) -> CallAction:
+        """Return the call. Report a deprecated action, and the former and deprecated names of its arguments."""
+        if action.old_names:
+            for argument in ("", *(each.name for each in named_values(sent or (), "", []))):
+                if argument in action.old_names:
+                    self.on_old_name(action.old_names[argument])
+        return CallAction(self.requests.open(request, self._now, action.spec.deadline), action, arguments)
 
     def client_message(self, request: Request, data: Any) -> Operation | None:
         if not is_object(data) or not isinstance(t := data.get("t"), str):
@@ -260,32 +260,26 @@ class RTVIProtocol:
         action = self.offer.message(t, _INNER)
         if action.spec.message == t:
             arguments = action.binder.bind_whole(data.get("d", REQUIRED), "$.data.d")
-        else:
-            arguments = action.binder.bind(data.get("d"), "$.data.d")
-        if action.old_names:
-            self._note_old_names(action, arguments if action.spec.message == t else data.get("d"))
-        return CallAction(self.requests.open(inner, self._now, action.spec.deadline), action, arguments)
+            return self._call(inner, action, arguments, arguments)
+        sent = data.get("d")
+        return self._call(inner, action, sent, action.binder.bind(sent, "$.data.d"))
 
     def send_text(self, request: Request, data: Any) -> Operation:
         sent = data if is_object(data) else {}
-        options = found if is_object(found := sent.get("options")) else {}
+        options = text_options if is_object(text_options := sent.get("options")) else {}
         run, speak = options.get("run_immediately", True), options.get("audio_response", True)
-        if (
-            not isinstance(content := sent.get("content"), str)
-            or not isinstance(run, bool)
-            or not isinstance(speak, bool)
-        ):
+        content = sent.get("content")
+        if not (isinstance(content, str) and isinstance(run, bool) and isinstance(speak, bool)):
             message = "expected {content: string, options: {run_immediately?: bool, audio_response?: bool}}."
             raise InvalidArguments([Problem("$.data", message)])
         return SubmitText(request.id, UserText(content, run, speak))
 
     def append_to_context(self, request: Request, data: Any) -> Operation:
         sent = data if is_object(data) else {}
-        run = sent.get("run_immediately", False)
-        if not isinstance(content := sent.get("content"), str) or not isinstance(run, bool):
-            raise InvalidArguments(
-                [Problem("$.data", "expected {role: string, content: string, run_immediately?: bool}.")]
-            )
+        content, run = sent.get("content"), sent.get("run_immediately", False)
+        if not (isinstance(content, str) and isinstance(run, bool)):
+            message = "expected {role: string, content: string, run_immediately?: bool}."
+            raise InvalidArguments([Problem("$.data", message)])
         if sent.get("role") != "user":
             raise NotGranted([Problem("$.data.role", "the bot does not grant this role to this client; use 'user'.")])
         return SubmitText(request.id, UserText(content, run))
@@ -334,5 +328,5 @@ def _usable_id(id: Any) -> str:
 
 def _version(sent: Any) -> tuple[int, int, int]:
     """Return the version in `client-ready`. A missing or unreadable one counts as 0.3.0, as it does in pipecat."""
-    found = re.match(r"(\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?", sent) if isinstance(sent, str) else None
-    return (int(found[1]), int(found[2]), int(found[3] or 0)) if found else (0, 3, 0)
+    version = re.match(r"(\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?", sent) if isinstance(sent, str) else None
+    return (int(version[1]), int(version[2]), int(version[3] or 0)) if version else (0, 3, 0)

@@ -17,7 +17,8 @@ from ..utils.error_texts import complaint, where
 from ..utils.json_values import is_array, is_object, json_problem
 from ..utils.names import nearest
 from .grants import function_problem, grant_problem, known_names
-from .registry import ITSELF, PROVIDER, Provider, Registry, Service, choose_lifespans, twice
+from .lifespans import choose_lifespans
+from .registry import ITSELF, PROVIDER, Provider, Registry, Service, twice
 
 __all__ = ("build", "build_provider", "check_personas", "config_problems")
 
@@ -51,37 +52,37 @@ def build(
 
 def _own_actions(bot: BotSpec, specs: Iterable[Spec]) -> dict[str, dict[str, ActionSpec]]:
     """Return the bot's own actions, by service and name. Raise `DeclarationError` for those that do not fit it."""
-    found: dict[str, list[ActionSpec]] = {BOT: []}
+    by_service: dict[str, list[ActionSpec]] = {BOT: []}
     for spec in _declared_on(ActionSpec, specs, BOT, bot.function):
         if (problem := injection_problem(spec.given, bot) or service_problem(spec.service, bot)) is not None:
             raise DeclarationError(spec.function, problem)
-        found.setdefault(spec.service, []).append(spec)
-    own = {service: _actions_by_name(each, service) for service, each in found.items()}
+        by_service.setdefault(spec.service, []).append(spec)
+    own = {service: _actions_by_name(each, service) for service, each in by_service.items()}
     _reject_messages_twice(own)
     return own
 
 
 def _own_services(bot: BotSpec, specs: Iterable[Spec]) -> dict[str, Service]:
     """Return the services of the bot's own options, each with the bot as its only provider."""
-    found: dict[str, list[OptionsSpec]] = {}
+    groups_by_service: dict[str, list[OptionsSpec]] = {}
     for spec in _declared_on(OptionsSpec, specs, BOT, bot.function):
         if (problem := service_problem(spec.service, bot)) is not None:
             raise DeclarationError(spec.function, problem)
-        found.setdefault(spec.service, []).append(spec)
-    for service, groups in found.items():
+        groups_by_service.setdefault(spec.service, []).append(spec)
+    for service, groups in groups_by_service.items():
         _reject_options_twice(groups, service)
     return {
         service: Service(service, BOT, {BOT: Provider(BOT, ITSELF, (), tuple(groups), {})})
-        for service, groups in found.items()
+        for service, groups in groups_by_service.items()
     }
 
 
 def _reject_messages_twice(own: Mapping[str, Mapping[str, ActionSpec]]) -> None:
     """Reject a client message that two actions handle. The name of an action in the service "bot" is one as well."""
-    found = dict(own[BOT])
+    message_actions = dict(own[BOT])
     for spec in (each for actions in own.values() for each in actions.values()):
-        if spec.message is not None and found.setdefault(spec.message, spec) is not spec:
-            _reject_second(f"the client message {spec.message!r}", found[spec.message], spec)
+        if spec.message is not None and message_actions.setdefault(spec.message, spec) is not spec:
+            _reject_second(f"the client message {spec.message!r}", message_actions[spec.message], spec)
 
 
 def build_provider(label: str, spec: ProviderSpec, specs: Iterable[Spec]) -> Provider:
@@ -96,31 +97,29 @@ def build_provider(label: str, spec: ProviderSpec, specs: Iterable[Spec]) -> Pro
 
 def _declared_on(family: type[Declared], specs: Iterable[Spec], *targets: Target) -> list[Declared]:
     """Return the options or actions that are declared on one of these targets."""
-    found = [spec for spec in specs if isinstance(spec, family)]
-    return [
-        spec for spec in found if any(each is target or each == target for each in spec.targets for target in targets)
-    ]
+    declared = [spec for spec in specs if isinstance(spec, family)]
+    return [spec for spec in declared if any(each in targets for each in spec.targets)]
 
 
 def _actions_by_name(actions: Iterable[ActionSpec], on: str) -> dict[str, ActionSpec]:
-    found: dict[str, ActionSpec] = {}
+    actions_by_name: dict[str, ActionSpec] = {}
     for spec in actions:
-        if spec.name in found and found[spec.name] is not spec:
-            _reject_second(f"the action {spec.name!r} of {on!r}", found[spec.name], spec)
-        found[spec.name] = spec
-    return found
+        if spec.name in actions_by_name and actions_by_name[spec.name] is not spec:
+            _reject_second(f"the action {spec.name!r} of {on!r}", actions_by_name[spec.name], spec)
+        actions_by_name[spec.name] = spec
+    return actions_by_name
 
 
 def _reject_options_twice(groups: Iterable[OptionsSpec], on: str) -> None:
-    found: dict[str, OptionsSpec] = {}
+    group_of_option: dict[str, OptionsSpec] = {}
     for group in groups:
         for name in (name for each in group.parameters.values() for name in (each.name, *each.was)):
             if name == PROVIDER:
                 message = f"declares the option {PROVIDER!r}, which is the framework's own. Choose another name."
                 raise DeclarationError(group.function, message)
-            if name in found:
-                _reject_second(f"the option {name!r} of {on!r}", found[name], group)
-            found[name] = group
+            if name in group_of_option:
+                _reject_second(f"the option {name!r} of {on!r}", group_of_option[name], group)
+            group_of_option[name] = group
 
 
 def _reject_second(what: str, first: Any, second: Any) -> None:
@@ -195,8 +194,8 @@ def check_personas(registry: Registry, module: ModuleType) -> None:
 
     They are constants, or stand in a list, tuple or dict that is one.
     """
-    found = {id(persona): (name, persona) for name, persona in _persona_constants(module)}
-    problems = [each for name, persona in found.values() for each in _persona_problems(registry, name, persona)]
+    personas = {id(persona): (name, persona) for name, persona in _persona_constants(module)}
+    problems = [each for name, persona in personas.values() for each in _persona_problems(registry, name, persona)]
     if problems:
         raise BotError("\n".join(complaint(registry.bot.function, each) for each in problems))
 

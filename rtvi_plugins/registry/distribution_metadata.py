@@ -69,8 +69,8 @@ def distributions(path: Sequence[str] | None) -> Iterator[tuple[str, str, dict[s
 
 def _metadata_folders(folder: str, *, left_behind: bool = False) -> list[Path]:
     try:
-        with os.scandir(folder) as found:
-            names = [each.name for each in found if each.name.endswith((".dist-info", ".egg-info"))]
+        with os.scandir(folder) as folder_entries:
+            names = [each.name for each in folder_entries if each.name.endswith((".dist-info", ".egg-info"))]
     except OSError:
         return []
     # pip renames what it is about to remove to a name that begins with "~", and may leave it behind.

@@ -72,8 +72,8 @@ class Grants:
 
 def _granted_under(grants: Mapping[str, Grant], names: Iterable[str]) -> Grant | None:
     """Return the grant under these names. Several grants are joined into one with all their limits."""
-    found = [grants[name] for name in names if name in grants]
-    return reduce(_granted_by_both, found) if found else None
+    granted = [grants[name] for name in names if name in grants]
+    return reduce(_granted_by_both, granted) if granted else None
 
 
 def _with_declared_limits(registry: Registry, grant: Grant) -> Grant:

@@ -57,22 +57,22 @@ class Hooks:
     def _call_hook(self, hook: str, arguments: dict[str, Any]) -> Iterator[tuple[str, Any]]:
         for each in reversed(self._functions[hook]):  # pluggy calls the last registered first
             try:
-                found = call_plugin(each.function, **{name: arguments[name] for name in each.argnames})
+                hook_result = call_plugin(each.function, **{name: arguments[name] for name in each.argnames})
             except BaseException as error:
                 reraise_control_flow(error)
                 report(f"the hook {hook} of the plugin {each.plugin_name}", error)
             else:
-                yield where(each.function), found
+                yield where(each.function), hook_result
 
 
 class _HookManager(pluggy.PluginManager):
     """Finds a hook function by the name in its `def`. The name of the variable in the module does not matter."""
 
     def parse_hookimpl_opts(self, plugin: Any, name: str) -> Any:
-        found: Any = super().parse_hookimpl_opts(plugin, name)
-        if found is not None and not found.get("specname"):
-            found["specname"] = getattr(plugin, name).__name__
-        return found
+        hook_options: Any = super().parse_hookimpl_opts(plugin, name)
+        if hook_options is not None and not hook_options.get("specname"):
+            hook_options["specname"] = getattr(plugin, name).__name__
+        return hook_options
 
 
 def _functions_once(functions: Iterable[Any]) -> list[Any]:

@@ -111,12 +111,12 @@ def _entries_of_bridge(bridge: EntryPoint) -> list[EntryPoint]:
         return [evolve(bridge, problem=_import_failure(error))]
 
 
-def _bridged_entry(bridge: EntryPoint, found: object) -> EntryPoint:
-    if not isinstance(found, BridgedProvider):
-        raise TypeError(f"it lists a {type(found).__name__}, which is no BridgedProvider.")
+def _bridged_entry(bridge: EntryPoint, listed: object) -> EntryPoint:
+    if not isinstance(listed, BridgedProvider):
+        raise TypeError(f"it lists a {type(listed).__name__}, which is no BridgedProvider.")
     # A name of its own for each, below the bridge's package: the package says whose it is.
-    own = "".join(each if each.isalnum() else "_" for each in found.name)
-    return evolve(bridge, name=found.name, module=f"{bridge.module}.{own}", bridged=found)
+    own = "".join(each if each.isalnum() else "_" for each in listed.name)
+    return evolve(bridge, name=listed.name, module=f"{bridge.module}.{own}", bridged=listed)
 
 
 # ---- choosing and loading ------------------------------------------------------------------------------------------
@@ -140,16 +140,16 @@ class Installed:
         return self._only_entry("plugin", name, [entry for entry in self.entries if entry.kind is None], name)
 
     def _only_entry(self, what: str, name: str, offered: Sequence[EntryPoint], entry_name: str) -> EntryPoint:
-        found = [entry for entry in offered if name in (entry.provider, entry.qualified)]
-        if not found:
+        matching = [entry for entry in offered if name in (entry.provider, entry.qualified)]
+        if not matching:
             hint = hint_of_missing(name, (each.provider for each in offered), entry_name)
             raise PluginError(f"No {what} {name!r} is installed. {hint}")
-        if len(found) > 1:
-            listed = " and ".join(repr(entry.qualified) for entry in found)
+        if len(matching) > 1:
+            listed = " and ".join(repr(entry.qualified) for entry in matching)
             raise PluginError(
                 f"Several distributions offer the {what} {name!r}. Write {listed.replace(' and ', ' or ')}."
             )
-        return found[0]
+        return matching[0]
 
     def load(self, entry: EntryPoint) -> ModuleType:
         """Import a module. If that fails, record it as broken and raise `PluginError` with the reason."""
@@ -205,11 +205,11 @@ def run_apart(code: str, entry: EntryPoint, timeout: float = LONGEST_IMPORT) -> 
     except subprocess.TimeoutExpired:
         return f"its import takes more than {timeout:g} seconds"
     try:
-        found: dict[str, Any] = json.loads(done.stdout)
+        printed: dict[str, Any] = json.loads(done.stdout)
     except ValueError:
         last = (done.stderr.strip().splitlines() or ["nothing on stderr"])[-1]
         return f"its import ended the process with exit code {done.returncode} ({shorten(last)})"
-    return found
+    return printed
 
 
 def find_entry(installed: Installed, sent: Mapping[str, Any]) -> EntryPoint:
@@ -221,5 +221,5 @@ def find_entry(installed: Installed, sent: Mapping[str, Any]) -> EntryPoint:
 
 def missing_module(reason: str) -> str | None:
     """Return the module that an import did not find, from the reason why it failed."""
-    found = re.match(r"ModuleNotFoundError: No module named '([^']+)'", reason)
-    return found[1] if found else None
+    missing = re.match(r"ModuleNotFoundError: No module named '([^']+)'", reason)
+    return missing[1] if missing else None

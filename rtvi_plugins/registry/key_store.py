@@ -162,14 +162,14 @@ class KeyStore:
             return {}
         try:
             with self.path.open(encoding="utf-8") as file:
-                found = os.fstat(file.fileno())
-                _check_mode(self.path, found)
+                file_stat = os.fstat(file.fileno())
+                _check_mode(self.path, file_stat)
                 text = file.read()
         except FileNotFoundError:
             return {}
         except (OSError, UnicodeDecodeError) as error:
             raise PluginError(f"The key store {self.path} cannot be read: {type(error).__name__}.") from None
-        if self._file_version != (state := (found.st_ino, found.st_mtime_ns)):
+        if self._file_version != (state := (file_stat.st_ino, file_stat.st_mtime_ns)):
             self._file_version, self._from_keyring = state, {}
         # The text of an error of `json` can hold a part of a key.
         with suppress(ValueError):
@@ -220,6 +220,6 @@ def _keys_path(environ: Mapping[str, str]) -> Path | None:
     return Path(folder) / "rtvi" / "keys.json" if folder else None
 
 
-def _check_mode(path: Path, found: os.stat_result) -> None:
-    if os.name == "posix" and stat.S_IMODE(found.st_mode) & 0o077:
+def _check_mode(path: Path, file_stat: os.stat_result) -> None:
+    if os.name == "posix" and stat.S_IMODE(file_stat.st_mode) & 0o077:
         raise PluginError(f"Other users may read the key store {path}. Run: chmod 600 {path}")

@@ -81,16 +81,16 @@ def family(root: ModuleType, foreign: Collection[str] = ()) -> list[ModuleType]:
     imported from a module counts as its module. `foreign` lists the packages of plugins. They do not belong to a
     family, because a bot must name them itself.
     """
-    found = [root]
+    members = [root]
     seen = {root.__name__}  # a module names most others many times
-    for module in found:
+    for module in members:
         for name in _imported_modules(module):
             if name not in seen:
                 seen.add(name)
                 other = sys.modules.get(name)
                 if other is not None and _is_of_family(root, other, foreign):
-                    found.append(other)
-    return found
+                    members.append(other)
+    return members
 
 
 def top(name: str) -> str:
@@ -121,16 +121,16 @@ def _modules_in_import_statements(module: ModuleType) -> Iterator[str]:
 @cache
 def _import_statements(module: ModuleType) -> Sequence[tuple[str, Sequence[str]]]:
     """Return the import statements outside of functions, each as the module and the imported names."""
-    found: list[tuple[str, Sequence[str]]] = []
-    loaded: list[Any] = []
+    statements: list[tuple[str, Sequence[str]]] = []
+    loaded_constants: list[Any] = []
     with suppress(Exception):  # a module may have any loader, and its file may be gone
         for each in dis.get_instructions(cast("Any", module.__loader__).get_code(module.__name__)):
             if each.opname == "IMPORT_NAME":
-                level, names = loaded[-2:]
-                found.append((resolve_name("." * level + each.argval, module.__package__ or ""), names or ()))
+                level, names = loaded_constants[-2:]
+                statements.append((resolve_name("." * level + each.argval, module.__package__ or ""), names or ()))
             elif each.opname.startswith("LOAD_"):
-                loaded.append(each.argval)
-    return found
+                loaded_constants.append(each.argval)
+    return statements
 
 
 def _is_of_family(root: ModuleType, other: ModuleType, foreign: Collection[str]) -> bool:
@@ -222,15 +222,15 @@ def services_in(modules: Sequence[ModuleType]) -> dict[str, ProviderSpec]:
 
 def local_services(specs: Sequence[Spec]) -> dict[str, ProviderSpec]:
     """Return providers by kind and name. The first of a name counts. Raise `DeclarationError` for two in one module."""
-    found: dict[str, ProviderSpec] = {}
+    providers: dict[str, ProviderSpec] = {}
     for spec in dict.fromkeys(each for each in specs if isinstance(each, ProviderSpec)):
         name = f"{spec.kind}.{spec.provider}"
-        if found.setdefault(name, spec) is spec:
+        if providers.setdefault(name, spec) is spec:
             continue
-        if found[name].function.__module__ == spec.function.__module__:
-            places = f"{where(found[name].function)} and {where(spec.function)}"
+        if providers[name].function.__module__ == spec.function.__module__:
+            places = f"{where(providers[name].function)} and {where(spec.function)}"
             raise DeclarationError(None, f"the service {name!r} is declared twice: {places}. Rename one of them.")
-    return found
+    return providers
 
 
 def slow_alternatives(
@@ -240,12 +240,12 @@ def slow_alternatives(
 
     Their import is slow, and another provider of the service comes before them.
     """
-    found: set[tuple[str, str]] = set()
+    slow: set[tuple[str, str]] = set()
     for service, labels in spec.services.items():
         for label in labels[1:]:
             if f"{spec.kinds[service]}.{label}" not in local and _is_slow_import(installed, spec.kinds[service], label):
-                found.add((service, label))
-    return frozenset(found)
+                slow.add((service, label))
+    return frozenset(slow)
 
 
 def _is_slow_import(installed: Installed, kind: str, label: str) -> bool:
@@ -268,22 +268,22 @@ def find_providers(
 
     Optional ones are left out if another is there. Those in `without` are not imported.
     """
-    kind, found = spec.kinds[service], dict[str, ProviderSpec]()
+    kind, providers = spec.kinds[service], dict[str, ProviderSpec]()
     left_out: list[str] = []
     for label in (each for each in spec.services[service] if (service, each) not in without):
         try:
-            found[label] = local.get(f"{kind}.{label}") or _load_provider(kind, label, modules)
+            providers[label] = local.get(f"{kind}.{label}") or _load_provider(kind, label, modules)
         except PluginError as error:
             why = _mistaken_kind(service, kind, label, local, modules.installed) or error
             reasons = left_out if (service, label) in spec.optional else lacking
             reasons.append(f"The bot {spec.name!r} names the provider {label!r} for {service!r}. {why}")
         else:
-            _refuse_other_kind(spec, service, found[label])
-    if not found:
+            _refuse_other_kind(spec, service, providers[label])
+    if not providers:
         lacking.extend(left_out)
-    for reason in left_out if found else ():
+    for reason in left_out if providers else ():
         _log.info("%s It is left out.", reason)
-    return found
+    return providers
 
 
 def _load_provider(kind: str, label: str, modules: Modules) -> ProviderSpec:
@@ -311,5 +311,7 @@ def _mistaken_kind(
     kinds = sorted(here | {each.kind for each in installed.entries if each.kind and each.provider == label})
     if not kinds or kind in kinds:
         return None
-    given, *right = (found.protocol.__name__ if (found := BUILTIN_KINDS.get(each)) else each for each in (kind, *kinds))
+    given, *right = (
+        builtin.protocol.__name__ if (builtin := BUILTIN_KINDS.get(each)) else each for each in (kind, *kinds)
+    )
     return f"{service!r} is annotated with {given}, and {label!r} is not one; annotate it with {' or '.join(right)}."

@@ -2,115 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from functools import cached_property
-from types import NoneType
 from typing import Any, Protocol
 
 from attrs import define, evolve, field, frozen
 
-from ..declare.specs import (
-    BOT,
-    ActionSpec,
-    AnyFunction,
-    BotSpec,
-    Choice,
-    Given,
-    LifespanSpec,
-    LifespanValue,
-    OptionsSpec,
-    Parameter,
-    ProviderSpec,
-    Spec,
-)
+from ..declare.specs import BOT, ActionSpec, BotSpec, Choice, Given, OptionsSpec, Parameter, ProviderSpec, Spec
 from ..declare.types import check
-from ..errors import DeclarationError, Problem
-from ..utils.error_texts import where
-from ..utils.names import nearest
+from ..errors import Problem
+from .lifespans import Lifespans
 
-__all__ = ("ITSELF", "PROVIDER", "Lifespans", "Provider", "Registry", "Service", "choose_lifespans", "twice")
-
-
-@frozen
-class Lifespans:
-    """The lifespans of one bot, in the order to open them, and the one of each parameter, by function and name."""
-
-    specs: tuple[LifespanSpec, ...] = ()
-    of_parameter: Mapping[tuple[AnyFunction, str], LifespanSpec] = field(factory=dict[Any, LifespanSpec])
-
-
-def choose_lifespans(
-    used: Iterable[Spec], declared: Sequence[Spec], families: Sequence[Collection[str]] = ()
-) -> Lifespans:
-    """Return the lifespans for the declarations that a bot uses, out of all that its modules declare.
-
-    A lifespan of the same module comes before one of the same family of modules, and that before others. Raise
-    `DeclarationError` for a parameter with no lifespan or two, and for a value that nothing takes.
-    """
-    lifespans = [spec for spec in declared if isinstance(spec, LifespanSpec)]
-    _reject_unused_lifespans(lifespans, declared)
-    found: dict[tuple[AnyFunction, str], LifespanSpec] = {}
-    for spec in used:
-        for value in _lifespan_values(spec):
-            found[spec.function, value.name] = _lifespan_of(spec.function, value, lifespans, families)
-    needed = [each for each in lifespans if each.annotation is NoneType or each in found.values()]
-    return Lifespans(tuple(needed), found)
-
-
-def _lifespan_values(spec: Spec) -> Iterable[LifespanValue]:
-    if isinstance(spec, ActionSpec | BotSpec | OptionsSpec | ProviderSpec):
-        yield from (each for each in spec.given if isinstance(each, LifespanValue))
-
-
-def _reject_unused_lifespans(lifespans: Iterable[LifespanSpec], declared: Iterable[Spec]) -> None:
-    taken = [value.annotation for spec in declared for value in _lifespan_values(spec)]
-    for each in lifespans:
-        if each.annotation is not NoneType and each.annotation not in taken:
-            name = _class_name(each.annotation)
-            message = (
-                f"yields {name}, which nothing takes. Take it before a '/', as in (session: Session, {each.name}: "
-            )
-            raise DeclarationError(
-                each.function, f"{message}{name}, /), or yield nothing, as in -> AsyncGenerator[None]."
-            )
-
-
-def _lifespan_of(
-    function: AnyFunction, value: LifespanValue, lifespans: Sequence[LifespanSpec], families: Sequence[Collection[str]]
-) -> LifespanSpec:
-    fitting = [each for each in lifespans if each.annotation == value.annotation]
-    if not fitting:
-        raise DeclarationError(function, _missing_lifespan(value, lifespans))
-    distances = [_module_distance(function.__module__, each.function.__module__, families) for each in fitting]
-    near = [each for each, distance in zip(fitting, distances, strict=True) if distance == min(distances)]
-    if len(near) > 1:
-        places = " and ".join(where(each.function) for each in near)
-        message = (
-            f"takes {value.name!r}, and two lifespans yield {_class_name(value.annotation)}: {places}. Remove one, or "
-        )
-        raise DeclarationError(function, f"{message}give it a class of its own.")
-    return near[0]
-
-
-def _module_distance(one: str, other: str, families: Iterable[Collection[str]]) -> int:
-    if one == other:
-        return 0
-    return 1 if any(one in family and other in family for family in families) else 2
-
-
-def _missing_lifespan(value: LifespanValue, lifespans: Iterable[LifespanSpec]) -> str:
-    name, known = _class_name(value.annotation), {_class_name(each.annotation): each for each in lifespans}
-    problem = f"takes '{value.name}: {name}' before the '/', but no @lifespan of the bot or its plugins yields {name}."
-    near = known[nearest(name, known) or next(iter(known))] if known else None
-    if near is not None:
-        problem += f" {where(near.function)} yields {_class_name(near.annotation)}."
-    how = f"Write one with -> AsyncGenerator[{name}]. The live service is the first parameter, and what a client sends "
-    return f"{problem} {how}is after the '/'."
-
-
-def _class_name(annotation: Any) -> str:
-    return str(getattr(annotation, "__name__", annotation))
+__all__ = ("ITSELF", "PROVIDER", "Provider", "Registry", "Service", "twice")
 
 
 #: The option that switches the provider of a service, if the client is granted it.
@@ -138,11 +42,11 @@ class Provider:
     @cached_property
     def options(self) -> Mapping[str, tuple[Parameter, OptionsSpec]]:
         """Return each option with its group. An option of the provider overrides one of its kind."""
-        found: dict[str, tuple[Parameter, OptionsSpec]] = {}
+        options: dict[str, tuple[Parameter, OptionsSpec]] = {}
         for group in (*self.groups, *self.kind_groups):
             for name, parameter in group.parameters.items():
-                found.setdefault(name, (parameter, group))
-        return found
+                options.setdefault(name, (parameter, group))
+        return options
 
     @cached_property
     def former_names(self) -> Mapping[str, str]:
@@ -209,12 +113,12 @@ class Service:
     @cached_property
     def chosen_from(self) -> Mapping[str, Choice]:
         """Return what clients may choose, by the name that they use: that of the first provider that is there."""
-        found: dict[str, Choice] = {}
+        choosable: dict[str, Choice] = {}
         for each in self.choices or [Choice((label,)) for label in self.providers]:
             present = tuple(label for label in each.labels if label in self.providers)
             if present:
-                found.setdefault(present[0], evolve(each, labels=present))
-        return found
+                choosable.setdefault(present[0], evolve(each, labels=present))
+        return choosable
 
     @property
     def default(self) -> str:
@@ -282,8 +186,8 @@ class Registry:
 
 def twice(provider: Provider, names: Iterable[str]) -> Iterable[tuple[str, str]]:
     """Return the options that appear under two names, each with the names as a text."""
-    found: dict[str, list[str]] = {}
+    names_of_option: dict[str, list[str]] = {}
     for name in names:
         if (own := provider.present_name(name)) is not None:
-            found.setdefault(own, []).append(name)
-    return ((own, " and ".join(map(repr, each))) for own, each in found.items() if len(each) > 1)
+            names_of_option.setdefault(own, []).append(name)
+    return ((own, " and ".join(map(repr, each))) for own, each in names_of_option.items() if len(each) > 1)

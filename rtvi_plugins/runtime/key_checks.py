@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 import anyio
 from attrs import define, field
 
-from ..declare.injected import yielded
+from ..declare.lifespan import yielded
 from ..declare.specs import AnyFunction, ProviderSpec
 from ..errors import ProviderError, report
 from ..kinds import ChecksKey

@@ -20,7 +20,7 @@ from ..declare.specs import AnyFunction, LifespanSpec, LifespanValue
 from ..errors import AuthorError, PluginError, RequestError, StartFailed, report
 from ..limits import Limits
 from ..protocol.start_request import key_variable
-from ..registry.registry import Lifespans
+from ..registry.lifespans import Lifespans
 from ..session import Secret
 from ..utils.error_texts import unwrap_group, where
 from ..utils.plugin_calls import reraise_control_flow

@@ -135,18 +135,18 @@ class Watcher:
     @contextlib.contextmanager
     def watching(self) -> Generator[None]:
         """Watch all clients during the block."""
-        original: Any = Client._take  # pyright: ignore[reportPrivateUsage]
+        original: Any = Client._take_message  # pyright: ignore[reportPrivateUsage]
         watcher = self
 
         def take(client: Client, text: str) -> None:
             watcher._see(client, text)
             original(client, text)
 
-        Client._take = take  # type: ignore[method-assign, assignment]  # pyright: ignore[reportPrivateUsage]
+        Client._take_message = take  # type: ignore[method-assign, assignment]  # pyright: ignore[reportPrivateUsage]
         try:
             yield
         finally:
-            Client._take = original  # type: ignore[method-assign]  # pyright: ignore[reportPrivateUsage]
+            Client._take_message = original  # type: ignore[method-assign]  # pyright: ignore[reportPrivateUsage]
 
     async def until_ready(self, count: int) -> None:
         """Wait until so many `bot-ready` have come in all."""
