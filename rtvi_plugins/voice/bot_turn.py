@@ -91,7 +91,6 @@ class BotTurn:
             raise ProviderError("The LLM", "no-answer")
 
     async def say(self, text: str) -> None:
-        """Say exactly this text."""
         async with self._speaking() as tasks:
             completion = self._begin(tasks)
             completion.text, completion.is_whole = text, True
@@ -111,7 +110,10 @@ class BotTurn:
             await retried(attempt, "an LLM", "answered", self.alternatives, can_retry=lambda: completion.is_empty)
             completion.is_whole = True
         finally:
-            self._end(completion)
+            if not (completion.is_whole and completion.calls):
+                self._settle(completion)
+            self.session.emit(BotLLMStopped())
+            self.session.emit(completion.metrics(self.session.clock.now()))
         return completion
 
     async def _stream(self, completion: Completion) -> None:
@@ -182,12 +184,6 @@ class BotTurn:
             each.id for completion in self._pending for each in completion.calls
         }
 
-    def _end(self, completion: Completion) -> None:
-        if not (completion.is_whole and completion.calls):
-            self._settle(completion)
-        self.session.emit(BotLLMStopped())
-        self.session.emit(completion.metrics(self.session.clock.now()))
-
     async def _call_functions(self, completion: Completion, tasks: TaskGroup) -> None:
         """Call all functions of a completion at once. Some go on when the turn is interrupted."""
         results: dict[str, str] = {}
@@ -198,16 +194,14 @@ class BotTurn:
         if self.filler is not None and self.synthesis is not None:
             filling = Filling(self.filler, self.session.clock, self.turn, self.synthesis, tasks)
         try:
-            await call_functions(self.session, completion.calls, results, self._add_late_result)
+            add_late_result = partial(self.late.add, speak=self.speak)
+            await call_functions(self.session, completion.calls, results, add_late_result)
         finally:
             if filling is not None:
                 filling.stop()
             if len(results) == len(completion.calls):
                 completion.results = results
             self._settle(completion)
-
-    def _add_late_result(self, call_id: str) -> None:
-        self.late.add(call_id, speak=self.speak)
 
     # ---- speech and memory -----------------------------------------------------------------------------------------
 

@@ -81,7 +81,6 @@ class ListeningStream:
         return self._all_sent and not self.speaking
 
     def start(self, tasks: TaskGroup) -> None:
-        """Open the stream."""
         tasks.start_soon(self._run)
 
     def close(self) -> None:
@@ -214,14 +213,14 @@ class Streams:
         if self._over is not stream:
             self._over = stream
             self._failures = 1 if stream.works else self._failures + 1
-            error = None if stream.error is None else self._failure(stream.error)
+            error: ProviderError | None = None
+            if stream.error is not None:
+                provider = self.session.alternatives(self.stt).provider
+                error = as_provider_error(stream.error, "an STT", "listened", provider)
             self._open_at = now + reopening_delay(self._failures, error)
             if error is not None and utterance is None:
                 self.tasks.start_soon(self._replace, error, is_reported(self._failures, error))
         return utterance is not None or now >= self._open_at
-
-    def _failure(self, error: BaseException) -> ProviderError:
-        return as_provider_error(error, "an STT", "listened", self.session.alternatives(self.stt).provider)
 
     async def _replace(self, error: ProviderError, is_news: bool) -> None:
         """Let the next provider listen, or report the failure if none takes over."""

@@ -61,7 +61,6 @@ class Feed(AsyncIterator[T]):
         self._added = anyio.Event()
 
     def add(self, *items: T) -> None:
-        """Add input for the provider."""
         self._items.extend(items)
         self._added.set()
 
@@ -130,10 +129,6 @@ class InvalidPiece(Exception):
         return self
 
 
-def _shown(piece: type) -> str:
-    return f"{piece.__name__}({'…' if fields(piece) else ''})"
-
-
 @asynccontextmanager
 async def reading(
     method: Callable[[Any], object], request: object, operation: str, pieces: UnionType
@@ -145,7 +140,7 @@ async def reading(
     """
     stream: Any = method(request)
     classes, taken = get_args(pieces), 0
-    *others, last = map(_shown, classes)
+    *others, last = (f"{piece.__name__}({'…' if fields(piece) else ''})" for piece in classes)
     wanted = f"{', '.join(others)} or {last}"
     if not isinstance(cast(object, stream), AsyncIterator):
         if inspect.iscoroutine(stream):
@@ -194,7 +189,6 @@ class Patience:
         self()
 
     def end(self) -> None:
-        """Wait no longer."""
         self._deadline.cancel()
 
 
@@ -312,7 +306,6 @@ class ReplayableStream(Generic[T]):
     _changed: anyio.Event | None = None
 
     def append(self, item: T) -> None:
-        """Add an item and wake the readers."""
         self.items.append(item)
         self._wake()
 
@@ -334,7 +327,6 @@ class ReplayableStream(Generic[T]):
         return len(self.items) >= length
 
     async def wait_for_end(self) -> None:
-        """Wait until the stream has ended."""
         while not self.ended:
             await self.wait_for_length(len(self.items) + 1)
 

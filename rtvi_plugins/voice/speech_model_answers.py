@@ -178,7 +178,6 @@ class ModelAnswers:
     # ---- the turn --------------------------------------------------------------------------------------------------
 
     def begin(self, turn: BotTurn) -> None:
-        """Begin a turn."""
         self.connection.in_turn = True
         if self.claimed is not None:
             self.connection.answered()
@@ -238,7 +237,8 @@ class ModelAnswers:
         if last is None or not last.calls or last.has_results or last.stream.is_over:
             return None
         last.has_results = True
-        results = [str(each["content"]) for each in takewhile(_is_result, reversed(messages))][::-1]
+        replies = takewhile(lambda message: message["role"] == "tool", reversed(messages))
+        results = [str(each["content"]) for each in replies][::-1]
         made = sum(bool(each.get("tool_calls")) for each in messages)
         if not respond and made < sum(bool(each.calls) for each in self._answers):
             results = []  # the turn has ended before it called them
@@ -246,7 +246,3 @@ class ModelAnswers:
             result = results[number] if number < len(results) else _NOT_CALLED
             last.stream.send(FunctionResult(id, result, respond=respond and number == len(last.calls) - 1))
         return last.stream.expect() if respond else None
-
-
-def _is_result(message: Message) -> bool:
-    return message["role"] == "tool"

@@ -101,7 +101,6 @@ class Answer:
     _last_text: float = 0.0
 
     def add(self, piece: Audio | Word | Text | ToolCall | Usage) -> None:
-        """Add a piece."""
         match piece:
             case Audio():
                 self.audio.append(piece)
@@ -157,7 +156,6 @@ class ModelStream:
     _check_format: FormatCheck = field(factory=FormatCheck, init=False)
 
     def start(self, tasks: TaskGroup) -> None:
-        """Open the stream."""
         tasks.start_soon(self._run)
 
     def close(self, error: ProviderError | None = None) -> None:
@@ -169,7 +167,6 @@ class ModelStream:
         self._open.clear()
 
     def send(self, *items: SpeechInput) -> None:
-        """Send input to the model."""
         self.feed.add(*items)
         if len(self.feed) > _MOST_UNREAD:
             self._fail(ProviderError("The speech model", "timeout"))
@@ -229,9 +226,14 @@ class ModelStream:
                     self._check_format(piece, "a speech model", self.provider)
                 self._add(piece)
             case Usage():
-                self._note_usage(piece)
+                if self._open and not self._open[0].stopped:
+                    self._open[0].add(piece)
+                else:
+                    self.connection.listener.used(piece)
             case AnswerEnded():
-                self._end_answer()
+                self._ended += 1
+                if self._open:
+                    self._open.popleft().end()
             case Transcript() | SpeechBegan() | SpeechEnded():
                 self.connection.listener.user_spoke(piece)
 
@@ -245,17 +247,6 @@ class ModelStream:
         if not answer.begun:
             answer.begun = True
             self.connection.listener.answer_began(answer)
-
-    def _note_usage(self, usage: Usage) -> None:
-        if self._open and not self._open[0].stopped:
-            self._open[0].add(usage)
-        else:
-            self.connection.listener.used(usage)
-
-    def _end_answer(self) -> None:
-        self._ended += 1
-        if self._open:
-            self._open.popleft().end()
 
 
 # ---- the connection ------------------------------------------------------------------------------------------------
@@ -334,7 +325,6 @@ class ModelConnection:
 
     @property
     def name_of_provider(self) -> str:
-        """Return the name of the provider's class."""
         return class_of_provider(self.model.converse)
 
     def open(self, messages: Sequence[Message] | None = None) -> ModelStream:
@@ -359,7 +349,6 @@ class ModelConnection:
         return stream
 
     def close(self) -> None:
-        """Close the stream, if one is open."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -427,7 +416,6 @@ class ModelConnection:
         return list(self.session.functions), self.session.context.tool_choice
 
     def note_known(self, *messages: Message) -> None:
-        """Note that the model knows these messages."""
         self._known |= {id(each): (each, each["content"]) for each in messages}
 
     def _additions(self) -> list[Message] | None:

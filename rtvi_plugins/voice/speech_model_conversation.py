@@ -51,7 +51,7 @@ class ModelConversation(Conversation):
     _begun: list[tuple[RunLLM, Answer]] = field(factory=list[tuple[RunLLM, Answer]], init=False)
     #: The answer that a VAD's utterance asks for, until it begins.
     _awaited: Answer | None = field(default=None, init=False)
-    #: The user's audio during a turn that nobody may interrupt. It is sent afterwards.
+    #: The user's audio during a turn that nobody may interrupt: a vendor would interrupt itself. It is sent afterwards.
     _held_audio: list[Audio | Pause] | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -77,24 +77,19 @@ class ModelConversation(Conversation):
             self.connection = ModelConnection(self.session, self.model, tasks, self, vad is None)
             self.answers.connection = self.connection
             self.user = self.user_turns = ModelUser(
-                self.session,
-                self.state,
-                self.connection.hear,
-                tasks,
-                self.connection.note_known,
-                self._await_answer,
+                self.session, self.state, self.connection.hear, tasks, self.connection.note_known, self._await_answer
             )
             if not self.session.single_turn:
                 self.connection.open_if_possible()
-            with self.session.listening(self._listener(vad)):
+            audio: ContinuousAudio | UserAudio
+            if vad is None:
+                audio = ContinuousAudio(self.session.clock, self.taking, self.state, self._hear, self.user.close)
+            else:
+                audio = UserAudio(self.session, vad, self.taking, self.user, self.state, self._failed)
+            with self.session.listening(audio):
                 yield
             self.connection.close()
             tasks.cancel_scope.cancel()
-
-    def _listener(self, vad: VAD | None) -> UserAudio | ContinuousAudio:
-        if vad is None:
-            return ContinuousAudio(self.session.clock, self.taking, self.state, self._hear, self.user.close)
-        return UserAudio(self.session, vad, self.taking, self.user, self.state, self._failed)
 
     def _hear(self, item: Audio | Pause) -> None:
         if self._held_audio is not None:
@@ -103,12 +98,6 @@ class ModelConversation(Conversation):
         self.connection.hear(item)
         if isinstance(item, Pause):
             self.user.stop(self.session.clock.now())
-
-    def _release_audio(self) -> None:
-        """Send the user's audio that was held back: a vendor would have interrupted itself."""
-        held, self._held_audio = self._held_audio or [], None
-        for item in held:
-            self._hear(item)
 
     def user_spoke(self, piece: Transcript | SpeechBegan | SpeechEnded) -> None:
         self.user.heard(piece, endpointing=self.connection.endpointing)
@@ -228,7 +217,9 @@ class ModelConversation(Conversation):
                 self.answers.end(turn)
                 self.user.turn_ended(turn.turn)
         self.connection.in_turn = False
-        self._release_audio()
+        held, self._held_audio = self._held_audio or [], None
+        for item in held:
+            self._hear(item)
         if self.answers.is_known:
             self.connection.sync()
         else:

@@ -97,9 +97,11 @@ class _Words:
 
     def take(self) -> list[str]:
         """Return the texts for the context, and forget them: also words that the next stream has not heard again."""
-        found = self.waiting if _repeats(self.before, self.waiting) else [*self.before, *self.waiting]
+        before, again = (set(" ".join(each).casefold().split()) for each in (self.before, self.waiting))
+        repeats = len(before & again) * 2 >= len(before)  # it has at least half of the words
+        texts = self.waiting if repeats else [*self.before, *self.waiting]
         self.waiting, self.before = [], []
-        return found
+        return texts
 
 
 @define(eq=False)
@@ -136,7 +138,6 @@ class ModelUser:
 
     @property
     def is_open(self) -> bool:
-        """Return whether the user speaks."""
         return self.state.user is not UserState.IDLE
 
     async def wait_until_over(self) -> bool:
@@ -189,17 +190,13 @@ class ModelUser:
             self._transcribed(piece)
         elif endpointing and isinstance(piece, SpeechBegan):
             self._add_utterance()
-            self._begin()
+            if self.state.audio is AudioState.LISTENING:
+                self.session.emit(UserStartedSpeaking())
+            if self.state.audio is AudioState.LISTENING:  # the message may have ended the session: see `Limits.outbox`
+                self.state.process(Event.SPEECH_STARTED)
         elif endpointing:
             self._reports_end = True
             self.stop(self.session.clock.now())
-
-    def _begin(self) -> None:
-        if self.state.audio is not AudioState.LISTENING:
-            return
-        self.session.emit(UserStartedSpeaking())
-        if self.state.audio is AudioState.LISTENING:  # the message may have ended the session: see `Limits.outbox`
-            self.state.process(Event.SPEECH_STARTED)
 
     @property
     def is_in_speech(self) -> bool:
@@ -313,12 +310,6 @@ class ModelUser:
                     self._remember_late(words)
         self.flush()
         self.state.process(Event.LISTENING_ENDED)
-
-
-def _repeats(before: list[str], again: list[str]) -> bool:
-    """Return whether the second texts repeat the first: they have at least half of their words."""
-    words, found = (set(" ".join(each).casefold().split()) for each in (before, again))
-    return len(words & found) * 2 >= len(words)
 
 
 def last_message(turn: Turn) -> Message | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Final
 
@@ -50,7 +50,6 @@ class Utterance:
 
     @property
     def seconds(self) -> float:
-        """Return the length of the audio so far."""
         return len(self.audio.items) * FRAME_SECONDS
 
     def end(self, clock: Clock) -> None:
@@ -88,7 +87,6 @@ class Utterance:
             raise ProviderError("The STT", "timeout")
 
     def finish(self) -> None:
-        """Mark the STT as finished or failed."""
         self.recognised = True
         if self._timer is not None:
             self._timer.cancel()
@@ -210,7 +208,10 @@ class Recogniser:
         if (stream := self._stream_of(provider)) is not None:
             await stream.hear(utterance.audio, take)
         else:
-            await self._hear(utterance, take)
+            request = STTRequest(utterance.audio.read())
+            async with reading(self.stt.transcribe, request, "an STT's transcribe()", STTPiece) as pieces:
+                async for piece in pieces:
+                    take(piece)
         if last:  # no final transcript came after it
             text.append(self._accept(utterance))
         self._retract(utterance)
@@ -218,12 +219,6 @@ class Recogniser:
         if utterance.ended_at is not None:
             ttfb = self.session.clock.now() - utterance.ended_at
             self.session.emit(Metrics("stt", ttfb=ttfb, model=usage.model, seconds=usage.seconds or None))
-
-    async def _hear(self, utterance: Utterance, take: Callable[[STTPiece], None]) -> None:
-        request = STTRequest(utterance.audio.read())
-        async with reading(self.stt.transcribe, request, "an STT's transcribe()", STTPiece) as pieces:
-            async for piece in pieces:
-                take(piece)
 
     def _stream_of(self, provider: object) -> ListeningStream | None:
         return self._streams.of(provider, None if self._utterance is None else self._utterance.audio)

@@ -80,7 +80,6 @@ class Timeline:
         self.pieces.append((start, len(self.text)))
 
     def made(self, seconds: float) -> None:
-        """Note that the TTS has made this many more seconds of audio."""
         self.seconds += seconds
 
     def word(self, text: str, start: float) -> bool:
@@ -103,11 +102,9 @@ class Timeline:
 
     @property
     def has_words(self) -> bool:
-        """Return whether the TTS sends the times of words."""
         return bool(self._words)
 
     def finish(self) -> None:
-        """Note that all audio of the speech is made."""
         self.finished = True
 
     def is_over(self, seconds: float) -> bool:
@@ -126,7 +123,6 @@ class Timeline:
         return self._whole_words(self._spread(seconds))
 
     def heard_text(self, seconds: float) -> str:
-        """Return the text that was heard."""
         return self.text[: self.heard(seconds)].rstrip()
 
     def _spread(self, seconds: float) -> float:
@@ -146,13 +142,11 @@ class Timeline:
         if position == len(self.text) or self.text[position].isspace():
             return position
         piece = max((start for start, _ in self.pieces if start <= position), default=0)
-        while position > piece and self._is_within_word(position):
+        while position > piece and not any(
+            each.isspace() or _UNSPACED.match(each) for each in self.text[position - 1 : position + 1]
+        ):
             position -= 1
         return position - 1 if position > 0 and self.text[position - 1].isspace() else position
-
-    def _is_within_word(self, position: int) -> bool:
-        pair = self.text[position - 1 : position + 1]
-        return not any(each.isspace() or _UNSPACED.match(each) for each in pair)
 
 
 def _joins(before: str, after: str) -> bool:
@@ -202,7 +196,6 @@ class Speech:
             self.sentences.append(found.text)
 
     def end(self) -> None:
-        """End the speech: it has all its sentences."""
         self.sentences.end()
 
     def pieces(self, on_taken: Callable[[], None]) -> AsyncIterator[str]:
@@ -216,10 +209,6 @@ class Speech:
             on_taken()
 
         return self.sentences.read(take, on_taken)
-
-    def restart(self) -> None:
-        """Start again, after a TTS has failed that had made no audio."""
-        self.timeline = Timeline()
 
     # ---- what was heard --------------------------------------------------------------------------------------------
 
@@ -362,7 +351,7 @@ class SpeechSynthesis:
             self.session.emit(BotTTSStopped())
 
     def _restart(self, speech: Speech) -> None:
-        speech.restart()
+        speech.timeline = Timeline()
         self.turn.flush()  # less than a frame, of the failed attempt
 
     async def _synthesize(self, speech: Speech) -> None:
@@ -408,7 +397,6 @@ class SpeechSynthesis:
             touch()
 
     def report_progress(self) -> None:
-        """Send the client the words and sentences that were heard."""
         for speech in self._speeches:
             speech.progress(self.turn.heard)
 

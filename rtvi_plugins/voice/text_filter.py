@@ -59,16 +59,14 @@ class SpokenSentence:
             return len(self.shown)
         left, shown = position + self._skipped, 0
         for as_shown, as_spoken in self.parts:
-            if left <= 0 and (as_spoken or not self._is_joined(shown)):
+            is_joined = shown > 0 and not any(each.isspace() for each in self.shown[shown - 1 : shown + 1])
+            if left <= 0 and (as_spoken or not is_joined):
                 break  # marks behind the last word belong to it, those before the next word do not
             if len(as_spoken) > left:
                 return shown + _share(as_shown, as_spoken, left)
             left -= len(as_spoken)
             shown += len(as_shown)
         return shown
-
-    def _is_joined(self, at: int) -> bool:
-        return at > 0 and not self.shown[at - 1].isspace() and not self.shown[at : at + 1].isspace()
 
 
 def _share(shown: str, spoken: str, heard: int) -> int:
@@ -83,7 +81,10 @@ def _parts(sentence: str, spoken: Spoken) -> list[Part]:
     try:
         found: Any = spoken(sentence)
         parts = [(sentence, found)] if isinstance(found, str) else [(shown, said) for shown, said in found]
-        if not all(isinstance(each, str) for part in parts for each in part) or _shown(parts) != sentence:
+        if (
+            not all(isinstance(each, str) for part in parts for each in part)
+            or "".join(shown for shown, _ in parts) != sentence
+        ):
             raise AuthorError(
                 f"{where(spoken)} gave something else than a text, or than pairs whose first halves are the sentence. "
                 "Return the text to speak, or pairs of texts: as shown, as spoken."
@@ -93,10 +94,6 @@ def _parts(sentence: str, spoken: Spoken) -> list[Part]:
         report(where(spoken), error)
         return [(sentence, sentence)]
     return [(shown, replace_surrogates(said)) for shown, said in parts]
-
-
-def _shown(parts: Iterable[Part]) -> str:
-    return "".join(shown for shown, _ in parts)
 
 
 #: Lines without words: a block of code, a rule, the line under a heading or under the head of a table.

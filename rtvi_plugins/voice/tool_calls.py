@@ -137,18 +137,14 @@ def _check_object(schema: Mapping[str, Any], value: Mapping[str, Any], path: str
     declared = schema.get("properties")
     properties: Mapping[str, Any] = declared if is_object(declared) else {}
     required = schema.get("required")
-    for name in _names(required):
-        if name not in value:
+    for name in required if is_array(required) else ():
+        if isinstance(name, str) and name not in value:
             yield Problem(path, f"{shorten(name)}: is required.")
     for name, each in value.items():
         if name in properties:
             yield from _check(properties[name], each, member_path(path, name), depth + 1)
         elif schema.get("additionalProperties") is False and "patternProperties" not in schema:
             yield unknown("argument", name, properties, path=member_path(path, name))
-
-
-def _names(required: object) -> Sequence[str]:
-    return [each for each in required if isinstance(each, str)] if is_array(required) else ()
 
 
 # ---- calls ---------------------------------------------------------------------------------------------------------
@@ -251,7 +247,7 @@ async def call_functions(
 def _begin(call: ToolCall, session: Session, results: dict[str, str]) -> FunctionCall | None:
     """Begin a call, or put down why it is not carried out."""
     try:
-        if (problem := _problem_of(call, session)) is not None:
+        if (problem := call.problem or _unknown(call.name, session) or _misfit(call, session)) is not None:
             raise FunctionCallFailed(problem)
         return session.begin_call(call.name, call.arguments, id=call.id)
     except FunctionCallFailed as error:
@@ -280,11 +276,6 @@ def _as_text(result: Any) -> str:
 
 
 # ---- checking --------------------------------------------------------------------------------------------------------
-
-
-def _problem_of(call: ToolCall, session: Session) -> str | None:
-    """Return the sentence that tells the LLM why a call cannot be carried out, if it cannot."""
-    return call.problem or _unknown(call.name, session) or _misfit(call, session)
 
 
 def _unknown(name: str, session: Session) -> str | None:

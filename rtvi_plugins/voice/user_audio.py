@@ -190,7 +190,10 @@ class UserAudio(Listener):
             is_speech = probability >= params.confidence
         except BaseException as error:
             reraise_control_flow(error)
-            self._turn_off(error)
+            self.on_failure(as_provider_error(error, "a VAD", "listened", self._vad_name))  # the user can still type
+            self._end_audio()
+            if self.state.audio is not _OFF:
+                self.state.process(Event.VAD_FAILED)
             return False
         return is_speech and (params.min_volume <= 0 or _volume(frame) >= params.min_volume)
 
@@ -203,13 +206,6 @@ class UserAudio(Listener):
             self._has_warned = True
             found = "speech_probability() returned %s, and not a number from 0 to 1"
             log.warning(f"%s: {found}", named("a VAD", self._vad_name), probability)
-
-    def _turn_off(self, error: BaseException) -> None:
-        """Stop listening after a failure of the VAD, and report it once. The user can still type."""
-        self.on_failure(as_provider_error(error, "a VAD", "listened", self._vad_name))
-        self._end_audio()
-        if self.state.audio is not _OFF:
-            self.state.process(Event.VAD_FAILED)
 
     # ---- utterances ----------------------------------------------------------------------------------------------
     # A message to the client may end the session, and with it the listening: see `Limits.outbox`.

@@ -109,12 +109,10 @@ class UserTurns:
 
     @property
     def seconds(self) -> float:
-        """Return how many seconds the user has spoken in this turn."""
         return sum(each.seconds for each in self._utterances)
 
     @property
     def _text(self) -> str:
-        """Return the text of this turn, in the order of speech."""
         return " ".join(text for each in self._utterances for text in each.text)
 
     @property
