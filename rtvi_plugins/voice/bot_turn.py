@@ -24,7 +24,7 @@ from ..kinds import LLM, LLMPiece, LLMRequest, Text, Thought, ToolCall, Usage
 from ..session import Alternatives, Session, Turn
 from ..utils.json_values import replace_surrogates
 from .filler import Filler, Filling
-from .llm_completion import Completion, SentenceOutput, as_sent
+from .llm_completion import Completion, as_sent
 from .provider_streams import (
     Patience,
     class_of_provider,
@@ -93,10 +93,9 @@ class BotTurn:
     async def say(self, text: str) -> None:
         async with self._speaking() as tasks:
             completion = self._begin(tasks)
-            completion.text, completion.is_whole = text, True
-            output = SentenceOutput(self.session, completion, self.next_segment)
-            await output.feed(text)
-            await output.flush()
+            completion.is_whole = True
+            await completion.write(text)
+            await completion.end_text()
             self._settle(completion)
 
     # ---- the LLM ---------------------------------------------------------------------------------------------------
@@ -113,14 +112,12 @@ class BotTurn:
             if not (completion.is_whole and completion.calls):
                 self._settle(completion)
             self.session.emit(BotLLMStopped())
-            self.session.emit(completion.metrics(self.session.clock.now()))
+            self.session.emit(completion.metrics())
         return completion
 
     async def _stream(self, completion: Completion) -> None:
         """Take the completion as it comes. An empty one is a `ProviderError`: the user would wait for nothing."""
-        completion.text, completion.provider = "", class_of_provider(self.llm.respond)
-        completion.thoughts.clear()
-        output = SentenceOutput(self.session, completion, self.next_segment)
+        completion.restart(class_of_provider(self.llm.respond))
         functions = self.session.functions
         messages = as_sent(self._messages(completion), completion.provider)
         request = LLMRequest(messages, functions, self._tool_choice(functions))
@@ -128,12 +125,12 @@ class BotTurn:
         try:
             with idle_timeout(self.session.clock, _TIMEOUT, "The LLM", self.alternatives.seconds) as touch:
                 async with reading(self.llm.respond, request, "an LLM's respond()", LLMPiece) as pieces:
-                    await self._take(pieces, completion, output, touch)
+                    await self._take(pieces, completion, touch)
         except BaseException:
             if not self.turn.interrupted:  # what it has said is heard to its end
-                output.settle()
+                completion.put_waiting()
             raise
-        await output.flush()
+        await completion.end_text()
         if completion.is_empty and not self.session.closing:
             log.warning(
                 "%s gave no text and no function call", named("the provider of an answer", self.alternatives.provider)
@@ -155,9 +152,7 @@ class BotTurn:
         is_first = len(self._pending) == 1 and not self.remembered
         return moved_to_the_end(messages, self.late_ids) if is_first else messages
 
-    async def _take(
-        self, pieces: AsyncIterator[LLMPiece], completion: Completion, output: SentenceOutput, touch: Patience
-    ) -> None:
+    async def _take(self, pieces: AsyncIterator[LLMPiece], completion: Completion, touch: Patience) -> None:
         async for piece in pieces:
             touch()
             if completion.first_at is None and not isinstance(piece, Thought | Usage):
@@ -167,9 +162,8 @@ class BotTurn:
             match piece:
                 case Text():
                     text = replace_surrogates(piece.text)
-                    completion.text += text
                     self.session.emit(BotLLMText(text))
-                    await output.feed(text)
+                    await completion.write(text)
                 case ToolCall():
                     completion.add_call(piece, self._call_ids())
                 case Thought():
@@ -227,7 +221,7 @@ class BotTurn:
 
     def _begin(self, tasks: TaskGroup) -> Completion:
         speech = self.synthesis.add(tasks) if self.synthesis is not None else None
-        completion = Completion(self.session.clock.now(), speech)
+        completion = Completion(self.session, self.next_segment, speech)
         self._pending.append(completion)
         return completion
 

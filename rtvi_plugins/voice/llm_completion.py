@@ -23,16 +23,20 @@ from .sentences import Sentences
 from .speech_synthesis import Speech
 from .tool_calls import MOST_CALLS, clean_call, too_many_calls, with_unique_id
 
-__all__ = ("Completion", "SentenceOutput", "as_sent")
+__all__ = ("Completion", "as_sent")
 
 log = logging.getLogger("rtvi_plugins")
+
+#: How long a sentence waits for the next word, which may show that it has not ended, in seconds.
+_PAUSE: Final = 0.2
 
 
 @define(eq=False)
 class Completion:
     """A completion so far, and its speech. `speech` is None if it is not spoken."""
 
-    started_at: float
+    session: Session
+    next_segment: Callable[[], int]
     speech: Speech | None
     text: str = ""
     calls: list[ToolCall] = field(factory=list[ToolCall])
@@ -47,24 +51,67 @@ class Completion:
     is_whole: bool = False
     #: The LLM has finished, or has failed, and the calls have their results.
     is_settled: bool = False
+    _started_at: float = field(init=False)
+    _sentences: Sentences = field(factory=Sentences)
+    _pause: Deadline = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._started_at = self.session.clock.now()
+        self._pause = Deadline(self.session.clock, self.put_waiting)
 
     @property
     def is_empty(self) -> bool:
         """Return whether there is neither a call nor any visible text."""
         return _is_blank(self.text) and not self.calls
 
-    def metrics(self, now: float) -> Metrics:
+    def metrics(self) -> Metrics:
         """Return the measurements of the LLM, which ends now."""
         return Metrics(
             "llm",
-            ttfb=self.first_at - self.started_at if self.first_at is not None else None,
-            processing=now - self.started_at,
+            ttfb=self.first_at - self._started_at if self.first_at is not None else None,
+            processing=self.session.clock.now() - self._started_at,
             prompt_tokens=self.usage.prompt_tokens if self.usage else None,
             completion_tokens=self.usage.completion_tokens if self.usage else None,
             model=self.usage.model if self.usage else None,
             cached_tokens=(self.usage.cached_tokens or None) if self.usage else None,
             reasoning_tokens=(self.usage.reasoning_tokens or None) if self.usage else None,
         )
+
+    # ---- what the LLM yields -----------------------------------------------------------------------------------------
+
+    def restart(self, provider: str) -> None:
+        """Forget the text and the thoughts of an attempt that has failed: another one begins, by this provider."""
+        self.text, self.provider, self._sentences = "", provider, Sentences()
+        self.thoughts.clear()
+
+    async def write(self, text: str) -> None:
+        """Add text, and put out the sentences that it completes. If the LLM then pauses, a finished one follows."""
+        self.text += text
+        await self._put(self._sentences.feed(text))
+        if self._sentences.waits:
+            self._pause.move(self.session.clock.now() + _PAUSE)
+
+    async def end_text(self) -> None:
+        """Put out the rest of the text."""
+        await self._put(self._sentences.flush())
+
+    def put_waiting(self) -> None:
+        """Put out the sentence that waits for the next word, if one does."""
+        if not self.is_settled:
+            for sentence in self._sentences.settle():
+                self._put_one(sentence)
+
+    async def _put(self, sentences: Sequence[str]) -> None:
+        for number, sentence in enumerate(sentences, 1):
+            self._put_one(sentence)
+            if number % BATCH == 0:
+                await anyio.lowlevel.checkpoint()
+
+    def _put_one(self, sentence: str) -> None:
+        if self.speech is not None:
+            self.speech.say(sentence)
+        else:
+            self.session.emit(BotOutput(sentence, self.next_segment()))
 
     def add_call(self, call: ToolCall, ids: Collection[str]) -> None:
         """Add a function call, with an id that is none of `ids`.
@@ -85,6 +132,8 @@ class Completion:
         if self.thoughts and not self.thoughts[-1].extra:
             thought = evolve(thought, text=self.thoughts.pop().text + thought.text)
         self.thoughts.append(thought)
+
+    # ---- what the context gets ---------------------------------------------------------------------------------------
 
     def is_over(self, heard: float) -> bool:
         """Return whether it is settled, and its speech was heard to its end after so many seconds of the turn."""
@@ -143,52 +192,3 @@ def _is_blank(text: str) -> bool:
 def _marked(message: Message, cut: bool) -> Message:
     """Return the message, marked if it was cut short."""
     return {**message, "interrupted": True} if cut else message
-
-
-#: How long a sentence waits for the next word, which may show that it has not ended, in seconds.
-_PAUSE: Final = 0.2
-
-
-@define(eq=False)
-class SentenceOutput:
-    """Cuts the text of a completion into sentences, and shows and speaks each of them."""
-
-    session: Session
-    completion: Completion
-    next_segment: Callable[[], int]
-    _sentences: Sentences = field(factory=Sentences)
-    _pause: Deadline = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._pause = Deadline(self.session.clock, self._settle_after_a_pause)
-
-    async def feed(self, text: str) -> None:
-        """Put out the sentences that this text completes. If the LLM then pauses, a finished one follows."""
-        await self._put(self._sentences.feed(text))
-        if self._sentences.waits:
-            self._pause.move(self.session.clock.now() + _PAUSE)
-
-    async def flush(self) -> None:
-        """Put out the rest: the text has ended."""
-        await self._put(self._sentences.flush())
-
-    def settle(self) -> None:
-        """Put out the sentence that waits for the next word, if one does."""
-        for sentence in self._sentences.settle():
-            self._put_one(sentence)
-
-    def _settle_after_a_pause(self) -> None:
-        if not self.completion.is_settled:
-            self.settle()
-
-    async def _put(self, sentences: Sequence[str]) -> None:
-        for number, sentence in enumerate(sentences, 1):
-            self._put_one(sentence)
-            if number % BATCH == 0:
-                await anyio.lowlevel.checkpoint()
-
-    def _put_one(self, sentence: str) -> None:
-        if self.completion.speech is not None:
-            self.completion.speech.say(sentence)
-        else:
-            self.session.emit(BotOutput(sentence, self.next_segment()))
