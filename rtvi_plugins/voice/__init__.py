@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from .converse import converse
 from .filler import Filler
-from .text_filter import Part, Spoken, TextFilter, without_markup
+from .markdown import Part, without_markup
+from .text_filter import Spoken, TextFilter
 from .turn_taking import EndOfTurn, TextSource, TurnTaking, UnfinishedSentence, UserTurn
 
 __all__ = (

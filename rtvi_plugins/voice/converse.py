@@ -8,8 +8,9 @@ from ..errors import AuthorError
 from ..kinds import LLM, STT, TTS, VAD, SpeechModel
 from ..session import Say, Session
 from .filler import Filler
+from .markdown import without_markup
 from .speech_model_conversation import ModelConversation
-from .text_filter import Spoken, without_markup
+from .text_filter import Spoken
 from .turn_loop import Conversation
 from .turn_taking import TextSource, TurnTaking
 

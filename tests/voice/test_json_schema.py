@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rtvi_plugins import LLM, Session, bot, converse
 from rtvi_plugins.kinds import Text, ToolCall
-from rtvi_plugins.voice.tool_calls import check_schema
+from rtvi_plugins.voice.json_schema import check_schema
 
 from ..fakes.providers import Fakes
 from ..fakes.wire import connected, settle

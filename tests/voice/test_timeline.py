@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtvi_plugins.voice.speech_synthesis import Timeline
+from rtvi_plugins.voice.timeline import Timeline
 
 JAPANESE = "これは日本語のとても長い文章です。"
 
