@@ -68,9 +68,9 @@ class BotTurn:
     #: The context has something that the bot said in this turn.
     remembered: bool = field(default=False, init=False)
     #: Completions that are not in the context, because their speech is still being heard.
-    _pending: list[Completion] = field(factory=list[Completion], init=False)
+    _completions: list[Completion] = field(factory=list[Completion], init=False)
     #: Whether functions were called in this turn.
-    _called: bool = field(default=False, init=False)
+    _has_called_functions: bool = field(default=False, init=False)
 
     async def answer(self) -> None:
         """Answer by the LLM, in one or more completions. Raise `ProviderError` when it fails for good."""
@@ -119,13 +119,13 @@ class BotTurn:
         """Take the completion as it comes. An empty one is a `ProviderError`: the user would wait for nothing."""
         completion.restart(class_of_provider(self.llm.respond))
         functions = self.session.functions
-        messages = as_sent(self._messages(completion), completion.provider)
+        messages = as_sent(self._messages_to_send(completion), completion.provider)
         request = LLMRequest(messages, functions, self._tool_choice(functions))
         self.late.mark_read()
         try:
             with idle_timeout(self.session.clock, _TIMEOUT, "The LLM", self.alternatives.seconds) as touch:
                 async with reading(self.llm.respond, request, "an LLM's respond()", LLMPiece) as pieces:
-                    await self._take(pieces, completion, touch)
+                    await self._take_pieces(pieces, completion, touch)
         except BaseException:
             if not self.turn.interrupted:  # what it has said is heard to its end
                 completion.put_waiting()
@@ -143,16 +143,16 @@ class BotTurn:
         if choice in (None, "none", "auto"):
             return choice
         is_known = choice == "required" or any(each["name"] == choice for each in functions)
-        return choice if functions and is_known and not self._called else None
+        return choice if functions and is_known and not self._has_called_functions else None
 
-    def _messages(self, completion: Completion) -> list[Message]:
+    def _messages_to_send(self, completion: Completion) -> list[Message]:
         """Return the context with the completions of this turn that are not in it yet."""
-        earlier = (message for each in self._pending if each is not completion for message in each.messages(None))
+        earlier = (message for each in self._completions if each is not completion for message in each.messages(None))
         messages = [*self.turn.messages, *earlier]
-        is_first = len(self._pending) == 1 and not self.remembered
+        is_first = len(self._completions) == 1 and not self.remembered
         return moved_to_the_end(messages, self.late_ids) if is_first else messages
 
-    async def _take(self, pieces: AsyncIterator[LLMPiece], completion: Completion, touch: Patience) -> None:
+    async def _take_pieces(self, pieces: AsyncIterator[LLMPiece], completion: Completion, touch: Patience) -> None:
         async for piece in pieces:
             touch()
             if completion.first_at is None and not isinstance(piece, Thought | Usage):
@@ -175,13 +175,13 @@ class BotTurn:
         """Return the ids of all calls so far, in the context and in the completions that are not in it yet."""
         in_context = (each for message in self.turn.messages for each in message.get("tool_calls", ()))
         return {str(each.get("id")) for each in in_context} | {
-            each.id for completion in self._pending for each in completion.calls
+            each.id for completion in self._completions for each in completion.calls
         }
 
     async def _call_functions(self, completion: Completion, tasks: TaskGroup) -> None:
         """Call all functions of a completion at once. Some go on when the turn is interrupted."""
         results: dict[str, str] = {}
-        self._called = True
+        self._has_called_functions = True
         if completion.speech is not None:
             completion.speech.end()  # the text before the calls is spoken while they run
         filling: Filling | None = None
@@ -222,7 +222,7 @@ class BotTurn:
     def _begin(self, tasks: TaskGroup) -> Completion:
         speech = self.synthesis.add(tasks) if self.synthesis is not None else None
         completion = Completion(self.session, self.next_segment, speech)
-        self._pending.append(completion)
+        self._completions.append(completion)
         return completion
 
     def _settle(self, completion: Completion) -> None:
@@ -234,8 +234,8 @@ class BotTurn:
 
     def _remember(self, *, at_end: bool) -> None:
         """Add to the context what was heard to its end; at the end of the turn, also what was heard of the rest."""
-        while self._pending and (at_end or self._pending[0].is_over(self.turn.heard)):
-            messages = self._pending.pop(0).messages(self.turn.heard)
+        while self._completions and (at_end or self._completions[0].is_over(self.turn.heard)):
+            messages = self._completions.pop(0).messages(self.turn.heard)
             self.remembered = self.remembered or any(
                 each["role"] == "assistant" and each["content"] for each in messages
             )

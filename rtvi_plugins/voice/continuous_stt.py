@@ -65,29 +65,29 @@ class ListeningStream:
     error: BaseException | None = field(default=None, init=False)
     _feed: Feed[Audio | Pause] = field(init=False)
     _scope: anyio.CancelScope = field(factory=anyio.CancelScope, init=False)
-    _take: Callable[[STTPiece], None] | None = field(default=None, init=False)
+    _take_transcript: Callable[[STTPiece], None] | None = field(default=None, init=False)
     #: Transcripts that came before the utterance was taken.
-    _unread: list[STTPiece] = field(factory=list[STTPiece], init=False)
+    _unread_transcripts: list[STTPiece] = field(factory=list[STTPiece], init=False)
     #: All audio of the utterance that `hear` has taken was sent.
-    _all_sent: bool = field(default=False, init=False)
-    _changed: Condition = field(init=False)
+    _utterance_sent: bool = field(default=False, init=False)
+    _heard_or_over: Condition = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._feed = Feed(_MOST_WAITING if self.endpointing else None)
-        self._changed = Condition(lambda: self.is_over or self._is_heard)
+        self._heard_or_over = Condition(lambda: self.is_over or self._is_heard)
 
     @property
     def _is_heard(self) -> bool:
-        return self._all_sent and not self.speaking
+        return self._utterance_sent and not self.speaking
 
     def start(self, tasks: TaskGroup) -> None:
-        tasks.start_soon(self._run)
+        tasks.start_soon(self._listen)
 
     def close(self) -> None:
         """Close the stream. The provider drops the work that it has not finished."""
         self.is_over = True
         self._scope.cancel()
-        self._changed.notify()
+        self._heard_or_over.notify()
 
     def send(self, audio: Sequence[Audio | Pause]) -> None:
         """Send audio of the microphone, for a vendor that finds the utterances."""
@@ -95,21 +95,21 @@ class ListeningStream:
 
     def is_speech(self) -> bool:
         """Return whether the user speaks. Words that come late count as speech for a moment."""
-        return not self.is_over and (self.speaking or bool(self._unread and self._take is None))
+        return not self.is_over and (self.speaking or bool(self._unread_transcripts and self._take_transcript is None))
 
     async def hear(self, audio: ReplayableStream[Audio], take: Callable[[STTPiece], None]) -> None:
         """Pass what the STT finds in an utterance to `take`, until all of it is sent and recognised.
 
         If it is cancelled or fails, the stream is closed: what would come next belongs to this utterance.
         """
-        self._take, self._all_sent = take, False
+        self._take_transcript, self._utterance_sent = take, False
         try:
-            unread, self._unread = self._unread, []
+            unread, self._unread_transcripts = self._unread_transcripts, []
             for piece in unread:
                 take(piece)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._follow, audio)
-                await self._changed.wait()
+                await self._heard_or_over.wait()
                 tasks.cancel_scope.cancel()
             if not self._is_heard:  # a stream may well end after its answer
                 raise self.error or ProviderError("The STT", "unavailable", retryable=True)
@@ -117,7 +117,7 @@ class ListeningStream:
             self.close()
             raise
         finally:
-            self._take = None
+            self._take_transcript = None
 
     async def _follow(self, audio: ReplayableStream[Audio]) -> None:
         """Send an utterance, unless the vendor got its audio already, and a pause."""
@@ -127,12 +127,12 @@ class ListeningStream:
             self.speaking = True
             async for frame in audio.read():
                 self._feed.add(frame)
-        self._all_sent = True
+        self._utterance_sent = True
         if self.speaking:  # with endpointing: the microphone is off, or the turn is too long
             self._feed.add(Pause())
-        self._changed.notify()
+        self._heard_or_over.notify()
 
-    async def _run(self) -> None:
+    async def _listen(self) -> None:
         try:
             with self._scope:
                 request = ListenRequest(self._feed, self.endpointing)
@@ -146,26 +146,26 @@ class ListeningStream:
             self.error = error
         finally:
             self.is_over = True
-            self._changed.notify()
+            self._heard_or_over.notify()
 
     def _receive(self, piece: ListenPiece) -> None:
         match piece:
             case Transcript() | Usage():
-                self._found(piece)
+                self._receive_transcript(piece)
             case SpeechBegan():
                 self.speaking = self.speaking or self.endpointing
             case SpeechEnded() | Settled():
-                if self.endpointing or (isinstance(piece, Settled) and self._all_sent and not self._feed):
+                if self.endpointing or (isinstance(piece, Settled) and self._utterance_sent and not self._feed):
                     self.speaking = False
-                    self._changed.notify()
+                    self._heard_or_over.notify()
 
-    def _found(self, piece: STTPiece) -> None:
-        if self._take is not None:
-            self._take(piece)
+    def _receive_transcript(self, piece: STTPiece) -> None:
+        if self._take_transcript is not None:
+            self._take_transcript(piece)
         elif not self.endpointing:
             pass  # it has come too late
         elif self.speaking or (isinstance(piece, Transcript) and piece.final and piece.text.strip()):
-            self._unread.append(piece)
+            self._unread_transcripts.append(piece)
 
 
 @define(eq=False)
@@ -181,9 +181,9 @@ class Streams:
     #: The stream, from one utterance to the next.
     _stream: ListeningStream | None = None
     #: The last stream that is over, how many have failed in a row, and when the next one may be opened.
-    _over: ListeningStream | None = None
-    _failures: int = 0
-    _open_at: float = 0.0
+    _ended_stream: ListeningStream | None = None
+    _stream_failures: int = 0
+    _reopen_at: float = 0.0
 
     def of(self, provider: object, utterance: ReplayableStream[Audio] | None) -> ListeningStream | None:
         """Return the stream of a provider that can listen. Open one if it has none, and close any other.
@@ -196,7 +196,7 @@ class Streams:
             stream.close()
             stream = None
         if stream is not None and stream.is_over:
-            if self.endpointing and not self._may_open(stream, utterance):
+            if self.endpointing and not self._may_reopen(stream, utterance):
                 return stream
             stream = None
         if stream is None and isinstance(provider, ListeningSTT):
@@ -208,21 +208,21 @@ class Streams:
         self._stream = stream
         return stream
 
-    def _may_open(self, stream: ListeningStream, utterance: ReplayableStream[Audio] | None) -> bool:
+    def _may_reopen(self, stream: ListeningStream, utterance: ReplayableStream[Audio] | None) -> bool:
         now = self.session.clock.now()
-        if self._over is not stream:
-            self._over = stream
-            self._failures = 1 if stream.works else self._failures + 1
+        if self._ended_stream is not stream:
+            self._ended_stream = stream
+            self._stream_failures = 1 if stream.works else self._stream_failures + 1
             error: ProviderError | None = None
             if stream.error is not None:
                 provider = self.session.alternatives(self.stt).provider
                 error = as_provider_error(stream.error, "an STT", "listened", provider)
-            self._open_at = now + reopening_delay(self._failures, error)
+            self._reopen_at = now + reopening_delay(self._stream_failures, error)
             if error is not None and utterance is None:
-                self.tasks.start_soon(self._replace, error, is_reported(self._failures, error))
-        return utterance is not None or now >= self._open_at
+                self.tasks.start_soon(self._replace_stt, error, is_reported(self._stream_failures, error))
+        return utterance is not None or now >= self._reopen_at
 
-    async def _replace(self, error: ProviderError, is_news: bool) -> None:
+    async def _replace_stt(self, error: ProviderError, is_news: bool) -> None:
         """Let the next provider listen, or report the failure if none takes over."""
         if not await self.session.alternatives(self.stt).failed(error) and is_news:
             self.session.fail(error)

@@ -53,44 +53,44 @@ class Filling:
     synthesis: SpeechSynthesis
     tasks: TaskGroup
     #: How much of the sound was played, in bytes.
-    _played: int = 0
-    _next: Deadline = field(init=False)
+    _sound_played: int = 0
+    _next_check: Deadline = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._next = Deadline(self.clock, self._check)
-        self._call_after(self.filler.after_seconds)
+        self._next_check = Deadline(self.clock, self._check_silence)
+        self._check_after(self.filler.after_seconds)
 
     def stop(self) -> None:
         """Say and play nothing more: the functions have ended. A sentence that has begun is said to its end."""
-        self._next.cancel()
-        if self._played:
+        self._next_check.cancel()
+        if self._sound_played:
             self.turn.flush()
 
-    def _call_after(self, seconds: float) -> None:
-        self._next.move(self.clock.now() + seconds)
+    def _check_after(self, seconds: float) -> None:
+        self._next_check.move(self.clock.now() + seconds)
 
-    def _check(self) -> None:
+    def _check_silence(self) -> None:
         unheard = self.turn.given - self.turn.heard
-        if self._played:
-            self._play()
+        if self._sound_played:
+            self._play_sound()
         elif not self.synthesis.is_made or unheard > 1e-6:
-            self._call_after(max(unheard, 0.02) + self.filler.after_seconds)
+            self._check_after(max(unheard, 0.02) + self.filler.after_seconds)
         elif self.filler.sound is not None:
-            self._play()
+            self._play_sound()
         elif text := text_of(self.filler.text):
-            self._say(text)
+            self._say_filler(text)
 
-    def _say(self, text: str) -> None:
+    def _say_filler(self, text: str) -> None:
         speech, sentences = self.synthesis.add(self.tasks), Sentences()
         for sentence in (*sentences.feed(text), *sentences.flush()):
             speech.say(sentence)
         speech.end()
 
-    def _play(self) -> None:
+    def _play_sound(self) -> None:
         sound = cast(Audio, self.filler.sound)
         frame = 2 * sound.channels
-        size, start = frame * max(1, round(_PIECE_SECONDS * sound.rate)), self._played % len(sound.data)
+        size, start = frame * max(1, round(_PIECE_SECONDS * sound.rate)), self._sound_played % len(sound.data)
         piece = Audio(sound.data[start : start + size], sound.rate, sound.channels)
-        self._played += len(piece.data)
+        self._sound_played += len(piece.data)
         self.turn.play(piece)
-        self._call_after(piece.seconds)
+        self._check_after(piece.seconds)

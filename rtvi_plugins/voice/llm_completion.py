@@ -53,11 +53,11 @@ class Completion:
     is_settled: bool = False
     _started_at: float = field(init=False)
     _sentences: Sentences = field(factory=Sentences)
-    _pause: Deadline = field(init=False)
+    _sentence_pause: Deadline = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._started_at = self.session.clock.now()
-        self._pause = Deadline(self.session.clock, self.put_waiting)
+        self._sentence_pause = Deadline(self.session.clock, self.put_waiting)
 
     @property
     def is_empty(self) -> bool:
@@ -87,27 +87,27 @@ class Completion:
     async def write(self, text: str) -> None:
         """Add text, and put out the sentences that it completes. If the LLM then pauses, a finished one follows."""
         self.text += text
-        await self._put(self._sentences.feed(text))
+        await self._put_sentences(self._sentences.feed(text))
         if self._sentences.waits:
-            self._pause.move(self.session.clock.now() + _PAUSE)
+            self._sentence_pause.move(self.session.clock.now() + _PAUSE)
 
     async def end_text(self) -> None:
         """Put out the rest of the text."""
-        await self._put(self._sentences.flush())
+        await self._put_sentences(self._sentences.flush())
 
     def put_waiting(self) -> None:
         """Put out the sentence that waits for the next word, if one does."""
         if not self.is_settled:
             for sentence in self._sentences.settle():
-                self._put_one(sentence)
+                self._put_sentence(sentence)
 
-    async def _put(self, sentences: Sequence[str]) -> None:
+    async def _put_sentences(self, sentences: Sequence[str]) -> None:
         for number, sentence in enumerate(sentences, 1):
-            self._put_one(sentence)
+            self._put_sentence(sentence)
             if number % BATCH == 0:
                 await anyio.lowlevel.checkpoint()
 
-    def _put_one(self, sentence: str) -> None:
+    def _put_sentence(self, sentence: str) -> None:
         if self.speech is not None:
             self.speech.say(sentence)
         else:
@@ -163,14 +163,14 @@ class Completion:
         request: Message = {
             "role": "assistant",
             "content": text or None,
-            "tool_calls": [self._entry(call) for call in self.calls],
+            "tool_calls": [self._call_for_context(call) for call in self.calls],
         }
         replies: list[Message] = [
             {"role": "tool", "tool_call_id": call.id, "content": results[call.id]} for call in self.calls
         ]
         return [_marked(self._with_thoughts(request), cut), *replies]
 
-    def _entry(self, call: ToolCall) -> dict[str, Any]:
+    def _call_for_context(self, call: ToolCall) -> dict[str, Any]:
         function = {"name": call.name, "arguments": json.dumps(dict(call.arguments), ensure_ascii=False)}
         extra = {"extra": {self.provider: call.extra}} if call.extra else {}
         return {"id": call.id, "type": "function", "function": function, **extra}

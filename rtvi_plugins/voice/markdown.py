@@ -81,7 +81,7 @@ def without_markup(sentence: str) -> list[Part]:
         parts.append((before[0], ""))
         if "#" in before[0] and (after := _AFTER_HEADING.search(sentence, start)):
             end = after.start()
-    parts.extend(_inline(sentence[start:end], is_row=sentence.startswith("|", start)))
+    parts.extend(_inline_parts(sentence[start:end], is_row=sentence.startswith("|", start)))
     if end < len(sentence):
         parts.append((sentence[end:], ""))
     spoken = "".join(each for _, each in parts)
@@ -90,7 +90,7 @@ def without_markup(sentence: str) -> list[Part]:
     return parts
 
 
-def _inline(text: str, *, is_row: bool = False) -> Iterator[Part]:
+def _inline_parts(text: str, *, is_row: bool = False) -> Iterator[Part]:
     at = 0
     for match in _INLINE.finditer(text):
         if match.start() > at:
@@ -100,7 +100,7 @@ def _inline(text: str, *, is_row: bool = False) -> Iterator[Part]:
         if kind in ("link", "named"):
             text_of_link = match["text" if kind == "link" else "label"]
             yield "[", ""
-            yield from _inline(text_of_link)
+            yield from _inline_parts(text_of_link)
             yield match[0][1 + len(text_of_link) :], ""
         elif kind == "cell":
             yield match[0], _between_cells(match, is_row=is_row)
@@ -110,11 +110,11 @@ def _inline(text: str, *, is_row: bool = False) -> Iterator[Part]:
         yield text[at:], text[at:]
 
 
-def _not(match: re.Match[str]) -> Iterator[Part]:
+def _speak_nothing(match: re.Match[str]) -> Iterator[Part]:
     yield match[0], ""
 
 
-def _inner(group: str) -> Callable[[re.Match[str]], Iterator[Part]]:
+def _speak_group(group: str) -> Callable[[re.Match[str]], Iterator[Part]]:
     """Return a function that speaks one group of a match, and nothing around it."""
 
     def parts(match: re.Match[str]) -> Iterator[Part]:
@@ -126,7 +126,7 @@ def _inner(group: str) -> Callable[[re.Match[str]], Iterator[Part]]:
     return parts
 
 
-def _url(match: re.Match[str]) -> Iterator[Part]:
+def _speak_host(match: re.Match[str]) -> Iterator[Part]:
     host = _HOST.match(match["url"] or match[0])
     assert host is not None
     start = match[0].index(host[0]) + host.start(1)
@@ -135,29 +135,29 @@ def _url(match: re.Match[str]) -> Iterator[Part]:
     yield match[0][start + len(host[1]) :], ""
 
 
-def _entity(match: re.Match[str]) -> Iterator[Part]:
+def _speak_entity(match: re.Match[str]) -> Iterator[Part]:
     yield match[0], html.unescape(match[0]).replace("\xa0", " ")
 
 
-def _key(match: re.Match[str]) -> Iterator[Part]:
+def _speak_key(match: re.Match[str]) -> Iterator[Part]:
     yield match[0][0], match[0][0]
     yield match[0][1:], ""
 
 
-def _space(match: re.Match[str]) -> Iterator[Part]:
+def _speak_space(match: re.Match[str]) -> Iterator[Part]:
     """Speak a space between two words that only an emoji or a tag separates."""
-    before, after = _around(match)
+    before, after = _characters_around(match)
     parts_words = not before.isspace() and after.isalnum()
     yield match[0], " " if parts_words else ""
 
 
-def _marks(match: re.Match[str]) -> Iterator[Part]:
+def _speak_marks(match: re.Match[str]) -> Iterator[Part]:
     yield match[0], match[0] if _is_text(match) else ""
 
 
 def _is_text(match: re.Match[str]) -> bool:
     """Return whether marks are text and not emphasis: they stand alone, or within a word or a number."""
-    (before, after), mark = _around(match), match[0][0]
+    (before, after), mark = _characters_around(match), match[0][0]
     if before.isspace() and after.isspace():
         return True
     if mark == "~":
@@ -170,31 +170,31 @@ def _is_text(match: re.Match[str]) -> bool:
 
 
 def _between_cells(match: re.Match[str], *, is_row: bool) -> str:
-    before, after = _around(match)
+    before, after = _characters_around(match)
     if before.isspace() or after.isspace():  # at either end of the line
         return ""
     return ", " if is_row or match[0] != "|" else match[0]
 
 
-def _around(match: re.Match[str]) -> tuple[str, str]:
+def _characters_around(match: re.Match[str]) -> tuple[str, str]:
     text = match.string
     return text[match.start() - 1 : match.start()] or " ", text[match.end() : match.end() + 1] or " "
 
 
 _SPOKEN: Final[Mapping[str, Callable[[re.Match[str]], Iterator[Part]]]] = {
     "escaped": lambda match: iter([("\\", ""), (match[0][1], match[0][1])]),
-    "code": _inner("coded"),
-    "image": _inner("alt"),
-    "note": _not,
-    "opened": _not,
-    "target": _not,
-    "address": _inner("mail"),
-    "linked": _url,
-    "bare": _url,
-    "tag": _space,
-    "entity": _entity,
-    "key": _key,
-    "emoji": _space,
-    "marks": _marks,
-    "tick": _not,
+    "code": _speak_group("coded"),
+    "image": _speak_group("alt"),
+    "note": _speak_nothing,
+    "opened": _speak_nothing,
+    "target": _speak_nothing,
+    "address": _speak_group("mail"),
+    "linked": _speak_host,
+    "bare": _speak_host,
+    "tag": _speak_space,
+    "entity": _speak_entity,
+    "key": _speak_key,
+    "emoji": _speak_space,
+    "marks": _speak_marks,
+    "tick": _speak_nothing,
 }

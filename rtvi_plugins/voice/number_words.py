@@ -70,24 +70,24 @@ class NumberWords:
                 yield match.start(), match.end(), words
 
     def _words(self, match: re.Match[str]) -> str | None:
-        found = match.groupdict()
+        groups = match.groupdict()
         before = match.string[: match.start()].split()
-        if (day := found["iso"] or found["date"]) is not None:
+        if (day := groups["iso"] or groups["date"]) is not None:
             return self._date(day, before[-1].lower() if before else "")
-        if (time := found["time"]) is not None:
-            return self._time(time, found["half"])
-        if (phone := found["phone"]) is not None:
+        if (time := groups["time"]) is not None:
+            return self._time(time, groups["half"])
+        if (phone := groups["phone"]) is not None:
             return self._digits(phone)
-        if found["sign"] or found["unit"]:
-            return self._money(found["amount"] or found["sum"], found["sign"] or found["unit"])
-        if (ordinal := found["ordinal"]) is not None:
+        if groups["sign"] or groups["unit"]:
+            return self._money(groups["amount"] or groups["sum"], groups["sign"] or groups["unit"])
+        if (ordinal := groups["ordinal"]) is not None:
             return self._spell(ordinal, "ordinal")
-        if (percent := found["percent"]) is not None:
+        if (percent := groups["percent"]) is not None:
             from babel.units import format_unit
 
             unit, words = format_unit(2, "concentr-percent", "long", locale=self.locale), self._number(percent)
             return None if words is None else unit.replace("2", words)
-        return self._number(found["number"])
+        return self._number(groups["number"])
 
     def _number(self, written: str) -> str | None:
         sign, digits = ("-", written[1:]) if written[0] in "-−" else ("", written)

@@ -123,28 +123,28 @@ class Recorder:
     _files: _Files
     _user: _Side = Factory(lambda: _Side(0))
     _bot: _Side = Factory(lambda: _Side(1))
-    _lines: list[bytes] = Factory(list[bytes])
-    _waiting: int = 0
-    _due: float = 0.0
+    _transcript_lines: list[bytes] = Factory(list[bytes])
+    _bytes_waiting: int = 0
+    _write_due: float = 0.0
     _wake: anyio.Event = Factory(anyio.Event)
     _closed: bool = False
     _failed: bool = False
 
     def user(self, at: float, pcm: bytes) -> None:
         """Add a piece of the user's audio."""
-        self._add(self._user, at, pcm)
+        self._add_sound(self._user, at, pcm)
 
     def bot(self, at: float, pcm: bytes) -> None:
         """Add a piece of the bot's audio, when it is played."""
-        self._add(self._bot, at, pcm)
+        self._add_sound(self._bot, at, pcm)
 
     def said(self, at: float, role: Literal["user", "assistant"], text: str, interrupted: bool = False) -> None:
         """Add a line to the transcript, once the text is known. It is written at once."""
         if not self._closed:
             line = {"at": round(at - self._began, 3), "role": role, "text": text, "interrupted": interrupted}
             # A text of JSON may hold half a character, which no file can.
-            self._lines.append(json.dumps(line, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
-            self._grow(len(self._lines[-1]))
+            self._transcript_lines.append(json.dumps(line, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
+            self._note_waiting(len(self._transcript_lines[-1]))
             self._wake.set()
 
     def close(self) -> None:
@@ -152,7 +152,7 @@ class Recorder:
         self._closed = True
         self._wake.set()
 
-    def _add(self, side: _Side, at: float, pcm: bytes) -> None:
+    def _add_sound(self, side: _Side, at: float, pcm: bytes) -> None:
         if self._closed or len(pcm) < 2:
             return
         before = side.end
@@ -160,14 +160,14 @@ class Recorder:
         if side.end > _MOST_FRAMES:
             self._fail("a WAV file cannot be longer than 18 hours")
         if side.end > before:
-            self._grow(len(pcm))
-        if at >= self._due:
-            self._due = at + _INTERVAL
+            self._note_waiting(len(pcm))
+        if at >= self._write_due:
+            self._write_due = at + _INTERVAL
             self._wake.set()
 
-    def _grow(self, size: int) -> None:
-        self._waiting += size
-        if self._waiting > _MOST_WAITING:
+    def _note_waiting(self, size: int) -> None:
+        self._bytes_waiting += size
+        if self._bytes_waiting > _MOST_WAITING:
             self._fail("the disk does not keep up")
 
     def _fail(self, reason: str) -> None:
@@ -175,7 +175,7 @@ class Recorder:
         if not self._failed:
             _log.error("The recording %s is not complete: %s.", self.recording.audio, reason)
         self._failed = True
-        self._take()
+        self._take_waiting()
         self.close()
 
     # ---- writing -----------------------------------------------------------------------------------------------------
@@ -190,17 +190,17 @@ class Recorder:
                 await self._wake.wait()
                 self._wake, closed = anyio.Event(), self._closed
                 try:
-                    await run(self._files.write, *self._take())
+                    await run(self._files.write, *self._take_waiting())
                 except Exception as error:
                     self._fail(getattr(error, "strerror", None) or type(error).__name__)
             await run(self._files.close)
         if scope.cancelled_caught:
             self._fail("the disk takes too long")
 
-    def _take(self) -> tuple[bytes, list[_Piece]]:
+    def _take_waiting(self) -> tuple[bytes, list[_Piece]]:
         """Return the lines and the pieces of sound that wait to be written, and forget them."""
-        taken = b"".join(self._lines), [*self._user.waiting, *self._bot.waiting]
-        self._lines, self._user.waiting, self._bot.waiting, self._waiting = [], [], [], 0
+        taken = b"".join(self._transcript_lines), [*self._user.waiting, *self._bot.waiting]
+        self._transcript_lines, self._user.waiting, self._bot.waiting, self._bytes_waiting = [], [], [], 0
         return taken
 
 

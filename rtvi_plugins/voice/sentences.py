@@ -127,54 +127,54 @@ _LINK: Final = 200
 class Sentences:
     """Collects text and returns each sentence once it is whole."""
 
-    _rest: str = ""
+    _uncut: str = ""
     #: The position in the rest before which no sentence ends.
-    _seen: int = 0
+    _searched: int = 0
     #: Whether the text so far ends with a sentence, unless the next word continues it.
     waits: bool = False
 
     def feed(self, text: str) -> list[str]:
         """Add text, and return the sentences that are whole now."""
-        self._rest += text
-        return self._cut(last=False)
+        self._uncut += text
+        return self._cut_sentences(last=False)
 
     def flush(self) -> list[str]:
         """Return the rest, when the text has ended."""
-        found = self._cut(last=True)
-        self._rest, self._seen = "", 0
-        return found
+        sentences = self._cut_sentences(last=True)
+        self._uncut, self._searched = "", 0
+        return sentences
 
     def settle(self) -> list[str]:
         """Return the sentence that waits for the next word, if there is one, without waiting longer."""
-        return self._cut(last=False, settle=True) if self.waits else []
+        return self._cut_sentences(last=False, settle=True) if self.waits else []
 
-    def _cut(self, *, last: bool, settle: bool = False) -> list[str]:
-        found: list[str] = []
+    def _cut_sentences(self, *, last: bool, settle: bool = False) -> list[str]:
+        sentences: list[str] = []
         self.waits = False
-        start = _after_space(self._rest, 0)
-        while start < len(self._rest):
-            end = self._end(start, last=last, settle=settle)
+        start = _after_space(self._uncut, 0)
+        while start < len(self._uncut):
+            end = self._end_of_sentence(start, last=last, settle=settle)
             if end is None:
                 break
-            found.append(self._rest[start:end].strip())
-            start = self._seen = _after_space(self._rest, end)
-        self._rest, self._seen = self._rest[start:], max(0, self._seen - start)
-        return found
+            sentences.append(self._uncut[start:end].strip())
+            start = self._searched = _after_space(self._uncut, end)
+        self._uncut, self._searched = self._uncut[start:], max(0, self._searched - start)
+        return sentences
 
-    def _end(self, start: int, *, last: bool, settle: bool) -> int | None:
+    def _end_of_sentence(self, start: int, *, last: bool, settle: bool) -> int | None:
         """Return where the sentence from `start` ends; None as long as that is unknown."""
-        text = self._rest
+        text = self._uncut
         if text.startswith(("```", "~~~"), start) and (fence := _FENCE.match(text, start)) is not None:
             if fence[2] or (last and fence.end() == len(text)):
                 return self._end_of_code(fence, last=last)
             if fence.end() == len(text):
                 return None  # the line is not whole: it may be code within a sentence
-        for match in _END.finditer(text, max(start, self._seen), start + _LONGEST + _AHEAD):
+        for match in _END.finditer(text, max(start, self._searched), start + _LONGEST + _AHEAD):
             if match.end() - start > _LONGEST:
                 break
             is_end = self._is_end(match, start, last=last or settle)
             if is_end is None:
-                self._seen, self.waits = match.start(), True
+                self._searched, self.waits = match.start(), True
                 return None
             if is_end:
                 is_closed = (last or settle) and _REST_IS_CLOSING.match(text, match.end())
@@ -185,27 +185,29 @@ class Sentences:
         if last:
             return len(text)
         # An end may still be made of the marks with which the text ends.
-        self._seen = max(start, len(text.rstrip(f"{_MARKS}{_WIDE}{_CLOSING}")))
+        self._searched = max(start, len(text.rstrip(f"{_MARKS}{_WIDE}{_CLOSING}")))
         self.waits = self._may_have_ended(start)
         return len(text) if self.waits and settle else None
 
     def _may_have_ended(self, start: int) -> bool:
         """Return whether the text ends with the end of a sentence, unless it goes on without a space, as in `3.5`."""
-        match = _LAST.search(self._rest, self._seen)
-        if match is None or self._rest[match.start() - 1 : match.start()].isdigit():
+        match = _LAST.search(self._uncut, self._searched)
+        if match is None or self._uncut[match.start() - 1 : match.start()].isdigit():
             return False
         return not self._is_within(match, start)
 
     def _end_of_code(self, fence: re.Match[str], *, last: bool) -> int | None:
-        closed = re.compile(rf"\n[ \t>]*{fence[1]}+[ \t]*(?=\n)").search(self._rest, max(fence.end() - 1, self._seen))
-        if closed is not None:
-            return closed.end()
-        self._seen = max(fence.end() - 1, self._rest.rfind("\n"))
-        return len(self._rest) if last else None
+        closing_fence = re.compile(rf"\n[ \t>]*{fence[1]}+[ \t]*(?=\n)").search(
+            self._uncut, max(fence.end() - 1, self._searched)
+        )
+        if closing_fence is not None:
+            return closing_fence.end()
+        self._searched = max(fence.end() - 1, self._uncut.rfind("\n"))
+        return len(self._uncut) if last else None
 
     def _is_end(self, match: re.Match[str], start: int, *, last: bool) -> bool | None:
         """Return whether a sentence ends here; None as long as that is unknown."""
-        text, end = self._rest, match.end()
+        text, end = self._uncut, match.end()
         if not match[0]:
             return self._is_code(end, start, last=last)
         if match[0][0] == "\n":
@@ -227,24 +229,24 @@ class Sentences:
 
     def _is_within(self, match: re.Match[str], start: int) -> bool:
         """Return whether marks stand within a link or code, or are part of an abbreviation."""
-        text, end = self._rest, match.end()
+        text, end = self._uncut, match.end()
         if _is_open(text, start, end):
             return True
         return match[0][0] == "." and ends_nothing(text[max(start, end - 64) : match.start() + 1], marks=match[0])
 
     def _is_code(self, at: int, start: int, *, last: bool) -> bool | None:
         """Return whether a block of code starts here; None as long as that is unknown."""
-        fence = _FENCE.match(self._rest, at)
-        if fence is None or self._rest.count("```", start, at) % 2 == 1:  # it may end code within a line
+        fence = _FENCE.match(self._uncut, at)
+        if fence is None or self._uncut.count("```", start, at) % 2 == 1:  # it may end code within a line
             return False
         if fence[2] or last:
             return bool(fence[2])
-        return None if fence.end() == len(self._rest) else False
+        return None if fence.end() == len(self._uncut) else False
 
     def _begins_sentence(self, next: str, match: re.Match[str], start: int) -> bool:
         """Return whether the next word can start a sentence: not in small letters, and no digit after a full stop."""
         if next.islower():
-            text = self._rest[start : match.start()]
+            text = self._uncut[start : match.start()]
             return len(text) > _SMALL and text == text.lower()
         return not (next.isdigit() and match[0][0] == ".")
 

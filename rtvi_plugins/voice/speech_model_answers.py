@@ -37,7 +37,7 @@ class ModelSpeech(Speech):
     answers: list[Answer] = field(factory=list[Answer], init=False)
     #: The text so far, and with how many seconds of audio before it each of its pieces came.
     _text: str = field(default="", init=False)
-    _marks: list[tuple[int, float]] = field(factory=list[tuple[int, float]], init=False)
+    _text_marks: list[tuple[int, float]] = field(factory=list[tuple[int, float]], init=False)
     #: How much of the text is in sentences.
     _in_sentences: int = field(default=0, init=False)
     #: The words whose sentence has not come yet.
@@ -52,14 +52,14 @@ class ModelSpeech(Speech):
 
     def wrote(self, text: str, seconds: float) -> None:
         """Take the next piece of the text, which came after so many seconds of the answer's audio."""
-        self._marks.append((len(self._text), seconds))
+        self._text_marks.append((len(self._text), seconds))
         self._text += text
 
     def say(self, sentence: str) -> None:
         """Show this sentence. Its audio comes of itself."""
         Speech.say(self, sentence)
         if text := sentence.strip():
-            self._place(text)
+            self._place_sentence(text)
 
     def end(self) -> None:
         self.audio.end()
@@ -73,16 +73,16 @@ class ModelSpeech(Speech):
     def heard_text(self, heard: float, text: str) -> str | None:
         rest = self._text[self._in_sentences :].strip()
         if rest and not self.is_settled(heard):  # a sentence without an end, of which something may have been heard
-            self._shown.append(SpokenSentence.of(rest, None))
-            self._place(rest)
+            self._shown_sentences.append(SpokenSentence.of(rest, None))
+            self._place_sentence(rest)
         return Speech.heard_text(self, heard, text)
 
-    def _place(self, sentence: str) -> None:
+    def _place_sentence(self, sentence: str) -> None:
         """Take note of the place of a sentence in the audio."""
         at = max(self._text.find(sentence, self._in_sentences), self._in_sentences)
-        mark = bisect_right(self._marks, at, key=lambda each: each[0]) - 1
+        mark = bisect_right(self._text_marks, at, key=lambda each: each[0]) - 1
         self._in_sentences = at + len(sentence)
-        self.timeline.take(sentence, self._marks[mark][1] if mark >= 0 else None)
+        self.timeline.take(sentence, self._text_marks[mark][1] if mark >= 0 else None)
         self._place_words()
 
     def _place_words(self) -> None:
@@ -163,7 +163,7 @@ class ModelAnswers:
     #: The last message before the turn.
     _previous: Message | None = field(default=None, init=False)
     #: Whether the next answer is asked for in another stream, because it reports late results.
-    _afresh: bool = field(default=False, init=False)
+    _asks_afresh: bool = field(default=False, init=False)
 
     @property
     def respond(self) -> _Respond:
@@ -183,7 +183,7 @@ class ModelAnswers:
             self.connection.answered()
         self._answers, self._previous = [], last_message(turn.turn)
         self._synthesis = turn.synthesis if isinstance(turn.synthesis, ModelSynthesis) else None
-        self._afresh = bool(turn.late_ids)
+        self._asks_afresh = bool(turn.late_ids)
 
     def end(self, turn: BotTurn) -> None:
         """Tell the model what the user has heard, and the results of functions that it has not read."""
@@ -210,7 +210,7 @@ class ModelAnswers:
 
     async def stream(self, request: LLMRequest) -> AsyncGenerator[Text | ToolCall | Usage]:
         """Stream the text and the calls of the next answer. Its audio goes to the speech of the turn."""
-        answer = self._next(request.messages)
+        answer = self._next_answer(request.messages)
         self._answers.append(answer)
         speech = self._synthesis.last if self._synthesis is not None else None
         if speech is not None:
@@ -222,13 +222,13 @@ class ModelAnswers:
         if answer.error is not None:
             raise answer.error
 
-    def _next(self, messages: Sequence[Message]) -> Answer:
+    def _next_answer(self, messages: Sequence[Message]) -> Answer:
         if (answer := self._give_results(messages, respond=True)) is not None:
             return answer
         claimed, self.claimed = self.claimed, None
         if claimed is not None:
             return claimed
-        afresh, self._afresh = self._afresh, False
+        afresh, self._asks_afresh = self._asks_afresh, False
         return self.connection.ask(messages, say=self.to_say, afresh=afresh)
 
     def _give_results(self, messages: Sequence[Message], *, respond: bool) -> Answer | None:

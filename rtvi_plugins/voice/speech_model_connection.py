@@ -131,7 +131,7 @@ class Answer:
             self.texts.end()
 
 
-def _lost() -> ProviderError:
+def _stream_lost() -> ProviderError:
     return ProviderError("The speech model", "unavailable", retryable=True)
 
 
@@ -149,34 +149,34 @@ class ModelStream:
     #: It has ended, has failed, or was closed.
     is_over: bool = field(default=False, init=False)
     #: The answers that have not ended, in order. The first one is the one that the model gives.
-    _open: deque[Answer] = field(factory=deque[Answer], init=False)
+    _open_answers: deque[Answer] = field(factory=deque[Answer], init=False)
     #: How many answers have ended.
-    _ended: int = field(default=0, init=False)
+    _answers_ended: int = field(default=0, init=False)
     _scope: anyio.CancelScope = field(factory=anyio.CancelScope, init=False)
     _check_format: FormatCheck = field(factory=FormatCheck, init=False)
 
     def start(self, tasks: TaskGroup) -> None:
-        tasks.start_soon(self._run)
+        tasks.start_soon(self._converse)
 
     def close(self, error: ProviderError | None = None) -> None:
         """Close the stream, and end all answers that are open. Nothing more comes of it."""
         self._scope.cancel()
         self.is_over = True
-        for answer in self._open:
-            answer.end(error or _lost())
-        self._open.clear()
+        for answer in self._open_answers:
+            answer.end(error or _stream_lost())
+        self._open_answers.clear()
 
     def send(self, *items: SpeechInput) -> None:
         self.feed.add(*items)
         if len(self.feed) > _MOST_UNREAD:
-            self._fail(ProviderError("The speech model", "timeout"))
+            self._fail_stream(ProviderError("The speech model", "timeout"))
 
     def expect(self) -> Answer:
         """Return the answer that the model gives next, because it was asked for one."""
-        answer = Answer(self, self._ended + len(self._open), requested=True)
-        self._open.append(answer)
+        answer = Answer(self, self._answers_ended + len(self._open_answers), requested=True)
+        self._open_answers.append(answer)
         if self.is_over:
-            answer.end(_lost())
+            answer.end(_stream_lost())
         return answer
 
     def stop(self, answer: Answer, heard: float) -> None:
@@ -186,16 +186,16 @@ class ModelStream:
         answer.stopped = True
         answer.end()
         self.send(Heard(heard, answer.number))
-        if answer in self._open:
+        if answer in self._open_answers:
             self.clock.call_after(_STOP_SECONDS, lambda: self._check_stopped(answer))
 
     def _check_stopped(self, answer: Answer) -> None:
-        if answer in self._open:
-            self._fail(ProviderError("The speech model", "timeout"))
+        if answer in self._open_answers:
+            self._fail_stream(ProviderError("The speech model", "timeout"))
 
     # ---- the stream ------------------------------------------------------------------------------------------------
 
-    async def _run(self) -> None:
+    async def _converse(self) -> None:
         error: ProviderError | None = None
         try:
             with self._scope:
@@ -211,9 +211,9 @@ class ModelStream:
             let_cancellation_through(raised)
             if not self.is_over:
                 error = as_provider_error(raised, "a speech model", "conversed", self.provider)
-        self._fail(error)
+        self._fail_stream(error)
 
-    def _fail(self, error: ProviderError | None) -> None:
+    def _fail_stream(self, error: ProviderError | None) -> None:
         if not self.is_over:
             self.close(error)
             self.connection.failed(self, error)
@@ -224,23 +224,23 @@ class ModelStream:
             case Audio() | Text() | Word() | ToolCall():
                 if isinstance(piece, Audio):
                     self._check_format(piece, "a speech model", self.provider)
-                self._add(piece)
+                self._add_to_answer(piece)
             case Usage():
-                if self._open and not self._open[0].stopped:
-                    self._open[0].add(piece)
+                if self._open_answers and not self._open_answers[0].stopped:
+                    self._open_answers[0].add(piece)
                 else:
                     self.connection.listener.used(piece)
             case AnswerEnded():
-                self._ended += 1
-                if self._open:
-                    self._open.popleft().end()
+                self._answers_ended += 1
+                if self._open_answers:
+                    self._open_answers.popleft().end()
             case Transcript() | SpeechBegan() | SpeechEnded():
                 self.connection.listener.user_spoke(piece)
 
-    def _add(self, piece: Audio | Text | Word | ToolCall) -> None:
-        if not self._open:
-            self._open.append(Answer(self, self._ended, requested=False))
-        answer = self._open[0]
+    def _add_to_answer(self, piece: Audio | Text | Word | ToolCall) -> None:
+        if not self._open_answers:
+            self._open_answers.append(Answer(self, self._answers_ended, requested=False))
+        answer = self._open_answers[0]
         if answer.stopped:
             return
         answer.add(piece)
@@ -291,12 +291,12 @@ class ModelConnection:
     is_unanswered: bool = False
     _stream: ModelStream | None = None
     #: The messages that the stream knows, by their identity, each with its content.
-    _known: dict[int, tuple[Message, Any]] = field(factory=dict[int, tuple[Message, Any]])
+    _known_messages: dict[int, tuple[Message, Any]] = field(factory=dict[int, tuple[Message, Any]])
     _functions: tuple[Sequence[Function], str | None] = ((), None)
     #: The user's audio that another stream would hear.
-    _audio: deque[Audio | Pause] = field(factory=deque[Audio | Pause])
-    _failures: int = 0
-    _timer: Timer | None = None
+    _recent_audio: deque[Audio | Pause] = field(factory=deque[Audio | Pause])
+    _stream_failures: int = 0
+    _reopen_timer: Timer | None = None
     #: The providers that take over. It is set from a failure outside of turns until the next piece.
     _alternatives: Alternatives | None = None
     _is_replacing: bool = False
@@ -317,7 +317,7 @@ class ModelConnection:
     @property
     def _is_waiting(self) -> bool:
         """Return whether another stream will be opened soon."""
-        return self._timer is not None or self._is_replacing
+        return self._reopen_timer is not None or self._is_replacing
 
     def _provider(self) -> Any:
         """Return the provider that fills the service now, behind its handle. Raise `ProviderError` if it has died."""
@@ -331,11 +331,11 @@ class ModelConnection:
         """Open another stream with the context, or with these messages in its place."""
         self.close()
         provider, in_context = self._provider(), self.session.context.messages
-        self._known = {id(each): (each, each["content"]) for each in in_context}
+        self._known_messages = {id(each): (each, each["content"]) for each in in_context}
         self._functions = self._wanted_functions()
         given = as_sent(in_context if messages is None else messages, self.name_of_provider)
         feed = Feed[SpeechInput]()
-        feed.add(*self._audio)
+        feed.add(*self._recent_audio)
         functions, choice = self._functions
         request = SpeechRequest(
             feed, given, functions, choice, endpointing=self.endpointing, spoken=self.session.has_audio
@@ -343,21 +343,21 @@ class ModelConnection:
         name = self.session.alternatives(self.model).provider
         self._stream = stream = ModelStream(provider, request, feed, self.session.clock, self, name)
         stream.start(self.tasks)
-        speaks = bool(self._audio) and isinstance(self._audio[-1], Audio)
-        pauses = sum(isinstance(each, Pause) for each in self._audio)
+        speaks = bool(self._recent_audio) and isinstance(self._recent_audio[-1], Audio)
+        pauses = sum(isinstance(each, Pause) for each in self._recent_audio)
         self.listener.stream_opened(0 if self.endpointing else pauses + speaks)
         return stream
 
     def close(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        if self._reopen_timer is not None:
+            self._reopen_timer.cancel()
+            self._reopen_timer = None
         if self._stream is not None:
             self._stream.close()
 
     def works(self) -> None:
         """Note that the stream has yielded something."""
-        self._failures = 0
+        self._stream_failures = 0
         if self._alternatives is not None:
             self._alternatives.answered()
             self._alternatives = None
@@ -366,19 +366,19 @@ class ModelConnection:
         """Open another stream after a while. A turn that runs fails, and may ask for another stream at once."""
         if stream is not self._stream or self._is_replacing:
             return
-        self._failures += error is not None
-        is_news = error is not None and is_reported(self._failures, error) and not self.in_turn
+        self._stream_failures += error is not None
+        is_news = error is not None and is_reported(self._stream_failures, error) and not self.in_turn
         others = self._alternatives or self.session.alternatives(self.model)
         if error is not None and others.exist and not self.in_turn:  # else the turn asks the next provider
             self._alternatives, self._is_replacing = others, True
             self.listener.stream_lost(None)
-            self.tasks.start_soon(self._replace, error, is_news)
+            self.tasks.start_soon(self._replace_provider, error, is_news)
             return
         self.listener.stream_lost(error if is_news else None)
         if self.stream is None:
             self._open_later(error)
 
-    async def _replace(self, error: ProviderError, is_news: bool) -> None:
+    async def _replace_provider(self, error: ProviderError, is_news: bool) -> None:
         """Open a stream of the next provider, or later one of the same if none takes over."""
         try:
             replaced = self._alternatives is not None and await self._alternatives.failed(error)
@@ -394,11 +394,11 @@ class ModelConnection:
             self._open_later(error)
 
     def _open_later(self, error: ProviderError | None) -> None:
-        delay = reopening_delay(self._failures, error)
-        self._timer = self.session.clock.call_after(delay, self._open_again)
+        delay = reopening_delay(self._stream_failures, error)
+        self._reopen_timer = self.session.clock.call_after(delay, self._open_again)
 
     def _open_again(self) -> None:
-        self._timer = None
+        self._reopen_timer = None
         if not self.in_turn and self.stream is None:  # else it is opened at the end of the turn
             self.open_if_possible()
 
@@ -407,7 +407,7 @@ class ModelConnection:
         try:
             self.open()
         except ProviderError as error:
-            self._failures += 1
+            self._stream_failures += 1
             self._open_later(error)
 
     # ---- the context -----------------------------------------------------------------------------------------------
@@ -416,11 +416,11 @@ class ModelConnection:
         return list(self.session.functions), self.session.context.tool_choice
 
     def note_known(self, *messages: Message) -> None:
-        self._known |= {id(each): (each, each["content"]) for each in messages}
+        self._known_messages |= {id(each): (each, each["content"]) for each in messages}
 
     def _additions(self) -> list[Message] | None:
         """Return the messages that the model does not know; None if it knows something that is true no more."""
-        messages, known = self.session.context.messages, self._known
+        messages, known = self.session.context.messages, self._known_messages
         new = [each for each in messages if id(each) not in known]
         old = [each for each in messages if id(each) in known]
         if len(old) < len(known) or any(known[id(each)][1] != each["content"] for each in old):
@@ -456,10 +456,10 @@ class ModelConnection:
 
     def hear(self, item: Audio | Pause) -> None:
         """Send the user's audio, or a pause. Another stream gets it again, as long as it has no answer."""
-        self._audio.append(item)
+        self._recent_audio.append(item)
         most = _MOST_KEPT if self.is_unanswered else _PRE_ROLL
-        while len(self._audio) > most:
-            self._audio.popleft()
+        while len(self._recent_audio) > most:
+            self._recent_audio.popleft()
         if (stream := self.stream) is not None:
             stream.send(item)
         elif not self.in_turn and not self._is_waiting:
@@ -468,4 +468,4 @@ class ModelConnection:
     def answered(self) -> None:
         """Forget the user's audio so far, because it has an answer."""
         self.is_unanswered = False
-        self._audio.clear()
+        self._recent_audio.clear()

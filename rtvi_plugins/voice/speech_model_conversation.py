@@ -48,9 +48,9 @@ class ModelConversation(Conversation):
     user: ModelUser = field(init=False)
     answers: ModelAnswers = field(init=False)
     #: The requests for turns of answers that the model has begun.
-    _begun: list[tuple[RunLLM, Answer]] = field(factory=list[tuple[RunLLM, Answer]], init=False)
+    _begun_answers: list[tuple[RunLLM, Answer]] = field(factory=list[tuple[RunLLM, Answer]], init=False)
     #: The answer that a VAD's utterance asks for, until it begins.
-    _awaited: Answer | None = field(default=None, init=False)
+    _awaited_answer: Answer | None = field(default=None, init=False)
     #: The user's audio during a turn that nobody may interrupt: a vendor would interrupt itself. It is sent afterwards.
     _held_audio: list[Audio | Pause] | None = field(default=None, init=False)
 
@@ -111,29 +111,29 @@ class ModelConversation(Conversation):
 
     def _stop_waiting_answers(self) -> None:
         """Stop the answers that have no turn yet, because the user goes on."""
-        waiting = [answer for _, answer in self._begun]
-        if self._awaited is not None:
-            waiting.append(self._awaited)
-        self._awaited = None
+        waiting = [answer for _, answer in self._begun_answers]
+        if self._awaited_answer is not None:
+            waiting.append(self._awaited_answer)
+        self._awaited_answer = None
         for answer in waiting:
             answer.stop(0.0)
 
     def _await_answer(self) -> None:
         """Expect an answer, because a VAD has found the end of an utterance."""
         stream = self.connection.stream
-        if stream is not None and self._awaited is None:
-            self._awaited = stream.expect()
+        if stream is not None and self._awaited_answer is None:
+            self._awaited_answer = stream.expect()
 
     # ---- what the streams yield ------------------------------------------------------------------------------------
 
     def stream_opened(self, utterances: int) -> None:
         self.user.stream_opened(utterances)
-        self._awaited = None
+        self._awaited_answer = None
         if utterances and not self.user.is_open:
             self._await_answer()
 
     def stream_lost(self, error: ProviderError | None) -> None:
-        self._awaited = None
+        self._awaited_answer = None
         if self.connection.endpointing:
             self.user.stop(self.session.clock.now())
         if error is not None:
@@ -141,9 +141,9 @@ class ModelConversation(Conversation):
 
     def answer_began(self, answer: Answer) -> None:
         """Ask for a turn, unless one waits for this answer."""
-        if answer.requested and answer is not self._awaited:
+        if answer.requested and answer is not self._awaited_answer:
             return
-        self._awaited = None
+        self._awaited_answer = None
         if self.connection.endpointing:
             if self.user.is_in_speech:
                 answer.stop(0.0)
@@ -158,7 +158,7 @@ class ModelConversation(Conversation):
             if not isinstance(error, SessionClosed):
                 self.session.fail(error)
         else:
-            self._begun.append((request, answer))
+            self._begun_answers.append((request, answer))
 
     def used(self, usage: Usage) -> None:
         found = clean_usage(usage)
@@ -175,8 +175,8 @@ class ModelConversation(Conversation):
     # ---- turns -------------------------------------------------------------------------------------------------------
 
     async def take(self, input: Input) -> None:
-        own = [answer for request, answer in self._begun if request is input]
-        self._begun = [each for each in self._begun if each[0] is not input]
+        own = [answer for request, answer in self._begun_answers if request is input]
+        self._begun_answers = [each for each in self._begun_answers if each[0] is not input]
         if own and (own[0].stopped or own[0].error is not None):
             return
         self.answers.claimed = own[0] if own else None

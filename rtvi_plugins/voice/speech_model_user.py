@@ -47,7 +47,7 @@ class ContinuousAudio(Listener):
     on_close: Callable[[], None]
     _silence: Deadline = field(init=False)
     #: No `Pause` has followed the last audio.
-    _is_on: bool = field(default=False, init=False)
+    _microphone_on: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._silence = Deadline(self.clock, self._pause)
@@ -55,7 +55,7 @@ class ContinuousAudio(Listener):
     def hear(self, audio: Audio) -> None:
         if self.state.bot_has_turn and not self.taking.interruptible:
             return
-        self._is_on = True
+        self._microphone_on = True
         self._silence.move(self.clock.now() + _GAP_SECONDS)
         self.send(audio)
 
@@ -70,8 +70,8 @@ class ContinuousAudio(Listener):
     def _pause(self) -> None:
         """Report that no audio follows, once until there is more."""
         self._silence.cancel()
-        if self._is_on:
-            self._is_on = False
+        if self._microphone_on:
+            self._microphone_on = False
             self.send(Pause())
 
 
@@ -126,15 +126,15 @@ class ModelUser:
     #: Whether the present stream reports the end of speech. Not every vendor does.
     _reports_end: bool = False
     #: The utterances of the present stream, by their numbers, and those that have no answer.
-    _numbered: list[_Words] = field(factory=list[_Words])
-    _unanswered: list[_Words] = field(factory=list[_Words])
+    _utterances: list[_Words] = field(factory=list[_Words])
+    _unanswered_words: list[_Words] = field(factory=list[_Words])
     #: The last message in the context before the turn.
-    _previous: Message | None = None
-    _over: Condition = field(init=False)
-    _order: anyio.Lock = field(factory=anyio.Lock)
+    _message_before_turn: Message | None = None
+    _turn_over: Condition = field(init=False)
+    _forwarding: anyio.Lock = field(factory=anyio.Lock)
 
     def __attrs_post_init__(self) -> None:
-        self._over = Condition(lambda: not self.is_open)
+        self._turn_over = Condition(lambda: not self.is_open)
 
     @property
     def is_open(self) -> bool:
@@ -142,7 +142,7 @@ class ModelUser:
 
     async def wait_until_over(self) -> bool:
         """Wait until the user does not speak. Return True: what they said has an answer of its own."""
-        await self._over.wait()
+        await self._turn_over.wait()
         return True
 
     # ---- utterances that a VAD has found -----------------------------------------------------------------------------
@@ -153,36 +153,36 @@ class ModelUser:
         self.tasks.start_soon(self._forward, utterance)
 
     async def _forward(self, utterance: Utterance) -> None:
-        async with self._order:
+        async with self._forwarding:
             async for audio in utterance.audio.read():
                 self.send(audio)
             self.send(Pause())
             self.on_utterance()
-            self._finish()
+            self._finish_user_turn()
 
-    def _finish(self) -> None:
+    def _finish_user_turn(self) -> None:
         """End the user's turn, unless they speak again."""
         if self.state.user is UserState.RECOGNISING:
             self.state.process(Event.RECOGNISED)
             self.state.process(Event.TURN_FINISHED)
-            self._over.notify()
+            self._turn_over.notify()
 
     # ---- what the model hears --------------------------------------------------------------------------------------
 
     def stream_opened(self, utterances: int) -> None:
         """Note that another stream counts utterances from 0, and hears the last `utterances` of a VAD again."""
         self._reports_end = False
-        for words in self._unanswered:
+        for words in self._unanswered_words:
             words.before = words.take()
-            self._retract(words)
-        self._numbered = self._unanswered[len(self._unanswered) - utterances :] if utterances else []
+            self._retract_interim(words)
+        self._utterances = self._unanswered_words[len(self._unanswered_words) - utterances :] if utterances else []
 
     def _add_utterance(self) -> None:
         """Begin an utterance. It may be one that another stream has heard before."""
-        earlier = [each for each in self._unanswered if each not in self._numbered]
+        earlier = [each for each in self._unanswered_words if each not in self._utterances]
         words = _Words(before=[text for each in earlier for text in each.before])
-        self._unanswered = [*(each for each in self._unanswered if each in self._numbered), words]
-        self._numbered.append(words)
+        self._unanswered_words = [*(each for each in self._unanswered_words if each in self._utterances), words]
+        self._utterances.append(words)
 
     def heard(self, piece: Transcript | SpeechBegan | SpeechEnded, *, endpointing: bool) -> None:
         """Take what the model has heard. With a VAD, the vendor's endpointing changes nothing."""
@@ -211,7 +211,7 @@ class ModelUser:
         self.session.emit(UserStoppedSpeaking())
         if self.state.audio is AudioState.SPEECH:
             self.state.process(Event.SPEECH_STOPPED)
-            self._finish()
+            self._finish_user_turn()
 
     # ---- words -----------------------------------------------------------------------------------------------------
 
@@ -224,9 +224,9 @@ class ModelUser:
                 words.interim = text
                 self.session.emit(UserTranscription(text, final=False))
             else:
-                self._retract(words)
+                self._retract_interim(words)
         elif not text:
-            self._retract(words)
+            self._retract_interim(words)
         else:
             words.interim = ""
             if text not in words.before:  # else it was shown
@@ -236,13 +236,13 @@ class ModelUser:
                 self._remember_late(words)
 
     def _words_of(self, number: int | None) -> _Words:
-        if number is not None and 0 <= number < len(self._numbered):
-            return self._numbered[number]
-        if not self._numbered:
+        if number is not None and 0 <= number < len(self._utterances):
+            return self._utterances[number]
+        if not self._utterances:
             self._add_utterance()
-        return self._numbered[-1]
+        return self._utterances[-1]
 
-    def _retract(self, words: _Words) -> None:
+    def _retract_interim(self, words: _Words) -> None:
         """Have the client remove the interim transcript."""
         if words.interim:
             words.interim = ""
@@ -250,22 +250,22 @@ class ModelUser:
 
     def turn_began(self, turn: Turn) -> None:
         """Add the user's words to the context before the answer. Those that come later follow when they come."""
-        self._previous = last_message(turn)
+        self._message_before_turn = last_message(turn)
         texts: list[str] = []
-        going_on = self._unanswered[-1:] if self.is_open else []
-        for words in self._unanswered:
+        going_on = self._unanswered_words[-1:] if self.is_open else []
+        for words in self._unanswered_words:
             if words not in going_on:
                 words.answered, words.turn = True, turn
                 texts += words.take()
-        self._unanswered = going_on
+        self._unanswered_words = going_on
         if texts:
-            self._previous = self._add(texts, turn.remember)
+            self._message_before_turn = self._add_message(texts, turn.remember)
 
     def turn_ended(self, turn: Turn) -> None:
         """Keep the place of the answer, for words that come later."""
-        for words in self._numbered:
+        for words in self._utterances:
             if words.turn is turn:
-                words.turn, words.previous = None, self._previous
+                words.turn, words.previous = None, self._message_before_turn
                 words.replacements = None if turn.superseded else self.session.context.replacements
 
     def _remember_late(self, words: _Words) -> None:
@@ -274,25 +274,27 @@ class ModelUser:
         if turn is None:
             if words.replacements == context.replacements:
                 later = next(iter(_after(words.previous, context.messages)), None)
-                message = self._add(texts, lambda message: self.session.remember(message, before=later))
-                for each in self._numbered:
+                message = self._add_message(texts, lambda message: self.session.remember(message, before=later))
+                for each in self._utterances:
                     if each.previous is words.previous and each is not words:
                         each.previous = message
                 words.previous = message
         elif not turn.superseded:
-            answer = next(iter(messages_after(self._previous, turn)), None)
+            answer = next(iter(messages_after(self._message_before_turn, turn)), None)
             if answer is None:
-                self._previous = self._add(texts, turn.remember)
+                self._message_before_turn = self._add_message(texts, turn.remember)
             else:
-                self._previous = self._add(texts, lambda message: self.session.remember(message, before=answer))
+                self._message_before_turn = self._add_message(
+                    texts, lambda message: self.session.remember(message, before=answer)
+                )
 
     def flush(self) -> None:
         """Add the words that have no answer to the context."""
-        texts = [text for words in self._unanswered for text in words.take()]
+        texts = [text for words in self._unanswered_words for text in words.take()]
         if texts:
-            self._add(texts, self.session.remember)
+            self._add_message(texts, self.session.remember)
 
-    def _add(self, texts: list[str], remember: Callable[[Message], None]) -> Message:
+    def _add_message(self, texts: list[str], remember: Callable[[Message], None]) -> Message:
         message: Message = {"role": "user", "content": " ".join(texts)}
         remember(message)
         self.on_message(message)
@@ -301,7 +303,7 @@ class ModelUser:
 
     def close(self) -> None:
         """Add the user's words so far to the context at the end of the session, as the client shows them."""
-        for words in {id(each): each for each in (*self._numbered, *self._unanswered)}.values():
+        for words in {id(each): each for each in (*self._utterances, *self._unanswered_words)}.values():
             if words.interim:
                 text, words.interim = words.interim, ""
                 self.session.emit(UserTranscription(text, final=True))

@@ -128,13 +128,13 @@ class Recogniser:
             async with self._lock:
                 self._utterance = utterance
                 with utterance.scope:
-                    failed = await self._try(utterance)
+                    failed = await self._recognise_with_retries(utterance)
                 self._utterance = None
             # The STT may stop before the user does. A failure is not reported in the middle of a sentence.
             await utterance.audio.wait_for_end()
             if failed is not None:
                 utterance.text = list(utterance.shown)
-                self._retract(utterance)
+                self._retract_interim(utterance)
         finally:
             utterance.finish()
         return failed
@@ -151,9 +151,9 @@ class Recogniser:
         """Take what the client shows as the text of an utterance: nobody waits for the STT any longer."""
         utterance.text = utterance.text or list(utterance.shown)
         if utterance.interim:
-            utterance.text.append(self._accept(utterance))
+            utterance.text.append(self._make_interim_final(utterance))
 
-    async def _try(self, utterance: Utterance) -> ProviderError | None:
+    async def _recognise_with_retries(self, utterance: Utterance) -> ProviderError | None:
         alternatives = self.session.alternatives(self.stt)
         try:
             await retried(lambda: self._attempt(utterance, alternatives), "an STT", "listened", alternatives)
@@ -201,7 +201,7 @@ class Recogniser:
             if isinstance(piece, Usage):
                 usage = clean_usage(piece)
                 return
-            last = self._take(piece, utterance, text)
+            last = self._take_transcript(piece, utterance, text)
             if piece.final and text:
                 transcripts.append(piece)
 
@@ -213,8 +213,8 @@ class Recogniser:
                 async for piece in pieces:
                     take(piece)
         if last:  # no final transcript came after it
-            text.append(self._accept(utterance))
-        self._retract(utterance)
+            text.append(self._make_interim_final(utterance))
+        self._retract_interim(utterance)
         utterance.text, utterance.transcripts = text, transcripts
         if utterance.ended_at is not None:
             ttfb = self.session.clock.now() - utterance.ended_at
@@ -225,36 +225,36 @@ class Recogniser:
 
     # ---- what the client shows -----------------------------------------------------------------------------------
 
-    def _take(self, transcript: Transcript, utterance: Utterance, text: list[str]) -> str:
+    def _take_transcript(self, transcript: Transcript, utterance: Utterance, text: list[str]) -> str:
         """Show a transcript. Return it if it may still change, else an empty text."""
-        found = replace_surrogates(transcript.text.strip())
-        if not found:  # nothing was said after all
-            self._retract(utterance)
+        text_heard = replace_surrogates(transcript.text.strip())
+        if not text_heard:  # nothing was said after all
+            self._retract_interim(utterance)
             return ""
         if not transcript.final:
-            utterance.interim = found
-            self._show(found, final=False)
-            return found
-        text.append(found)
-        if utterance.shown[len(text) - 1 : len(text)] == [found]:  # an attempt that failed later has shown it
-            self._retract(utterance)
+            utterance.interim = text_heard
+            self._show_transcript(text_heard, final=False)
+            return text_heard
+        text.append(text_heard)
+        if utterance.shown[len(text) - 1 : len(text)] == [text_heard]:  # an attempt that failed later has shown it
+            self._retract_interim(utterance)
         else:
-            utterance.interim = found
-            self._accept(utterance)
+            utterance.interim = text_heard
+            self._make_interim_final(utterance)
         return ""
 
-    def _accept(self, utterance: Utterance) -> str:
+    def _make_interim_final(self, utterance: Utterance) -> str:
         """Make the interim transcript final, and return it."""
         text, utterance.interim = utterance.interim, ""
         utterance.shown.append(text)
-        self._show(text, final=True)
+        self._show_transcript(text, final=True)
         return text
 
-    def _retract(self, utterance: Utterance) -> None:
+    def _retract_interim(self, utterance: Utterance) -> None:
         """Have the client remove the interim transcript."""
         if utterance.interim:
             utterance.interim = ""
-            self._show("", final=True)
+            self._show_transcript("", final=True)
 
-    def _show(self, text: str, *, final: bool) -> None:
+    def _show_transcript(self, text: str, *, final: bool) -> None:
         self.session.emit(UserTranscription(text, final=final))

@@ -52,21 +52,21 @@ class Speech:
     failed: bool = False
     sentences: ReplayableStream[str] = field(factory=ReplayableStream[str])
     #: All sentences as they are shown, and the spoken ones among them with the numbers of their segments.
-    _shown: list[SpokenSentence] = field(factory=list[SpokenSentence])
-    _said: list[tuple[int, SpokenSentence]] = field(factory=list[tuple[int, SpokenSentence]])
+    _shown_sentences: list[SpokenSentence] = field(factory=list[SpokenSentence])
+    _spoken_sentences: list[tuple[int, SpokenSentence]] = field(factory=list[tuple[int, SpokenSentence]])
     #: How many of the spoken sentences the client knows to be in progress, and to be completed.
-    _begun: int = 0
-    _completed: int = 0
+    _sentences_begun: int = 0
+    _sentences_completed: int = 0
     #: How many characters the client knows to be heard.
-    _reported: int = 0
+    _reported_until: int = 0
 
     def say(self, sentence: str) -> None:
         """Show this sentence, and speak next what the text filter leaves of it."""
         segment, found = self.next_segment(), SpokenSentence.of(sentence, self.spoken)
-        self._shown.append(found)
+        self._shown_sentences.append(found)
         self.session.emit(BotOutput(sentence, segment, spoken=bool(found.text)))
         if found.text:
-            self._said.append((segment, found))
+            self._spoken_sentences.append((segment, found))
             self.sentences.append(found.text)
 
     def end(self) -> None:
@@ -92,7 +92,7 @@ class Speech:
             return None
         position, pieces = self.timeline.heard(heard - self.start), iter(self.timeline.pieces)
         at = end = 0
-        for each in self._shown:
+        for each in self._shown_sentences:
             at = max(at, text.find(each.shown, at))
             if each.text:
                 start, _ = next(pieces, (position, position))
@@ -111,35 +111,35 @@ class Speech:
 
     def progress(self, heard: float) -> None:
         """Send the client the words and sentences that have been heard after `heard` seconds of the turn."""
-        if self._completed == len(self._said):
+        if self._sentences_completed == len(self._spoken_sentences):
             return
         position = self.timeline.heard(heard - self.start)
         while self._report_next(position, self._is_over(heard)):
             pass
-        if self.timeline.has_words and position > self._reported:
-            self.session.emit(BotTTSText(self.timeline.text[self._reported : position].strip()))
-            self._reported = position
+        if self.timeline.has_words and position > self._reported_until:
+            self.session.emit(BotTTSText(self.timeline.text[self._reported_until : position].strip()))
+            self._reported_until = position
 
     def _report_next(self, position: int, whole: bool) -> bool:
         """Report the next start or end of a sentence. Return False if it has not been reached."""
-        pieces, begun = self.timeline.pieces, self._begun
-        if self._completed < begun:
-            if not (whole if begun == len(pieces) else position > pieces[self._completed][1]):
+        pieces, begun = self.timeline.pieces, self._sentences_begun
+        if self._sentences_completed < begun:
+            if not (whole if begun == len(pieces) else position > pieces[self._sentences_completed][1]):
                 return False
-            self._report("completed", self._completed)
-            self._completed += 1
+            self._report_sentence("completed", self._sentences_completed)
+            self._sentences_completed += 1
             return True
         if begun == len(pieces) or position <= pieces[begun][0]:
             return False
-        self._report("in-progress", begun)
-        self._begun += 1
+        self._report_sentence("in-progress", begun)
+        self._sentences_begun += 1
         if not self.timeline.has_words:
             self.session.emit(BotTTSText(self.sentences.items[begun]))
-            self._reported = pieces[begun][1]
+            self._reported_until = pieces[begun][1]
         return True
 
-    def _report(self, status: Literal["in-progress", "completed"], index: int) -> None:
-        segment, sentence = self._said[index]
+    def _report_sentence(self, status: Literal["in-progress", "completed"], index: int) -> None:
+        segment, sentence = self._spoken_sentences[index]
         self.session.emit(BotOutput(sentence.shown, segment, spoken=True, status=status))
 
 
@@ -161,26 +161,26 @@ class SpeechSynthesis:
     on_heard: Callable[[], None] | None = field(default=None, init=False)
     _speeches: list[Speech] = field(factory=list[Speech], init=False)
     #: Set when the audio of the last speech so far is made.
-    _made: anyio.Event | None = field(default=None, init=False)
-    _failed: bool = field(default=False, init=False)
+    _last_made: anyio.Event | None = field(default=None, init=False)
+    _tts_failed: bool = field(default=False, init=False)
     _next_report: float = field(default=0.0, init=False)
     _check_format: FormatCheck = field(factory=FormatCheck, init=False)
     _alternatives: Alternatives = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._alternatives = self.session.alternatives(self.tts)
-        self.turn.on_heard(self._heard)
+        self.turn.on_heard(self._audio_heard)
 
     @property
     def is_made(self) -> bool:
         """Return whether the audio of all speeches so far is made."""
-        return self._made is None or self._made.is_set()
+        return self._last_made is None or self._last_made.is_set()
 
     def add(self, tasks: TaskGroup) -> Speech:
         """Return a speech, which is heard after all others of the turn. Its audio is made in a task."""
-        speech, before, made = self._new_speech(), self._made, anyio.Event()
+        speech, before, made = self._new_speech(), self._last_made, anyio.Event()
         self._speeches.append(speech)
-        self._made = made
+        self._last_made = made
 
         async def speak() -> None:
             try:
@@ -203,7 +203,7 @@ class SpeechSynthesis:
         if not has_text:
             speech.timeline.finish()
             return
-        if self._failed:
+        if self._tts_failed:
             speech.failed = True
             return
         self.session.emit(BotTTSStarted())
@@ -219,7 +219,7 @@ class SpeechSynthesis:
         except ProviderError as error:
             speech.failed = True
             # Where another provider can take over, it speaks what comes next.
-            self._failed = self._alternatives.seconds is None
+            self._tts_failed = self._alternatives.seconds is None
             self.session.fail(error)
         finally:
             self.session.emit(BotTTSStopped())
@@ -274,7 +274,7 @@ class SpeechSynthesis:
         for speech in self._speeches:
             speech.progress(self.turn.heard)
 
-    def _heard(self, seconds: float) -> None:
+    def _audio_heard(self, seconds: float) -> None:
         if self.spoken_until is not None:
             delay, self.spoken_until = self.session.clock.now() - self.spoken_until, None
             self.session.emit(Metrics("bot", voice_to_voice=delay))

@@ -43,7 +43,7 @@ class SpokenSentence:
     @classmethod
     def of(cls, sentence: str, spoken: Spoken | None) -> SpokenSentence:
         """Apply a text filter. If it fails, that is logged, and the sentence is spoken as it is."""
-        parts = [(sentence, sentence)] if spoken is None else _parts(sentence, spoken)
+        parts = [(sentence, sentence)] if spoken is None else _parts_of(sentence, spoken)
         text = "".join(each for _, each in parts)
         return cls(sentence, parts, text.strip(), len(text) - len(text.lstrip()))
 
@@ -71,14 +71,12 @@ def _share(shown: str, spoken: str, heard: int) -> int:
     return share if shown[share].isspace() else max(shown.rfind(" ", 0, share), 0)
 
 
-def _parts(sentence: str, spoken: Spoken) -> list[Part]:
+def _parts_of(sentence: str, spoken: Spoken) -> list[Part]:
     try:
-        found: Any = spoken(sentence)
-        parts = [(sentence, found)] if isinstance(found, str) else [(shown, said) for shown, said in found]
-        if (
-            not all(isinstance(each, str) for part in parts for each in part)
-            or "".join(shown for shown, _ in parts) != sentence
-        ):
+        filtered: Any = spoken(sentence)
+        parts = [(sentence, filtered)] if isinstance(filtered, str) else [(shown, said) for shown, said in filtered]
+        are_texts = all(isinstance(each, str) for part in parts for each in part)
+        if not are_texts or "".join(shown for shown, _ in parts) != sentence:
             raise AuthorError(
                 f"{where(spoken)} gave something else than a text, or than pairs whose first halves are the sentence. "
                 "Return the text to speak, or pairs of texts: as shown, as spoken."
@@ -123,7 +121,7 @@ class TextFilter:
             raise AuthorError(f"TextFilter(pronounce={table!r}): give a mapping of words to texts.")
         if language is not None and not isinstance(language, str) and not callable(language):
             raise AuthorError(f"TextFilter(language={language!r}): give a code such as 'de', or a function.")
-        object.__setattr__(self, "_table", _pattern(self.pronounce))
+        object.__setattr__(self, "_table", _pattern_of_words(self.pronounce))
         if isinstance(language, str):
             _words_of(language)
 
@@ -131,15 +129,15 @@ class TextFilter:
         """Return the parts of a sentence, with the text to speak for each."""
         if not self.tables and sentence.lstrip().startswith("|"):
             return [(sentence, "")]
-        words = self._words()
-        return [part for shown, said in without_markup(sentence) for part in self._parts(shown, said, words)]
+        words = self._number_words()
+        return [part for shown, said in without_markup(sentence) for part in self._parts_of(shown, said, words)]
 
-    def _parts(self, shown: str, said: str, words: NumberWords | None) -> Iterator[Part]:
+    def _parts_of(self, shown: str, said: str, words: NumberWords | None) -> Iterator[Part]:
         if shown != said:
             yield shown, said
             return
         at = 0
-        for start, end, spoken in self._found(shown, words):
+        for start, end, spoken in self._replacements(shown, words):
             if start > at:
                 yield shown[at:start], shown[at:start]
             yield shown[start:end], spoken
@@ -147,9 +145,9 @@ class TextFilter:
         if at < len(shown):
             yield shown[at:], shown[at:]
 
-    def _found(self, text: str, words: NumberWords | None) -> Iterator[tuple[int, int, str]]:
+    def _replacements(self, text: str, words: NumberWords | None) -> Iterator[tuple[int, int, str]]:
         """Yield what is spoken otherwise, in order. SSML stays; the table comes before the words of numbers."""
-        found: list[tuple[int, int, str]] = []
+        replacements: list[tuple[int, int, str]] = []
         taken = [each.span() for each in _TAG.finditer(text)]
         by_table = () if self._table is None else self._table.finditer(text)
         for start, end, spoken in (
@@ -158,10 +156,10 @@ class TextFilter:
         ):
             if not any(start < until and since < end for since, until in taken):
                 taken.append((start, end))
-                found.append((start, end, spoken))
-        yield from sorted(found)
+                replacements.append((start, end, spoken))
+        yield from sorted(replacements)
 
-    def _words(self) -> NumberWords | None:
+    def _number_words(self) -> NumberWords | None:
         if self.language is None or isinstance(self.language, str):
             return None if self.language is None else _words_of(self.language)
         try:
@@ -172,7 +170,7 @@ class TextFilter:
             return None
 
 
-def _pattern(table: Mapping[str, str]) -> re.Pattern[str] | None:
+def _pattern_of_words(table: Mapping[str, str]) -> re.Pattern[str] | None:
     """Return a pattern of the words of a table, the longest first."""
     each = [
         f"{_edge(word[0], '(?<!')}{re.escape(word)}{_edge(word[-1], '(?!')}" for word in sorted(table, key=len)[::-1]

@@ -244,7 +244,7 @@ def moved_to_the_end(messages: Sequence[Message], ids: Sequence[str]) -> list[Me
     In the context a late result stands beside its call, before what was said in the meantime. Moved to the end, it is
     the last thing that the LLM reads, so it is what the LLM answers.
     """
-    kept: list[Message] = []
+    unmoved: list[Message] = []
     calls: list[dict[str, Any]] = []
     results: list[Message] = []
     for message in messages:
@@ -252,17 +252,17 @@ def moved_to_the_end(messages: Sequence[Message], ids: Sequence[str]) -> list[Me
             results.append(message)
         elif moved := [each for each in message.get("tool_calls", ()) if each.get("id") in ids]:
             calls += moved
-            kept += _without(message, ids)
+            unmoved += _without(message, ids)
         else:
-            kept.append(message)
-    return [*kept, {"role": "assistant", "content": None, "tool_calls": calls}, *results] if calls else kept
+            unmoved.append(message)
+    return [*unmoved, {"role": "assistant", "content": None, "tool_calls": calls}, *results] if calls else unmoved
 
 
 def _without(message: Message, ids: Sequence[str]) -> list[Message]:
     """Return the message without its calls of these ids, if anything of it is left."""
-    left = message.copy()
+    message_left = message.copy()
     if others := [each for each in message.get("tool_calls", ()) if each.get("id") not in ids]:
-        left["tool_calls"] = others
-        return [left]
-    left.pop("tool_calls", None)
-    return [left] if left["content"] else []
+        message_left["tool_calls"] = others
+        return [message_left]
+    message_left.pop("tool_calls", None)
+    return [message_left] if message_left["content"] else []

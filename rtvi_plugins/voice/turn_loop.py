@@ -54,7 +54,7 @@ class Conversation:
     #: The input whose answer waits, or was not heard: in `BotState.HELD_BACK`.
     _held_back: Input | None = None
     _apologised: bool = False
-    _segments: int = 0
+    _last_segment: int = 0
 
     def __attrs_post_init__(self) -> None:
         self.state.on_event = self._on_event
@@ -187,7 +187,7 @@ class Conversation:
                 false_interruption = self.state.bot is BotState.FALSE_INTERRUPTION
                 self._end_turn(input, heard=bot_turn.remembered)
         if false_interruption:
-            self._resume()
+            self._resume_answer()
         self.late.request_report()
 
     def _synthesis(self, turn: Turn, input: Input) -> SpeechSynthesis | None:
@@ -214,8 +214,8 @@ class Conversation:
             self.state.process(Event.BOT_TURN_UNHEARD)
 
     def _next_segment(self) -> int:
-        self._segments += 1
-        return self._segments
+        self._last_segment += 1
+        return self._last_segment
 
     def _failed(self, error: ProviderError, *, speak: bool = True) -> None:
         """Handle the final failure of a provider. If the user would get no answer, apologise once."""
@@ -242,15 +242,15 @@ class Conversation:
                     self.state.process(Event.INTERRUPTED)
             case Event.NOTHING_SAID:
                 if before is not BotState.INTERRUPTED:  # else the turn still ends; then the answer is given again
-                    self._resume()
+                    self._resume_answer()
             case Event.TURN_FINISHED:
                 self._held_back = None
             case Event.LONG_SPEECH_STOPPED:
-                self._go_on()
+                self._resume_waiting()
             case _:
                 pass
 
-    def _resume(self) -> None:
+    def _resume_answer(self) -> None:
         """Send the answer that was held back, or continue to wait, because the user said nothing."""
         input, self._held_back = self._held_back, None
         if input is not None:
@@ -258,9 +258,9 @@ class Conversation:
             with suppress(RequestError):
                 self.session.submit(again)
         else:
-            self._go_on()
+            self._resume_waiting()
 
-    def _go_on(self) -> None:
+    def _resume_waiting(self) -> None:
         self.idle.resume()
         self.late.request_report()
 

@@ -47,28 +47,28 @@ class SpeechDetector:
     """Counts the seconds of speech or silence in a row. A shorter noise or pause than required changes nothing."""
 
     speaking: bool = False
-    _run: float = 0.0
+    _run_seconds: float = 0.0
 
-    def feed(self, speech: bool, seconds: float, params: VADParams, *, at_least: float = 0.0) -> Change | None:
+    def feed(self, speech: bool, seconds: float, vad_params: VADParams, *, at_least: float = 0.0) -> Change | None:
         """Take the next frame. Speech starts after `start_secs`, or after `at_least` seconds if that is more."""
         if speech == self.speaking:
-            self._run = 0.0
+            self._run_seconds = 0.0
             return None
-        self._run += seconds
-        needed = params.stop_secs if self.speaking else max(params.start_secs, at_least)
-        if self._run < needed - 1e-9:
+        self._run_seconds += seconds
+        needed = vad_params.stop_secs if self.speaking else max(vad_params.start_secs, at_least)
+        if self._run_seconds < needed - 1e-9:
             return None
-        return self._turn()
+        return self._change()
 
     def stop(self) -> Change | None:
         """No more audio arrives: speech stops, if there was any."""
         if self.speaking:
-            return self._turn()
-        self._run = 0.0
+            return self._change()
+        self._run_seconds = 0.0
         return None
 
-    def _turn(self) -> Change:
-        self.speaking, self._run = not self.speaking, 0.0
+    def _change(self) -> Change:
+        self.speaking, self._run_seconds = not self.speaking, 0.0
         return "started" if self.speaking else "stopped"
 
 
@@ -100,9 +100,9 @@ class UserAudio(Listener):
     _detector: SpeechDetector = field(factory=SpeechDetector, init=False)
     _utterance: Utterance | None = field(default=None, init=False)
     #: How long the utterance may be, in seconds.
-    _longest: float = field(default=0.0, init=False)
+    _longest_utterance: float = field(default=0.0, init=False)
     #: Less than a frame, which waits for the rest of it.
-    _partial: bytes = field(default=b"", init=False)
+    _partial_frame: bytes = field(default=b"", init=False)
     _pre_roll: deque[Audio] = field(factory=lambda: deque[Audio](maxlen=_frames(_PRE_ROLL_SECONDS)), init=False)
     _pre_roll_seconds: float = field(default=_PRE_ROLL_SECONDS, init=False)
     _last_audio: float = field(default=-math.inf, init=False)
@@ -117,14 +117,14 @@ class UserAudio(Listener):
             return
         now = self.session.clock.now()
         if now > self._last_audio + _GAP_SECONDS and self.state.audio is _LISTENING:
-            self._clear()  # audio from before the gap is not the beginning of what comes now
+            self._clear_pre_roll()  # audio from before the gap is not the beginning of what comes now
             self._detector.stop()
         self._last_audio = now
         if self.state.audio in (_SPEECH, _OVERLONG):
             self._watch_for_gap()
-        data = self._partial + audio.data
+        data = self._partial_frame + audio.data
         whole = len(data) - len(data) % _FRAME_BYTES
-        self._partial = data[whole:]
+        self._partial_frame = data[whole:]
         for at in range(0, whole, _FRAME_BYTES):
             self._process_frame(Audio(data[at : at + _FRAME_BYTES], audio.rate))
 
@@ -152,26 +152,26 @@ class UserAudio(Listener):
 
     def _listen(self, frame: Audio, is_speech: bool, at_least: float) -> None:
         """Wait for `at_least` so many seconds of speech, and keep the frame for the pre-roll."""
-        params = self._params
-        started = self._detector.feed(is_speech, FRAME_SECONDS, params, at_least=at_least) == "started"
-        seconds = _PRE_ROLL_SECONDS + max(params.start_secs, at_least)
+        vad_params = self._params
+        started = self._detector.feed(is_speech, FRAME_SECONDS, vad_params, at_least=at_least) == "started"
+        seconds = _PRE_ROLL_SECONDS + max(vad_params.start_secs, at_least)
         if self._pre_roll_seconds != seconds:
             self._pre_roll_seconds, self._pre_roll = seconds, deque(self._pre_roll, _frames(seconds))
         self._pre_roll.append(frame)
         if started:
-            self._start()
+            self._start_utterance()
 
     def _record(self, frame: Audio, is_speech: bool) -> None:
         """Add a frame to the utterance, which may end with it."""
         assert self._utterance is not None
-        params = self._params
-        stopped = self._detector.feed(is_speech, FRAME_SECONDS, params) == "stopped"
+        vad_params = self._params
+        stopped = self._detector.feed(is_speech, FRAME_SECONDS, vad_params) == "stopped"
         self._utterance.audio.append(frame)
         if stopped:
-            self._stop(Event.SPEECH_STOPPED, self.session.clock.now() - params.stop_secs)
-        elif len(self._utterance.audio.items) * FRAME_SECONDS >= self._longest:
-            self._clear()
-            self._stop(Event.SPEECH_TOO_LONG, self._last_audio)
+            self._stop_utterance(Event.SPEECH_STOPPED, self.session.clock.now() - vad_params.stop_secs)
+        elif len(self._utterance.audio.items) * FRAME_SECONDS >= self._longest_utterance:
+            self._clear_pre_roll()
+            self._stop_utterance(Event.SPEECH_TOO_LONG, self._last_audio)
             self._detector = SpeechDetector(speaking=True)
             self._watch_for_gap()
 
@@ -182,12 +182,12 @@ class UserAudio(Listener):
     def _is_speech(self, frame: Audio) -> bool:
         if self.vad is None:
             return self.is_speech_without_vad(frame)
-        params = self.session.vad_params
+        vad_params = self.session.vad_params
         try:
             probability = self.vad.speech_probability(frame)
             if not 0 <= probability <= 1:
                 self._warn_of(probability)
-            is_speech = probability >= params.confidence
+            is_speech = probability >= vad_params.confidence
         except BaseException as error:
             reraise_control_flow(error)
             self.on_failure(as_provider_error(error, "a VAD", "listened", self._vad_name))  # the user can still type
@@ -195,7 +195,7 @@ class UserAudio(Listener):
             if self.state.audio is not _OFF:
                 self.state.process(Event.VAD_FAILED)
             return False
-        return is_speech and (params.min_volume <= 0 or _volume(frame) >= params.min_volume)
+        return is_speech and (vad_params.min_volume <= 0 or _volume(frame) >= vad_params.min_volume)
 
     @property
     def _vad_name(self) -> str | None:
@@ -210,9 +210,9 @@ class UserAudio(Listener):
     # ---- utterances ----------------------------------------------------------------------------------------------
     # A message to the client may end the session, and with it the listening: see `Limits.outbox`.
 
-    def _start(self) -> None:
+    def _start_utterance(self) -> None:
         self._utterance = Utterance(ReplayableStream(list(self._pre_roll)))
-        self._longest = self.taking.longest_turn_seconds - self.turns.seconds
+        self._longest_utterance = self.taking.longest_turn_seconds - self.turns.seconds
         self._pre_roll.clear()
         self.session.emit(UserStartedSpeaking())
         if self.state.audio is _OFF:  # the client does not read, and this message was one too many
@@ -221,7 +221,7 @@ class UserAudio(Listener):
         self.turns.add(self._utterance)
         self._watch_for_gap()
 
-    def _stop(self, event: Event, spoken_until: float) -> None:
+    def _stop_utterance(self, event: Event, spoken_until: float) -> None:
         assert self._utterance is not None
         self._gap.cancel()
         utterance, self._utterance = self._utterance, None
@@ -233,18 +233,18 @@ class UserAudio(Listener):
 
     def _end_audio(self) -> None:
         """No audio arrives any more, so speech has ended too."""
-        self._clear()
+        self._clear_pre_roll()
         self._detector.stop()
         match self.state.audio:
             case AudioState.SPEECH:
-                self._stop(Event.SPEECH_STOPPED, self._last_audio)
+                self._stop_utterance(Event.SPEECH_STOPPED, self._last_audio)
             case AudioState.OVERLONG:
                 self.state.process(Event.LONG_SPEECH_STOPPED)
             case _:
                 pass
 
-    def _clear(self) -> None:
-        self._partial = b""
+    def _clear_pre_roll(self) -> None:
+        self._partial_frame = b""
         self._pre_roll.clear()
 
     def _watch_for_gap(self) -> None:

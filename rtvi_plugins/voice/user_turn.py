@@ -35,8 +35,8 @@ class IdleTimer:
     ask: Callable[[], None]
     is_user_active: Callable[[], bool]
     #: When the user's silence began; None while the bot has its turn.
-    _since: float | None = None
-    _asked: bool = False
+    _silent_since: float | None = None
+    _has_asked: bool = False
     _question: Deadline = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -44,15 +44,15 @@ class IdleTimer:
 
     def start(self) -> None:
         """Measure the user's silence from now on, because the bot has finished."""
-        self._since = self.clock.now()
+        self._silent_since = self.clock.now()
         self.resume()
 
     def resume(self) -> None:
         """Start the timer again after a noise. Noises without end delay the question by `seconds` at most."""
         self.pause()
-        if self.seconds is None or self._since is None or self._asked or self.is_user_active():
+        if self.seconds is None or self._silent_since is None or self._has_asked or self.is_user_active():
             return
-        due = min(self.clock.now(), self._since + self.seconds) + self.seconds
+        due = min(self.clock.now(), self._silent_since + self.seconds) + self.seconds
         self._question.move(due)
 
     def pause(self) -> None:
@@ -62,14 +62,14 @@ class IdleTimer:
     def stop(self) -> None:
         """Stop the timer, because the bot has something to do."""
         self.pause()
-        self._since = None
+        self._silent_since = None
 
     def user_answered(self) -> None:
         """Allow another question, because the user has answered."""
-        self._asked = False
+        self._has_asked = False
 
     def _ask(self) -> None:
-        self._asked = True
+        self._has_asked = True
         self.ask()
 
 
@@ -92,15 +92,15 @@ class UserTurns:
     spoken_until: float = 0.0
     #: The language of the last speech whose language the STT has reported.
     language: str | None = None
-    _count: int = 0
+    _turns_taken: int = 0
     _utterances: list[Utterance] = field(factory=list[Utterance])
     #: The further silence that `end_of_turn` asks for.
     _silence: Deadline = field(init=False)
-    _over: Condition = field(init=False)
+    _turn_over: Condition = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._silence = Deadline(self.session.clock, self._finish)
-        self._over = Condition(lambda: not self.is_open)
+        self._silence = Deadline(self.session.clock, self._submit_turn)
+        self._turn_over = Condition(lambda: not self.is_open)
 
     @property
     def is_open(self) -> bool:
@@ -112,7 +112,7 @@ class UserTurns:
         return sum(each.seconds for each in self._utterances)
 
     @property
-    def _text(self) -> str:
+    def _turn_text(self) -> str:
         return " ".join(text for each in self._utterances for text in each.text)
 
     @property
@@ -127,15 +127,15 @@ class UserTurns:
 
     async def wait_until_over(self) -> bool:
         """Wait until the user has no turn. Return whether they have said anything meanwhile."""
-        before = self._count
-        await self._over.wait()
-        return self._count > before
+        before = self._turns_taken
+        await self._turn_over.wait()
+        return self._turns_taken > before
 
     def close(self) -> None:
         """Add the user's words so far to the context at the end of the session, as the client shows them."""
         for each in self._utterances:
             self.recogniser.accept_interim(each)
-        text = self._text
+        text = self._turn_text
         self._utterances.clear()
         self._silence.cancel()
         self.state.process(Event.LISTENING_ENDED)
@@ -147,25 +147,25 @@ class UserTurns:
         if failed is not None:
             self.on_failure(failed)
         if self._utterances and all(each.recognised for each in self._utterances):
-            await self._decide()
+            await self._decide_end_of_turn()
 
-    async def _decide(self) -> None:
+    async def _decide_end_of_turn(self) -> None:
         """Find out whether the user has finished. They may go on meanwhile; then nothing is decided."""
-        text = self._text
+        text = self._turn_text
         if not text:
             self._utterances.clear()
             self.state.process(Event.NOTHING_SAID)
-            self._over.notify()
+            self._turn_over.notify()
             return
         self.state.process(Event.RECOGNISED)
         seconds = await self._ask_policy(UserTurn(text, self.seconds, self._transcripts))
-        if self.state.user is not UserState.DECIDING or text != self._text:
+        if self.state.user is not UserState.DECIDING or text != self._turn_text:
             return
         self._silence.cancel()
         if seconds > 0:
             self._silence.move(self.session.clock.now() + seconds)
         else:
-            self._finish()
+            self._submit_turn()
 
     async def _ask_policy(self, turn: UserTurn) -> float:
         policy: Any = self.end_of_turn
@@ -184,12 +184,12 @@ class UserTurns:
             return 0.0
         return float(seconds)
 
-    def _finish(self) -> None:
+    def _submit_turn(self) -> None:
         """Submit the text for an answer, because the user has finished."""
-        text = self._text
+        text = self._turn_text
         self.language = next((each.language for each in reversed(self._transcripts) if each.language), self.language)
         self._utterances.clear()
-        self._count += 1
+        self._turns_taken += 1
         self.state.process(Event.TURN_FINISHED)
         try:
             self.session.submit(UserText(text, spoken_until=self.spoken_until))
@@ -197,4 +197,4 @@ class UserTurns:
             self.session.remember({"role": "user", "content": text})
         except RequestError as error:
             self.session.fail(error)
-        self._over.notify()
+        self._turn_over.notify()
