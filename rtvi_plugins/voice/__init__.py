@@ -10,7 +10,8 @@ from .converse import converse
 from .filler import Filler
 from .markdown import Part, without_markup
 from .text_filter import Spoken, TextFilter
-from .turn_taking import EndOfTurn, TextSource, TurnTaking, UnfinishedSentence, UserTurn
+from .turn_taking import EndOfTurn, TextSource, TurnTaking, UserTurn
+from .unfinished_sentence import UnfinishedSentence
 
 __all__ = (
     "EndOfTurn",

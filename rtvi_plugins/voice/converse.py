@@ -83,7 +83,14 @@ async def converse(
     fill = filler if isinstance(filler, Filler) else Filler(filler) if filler else None
     loop: Conversation
     if speech is not None:
-        _check_alone(llm, stt, tts, fill)
+        for name, service in (("llm", llm), ("stt", stt), ("tts", tts)):
+            if service is not None:
+                raise AuthorError(f"converse(speech=…) takes the place of {name}=. Give one of them.")
+        if fill is not None and fill.sound is None:
+            raise AuthorError(
+                "converse(speech=…, filler=…): a speech-to-speech model cannot say a sentence while it waits. "
+                "Write Filler(sound=…), or prompt the model to say that it looks."
+            )
         model: Any = None
         loop = ModelConversation(session, model, None, taking, apology, None, fill, model=speech)
     elif llm is not None:
@@ -91,15 +98,3 @@ async def converse(
     else:
         raise AuthorError("converse(session, …) needs llm=, or speech= with a speech-to-speech model.")
     await loop.run(greeting, stt, vad)
-
-
-def _check_alone(llm: LLM | None, stt: STT | None, tts: TTS | None, filler: Filler | None) -> None:
-    """Raise `AuthorError` for what a speech-to-speech model cannot be combined with."""
-    given = [name for name, each in (("llm", llm), ("stt", stt), ("tts", tts)) if each is not None]
-    if given:
-        raise AuthorError(f"converse(speech=…) takes the place of {given[0]}=. Give one of them.")
-    if filler is not None and filler.sound is None:
-        raise AuthorError(
-            "converse(speech=…, filler=…): a speech-to-speech model cannot say a sentence while it waits. "
-            "Write Filler(sound=…), or prompt the model to say that it looks."
-        )
