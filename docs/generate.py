@@ -18,7 +18,7 @@ import attrs
 from attrs import frozen
 
 from rtvi_plugins import hookspecs, limits
-from rtvi_plugins.cli.describe import facts
+from rtvi_plugins.cli.description_text import facts
 from rtvi_plugins.cli.schema import plugin_api
 from rtvi_plugins.errors import CATALOGUE
 from rtvi_plugins.protocol.start_request import key_variable

@@ -171,6 +171,21 @@ class RequestError(Exception):
     message: str = "The request failed."
     problems: tuple[Problem, ...] = ()
 
+    def __init_subclass__(
+        cls,
+        *,
+        code: str | None = None,
+        status: int | None = None,
+        retryable: bool | None = None,
+        retry_after: int | None = None,
+    ) -> None:
+        """Set these attributes of the class: `class SoldOut(RequestError, code="sold-out")`."""
+        super().__init_subclass__()
+        given = {"code": code, "status": status, "retryable": retryable, "retry_after": retry_after}
+        for name, value in given.items():
+            if value is not None:
+                setattr(cls, name, value)
+
     def __init__(self, message: str, *, problems: Sequence[Problem] = (), retryable: bool | None = None) -> None:
         # An action may pass any object as message. The answer needs a text that JSON can carry.
         self.message = str(message).encode("utf-8", "replace").decode()
@@ -225,306 +240,182 @@ class _FromProblems(RequestError):
         super().__init__(listed[:2000], problems=problems)
 
 
-class InvalidMessage(RequestError):
+class InvalidMessage(RequestError, code="invalid-message"):
     """The text is not an RTVI message: not JSON, not an object, without label, type or a usable id."""
 
-    code = "invalid-message"
 
-
-class MessageTooLarge(RequestError):
+class MessageTooLarge(RequestError, code="message-too-large", status=413):
     """The message is longer than the session accepts."""
 
-    code = "message-too-large"
-    status = 413
 
-
-class MessageTooDeep(RequestError):
+class MessageTooDeep(RequestError, code="message-too-deep"):
     """The message nests objects and arrays deeper than the session accepts."""
 
-    code = "message-too-deep"
 
-
-class UnknownMessage(_FromProblems):
+class UnknownMessage(_FromProblems, code="unknown-message"):
     """The bot does not know the type of the message, or the `t` of a client message."""
 
-    code = "unknown-message"
 
-
-class UnknownService(_FromProblems):
+class UnknownService(_FromProblems, code="unknown-service"):
     """The bot has no service of this name."""
 
-    code = "unknown-service"
 
-
-class UnknownAction(_FromProblems):
+class UnknownAction(_FromProblems, code="unknown-action"):
     """The service has no action of this name."""
 
-    code = "unknown-action"
 
-
-class UnknownOption(_FromProblems):
+class UnknownOption(_FromProblems, code="unknown-option"):
     """The service has no option of this name."""
 
-    code = "unknown-option"
 
-
-class UnknownProvider(_FromProblems):
+class UnknownProvider(_FromProblems, code="unknown-provider"):
     """The bot does not let this client choose this provider for the service."""
 
-    code = "unknown-provider"
 
-
-class InvalidArguments(_FromProblems):
+class InvalidArguments(_FromProblems, code="invalid-arguments"):
     """Arguments of an action are missing, unknown, repeated, of the wrong type or out of bounds. All are listed."""
 
-    code = "invalid-arguments"
 
-
-class InvalidConfig(_FromProblems):
+class InvalidConfig(_FromProblems, code="invalid-config"):
     """A config has unknown services or options, or invalid values. All are listed, and nothing was changed."""
 
-    code = "invalid-config"
 
-
-class NotGranted(_FromProblems):
+class NotGranted(_FromProblems, code="not-granted", status=403):
     """The bot does not grant this option, action or argument value to the client."""
 
-    code = "not-granted"
-    status = 403
 
-
-class NoConversation(RequestError):
+class NoConversation(RequestError, code="no-conversation"):
     """The bot has no conversation (`converse`), so it cannot speak or be interrupted."""
 
-    code = "no-conversation"
 
-
-class ActionFailed(RequestError):
+class ActionFailed(RequestError, code="action-failed", status=500):
     """The action raised an exception. The bot's log reports it."""
 
-    code = "action-failed"
-    status = 500
 
-
-class InvalidResult(RequestError):
+class InvalidResult(RequestError, code="invalid-result", status=500):
     """The action returned a value of another type than declared, or a value that is not JSON, or too much data."""
 
-    code = "invalid-result"
-    status = 500
 
-
-class ActionTimeout(RequestError):
+class ActionTimeout(RequestError, code="action-timeout", status=504, retryable=True):
     """The action, or the change of config, took longer than its deadline. It may have taken effect."""
 
-    code = "action-timeout"
-    status = 504
-    retryable = True
 
-
-class OutcomeUnknown(RequestError):
+class OutcomeUnknown(RequestError, code="outcome-unknown", status=500):
     """The process that ran the action has ended. The action may have taken effect, and is not run again."""
 
-    code = "outcome-unknown"
-    status = 500
 
-
-class NotReceived(RequestError):
+class NotReceived(RequestError, code="not-received", status=404, retryable=True):
     """The client has resumed its session and waits for the answer to a request that never arrived. Send it again."""
 
-    code = "not-received"
-    status = 404
-    retryable = True
 
-
-class Cancelled(RequestError):
+class Cancelled(RequestError, code="cancelled"):
     """The request was stopped before it finished: the job was cancelled, or the session ended."""
 
-    code = "cancelled"
 
-
-class ProviderFailed(RequestError):
+class ProviderFailed(RequestError, code="provider-failed", status=502):
     """A vendor failed or refused the request. `retryable` comes from the provider.
 
     `provider` and `category` are those of its `ProviderError`, for hooks. A client is sent its sentence only.
     """
 
-    code = "provider-failed"
-    status = 502
     provider: str | None = None
     category: ProviderCategory | None = None
 
 
-class ApplyFailed(RequestError):
+class ApplyFailed(RequestError, code="apply-failed", status=500):
     """The new config is valid, but a provider could not apply it. The old values are used again."""
 
-    code = "apply-failed"
-    status = 500
 
-
-class FunctionCallFailed(RequestError):
+class FunctionCallFailed(RequestError, code="function-call-failed", status=504):
     """The client did not answer a function call in time, or the call was interrupted."""
 
-    code = "function-call-failed"
-    status = 504
 
-
-class UnknownFunctionCall(_FromProblems):
+class UnknownFunctionCall(_FromProblems, code="unknown-function-call"):
     """The client sent a result for a function call that is not waiting: unknown, answered, timed out or cancelled."""
 
-    code = "unknown-function-call"
 
-
-class Busy(RequestError):
+class Busy(RequestError, code="busy", status=503, retryable=True):
     """Too many requests of this session are unanswered. Send it again after some answers."""
 
-    code = "busy"
-    status = 503
-    retryable = True
 
-
-class ContextFull(RequestError):
+class ContextFull(RequestError, code="context-full", status=413):
     """The conversation has reached its maximum size. Replace it with `llm:set_context`."""
 
-    code = "context-full"
-    status = 413
 
-
-class RateLimited(RequestError):
+class RateLimited(RequestError, code="rate-limited", status=429, retryable=True, retry_after=2):
     """The client sends messages or audio faster than the session accepts."""
 
-    code = "rate-limited"
-    status = 429
-    retryable = True
-    retry_after = 2
 
-
-class SessionClosed(RequestError):
+class SessionClosed(RequestError, code="session-closed", status=410):
     """The session has ended."""
 
-    code = "session-closed"
-    status = 410
 
-
-class SessionIdle(RequestError):
+class SessionIdle(RequestError, code="session-idle", status=410):
     """The session was closed because the client sent nothing for too long."""
 
-    code = "session-idle"
-    status = 410
 
-
-class SessionTooLong(RequestError):
+class SessionTooLong(RequestError, code="session-too-long", status=410):
     """The session was closed because it, or its history that is kept, reached its maximum length."""
 
-    code = "session-too-long"
-    status = 410
 
-
-class SlowClient(RequestError):
+class SlowClient(RequestError, code="slow-client", status=410):
     """The session was closed because the client did not read its messages."""
 
-    code = "slow-client"
-    status = 410
 
-
-class UnusableAudio(RequestError):
+class UnusableAudio(RequestError, code="unusable-audio"):
     """The user's audio is not usable: its format is invalid, or the server has no resampler. Sent once per reason."""
 
-    code = "unusable-audio"
 
-
-class BotFailed(RequestError):
+class BotFailed(RequestError, code="bot-failed", status=500):
     """The bot's own function raised an exception; the session has ended."""
 
-    code = "bot-failed"
-    status = 500
 
-
-class InternalError(RequestError):
+class InternalError(RequestError, code="internal-error", status=500):
     """A bug in the framework. Please report it."""
 
-    code = "internal-error"
-    status = 500
 
-
-class InvalidStart(_FromProblems):
+class InvalidStart(_FromProblems, code="invalid-start"):
     """The body of the start request is not an object with valid `services` and `config`."""
 
-    code = "invalid-start"
 
-
-class Unauthorized(RequestError):
+class Unauthorized(RequestError, code="unauthorized", status=401):
     """The bot is not public, and the start request has no operator's secret or a wrong one."""
 
-    code = "unauthorized"
-    status = 401
 
-
-class OperatorOnly(_FromProblems):
+class OperatorOnly(_FromProblems, code="operator-only", status=403):
     """The start request has fields of the operator, such as keys or service options, but not the operator's secret."""
 
-    code = "operator-only"
-    status = 403
 
-
-class OriginRefused(RequestError):
+class OriginRefused(RequestError, code="origin-refused", status=403):
     """The server does not allow the origin of the page."""
 
-    code = "origin-refused"
-    status = 403
 
-
-class HostRefused(RequestError):
+class HostRefused(RequestError, code="host-refused", status=421):
     """The server does not allow the Host header of the request."""
 
-    code = "host-refused"
-    status = 421
 
-
-class UnknownSession(RequestError):
+class UnknownSession(RequestError, code="unknown-session", status=401):
     """The session token is missing, unknown, already used or expired. Start a new session."""
 
-    code = "unknown-session"
-    status = 401
 
-
-class MissingKey(RequestError):
+class MissingKey(RequestError, code="missing-key", status=500):
     """A provider's key is missing in the start request, in the environment and in the key store."""
 
-    code = "missing-key"
-    status = 500
 
-
-class StartFailed(RequestError):
+class StartFailed(RequestError, code="start-failed", status=502):
     """A service could not be opened, so the session did not start."""
 
-    code = "start-failed"
-    status = 502
 
-
-class ServerFull(RequestError):
+class ServerFull(RequestError, code="server-full", status=503, retryable=True, retry_after=10):
     """The server has reached its maximum number of sessions, open or waiting for their client."""
 
-    code = "server-full"
-    status = 503
-    retryable = True
-    retry_after = 10
 
-
-class StoreUnavailable(RequestError):
+class StoreUnavailable(RequestError, code="store-unavailable", status=503, retryable=True):
     """The store of the saved sessions does not answer, so no session can be resumed now. Try again later."""
 
-    code = "store-unavailable"
-    status = 503
-    retryable = True
 
-
-class Draining(RequestError):
+class Draining(RequestError, code="draining", status=503, retryable=True, retry_after=10):
     """The server is shutting down and starts no new sessions."""
-
-    code = "draining"
-    status = 503
-    retryable = True
-    retry_after = 10
 
 
 def _catalogue(family: type[RequestError]) -> Iterable[tuple[str, type[RequestError]]]:

@@ -151,18 +151,5 @@ def server_routes(host: Any) -> Sequence[Any]:
     return ()
 
 
-#: The names of all hooks.
-HOOKS = (
-    "session_opened",
-    "session_closed",
-    "action_started",
-    "action_finished",
-    "config_committed",
-    "provider_changed",
-    "transcript",
-    "event_emitted",
-    "error_reported",
-    "start_finished",
-    "find_key",
-    "server_routes",
-)
+#: The names of all hooks, in the order of this module.
+HOOKS = tuple(name for name, function in globals().copy().items() if hasattr(function, f"{PROJECT}_spec"))

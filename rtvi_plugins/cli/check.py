@@ -14,7 +14,7 @@ from ..cli import FAILED, OK
 from ..testing import RULES, Level, PackageReport, Report, Result, check_package, load_checks
 from ..testing.oldest_core import with_oldest
 from ..utils.secrets import scrub
-from .describe import table_lines
+from .description_text import table_lines
 
 __all__ = ("run",)
 

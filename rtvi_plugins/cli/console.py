@@ -17,25 +17,13 @@ from typing import Any
 import anyio
 from attrs import define, field
 
-from ..cli import (
-    FAILED,
-    INTERRUPTED,
-    OK,
-    UsageError,
-    load,
-    log_to_stderr,
-    read_arguments,
-    read_config,
-    read_services,
-    requested,
-    set_service_options,
-    show_traces,
-)
 from ..client import Client, open_client
 from ..errors import RequestError, SessionClosed
 from ..hosting import Connection, ConnectionStream, Host, Limits
-from .describe import actions_text
-from .line_editor import Completions, line_editor
+from .command_line import load, read_arguments, read_config, read_services, set_service_options
+from .description_text import actions_text
+from .failures import FAILED, INTERRUPTED, OK, UsageError, log_to_stderr, requested, show_traces
+from .line_editor import Completions, action_name, line_editor
 from .screen import Screen, has_colours, shown, typed_lines
 from .sound import SPEAKER_RATE, Speaker, load_sound, microphone_and_speaker
 
@@ -246,8 +234,8 @@ async def _call(console: _Console, action: str = "", *words: str) -> None:
     if ":" not in action:
         raise UsageError("Write /call service:action name=value, as in /call tts:say text=hi.")
     described = await console.client.describe_actions()
-    arguments = [each["arguments"] for each in described if f"{each['service']}:{each['action']}" == action]
-    types = {each["name"]: each["type"] for found in arguments for each in found}
+    arguments = next((each["arguments"] for each in described if action_name(each) == action), ())
+    types = {argument["name"]: argument["type"] for argument in arguments}
     console.screen.line(shown(await console.client.action(action, read_arguments(words, types))))
 
 

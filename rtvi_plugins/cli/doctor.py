@@ -12,15 +12,14 @@ import shlex
 import sys
 from argparse import Namespace
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stdout
 from importlib.util import find_spec
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
-from attrs import asdict, field, frozen
+from attrs import asdict, frozen
 
-from ..cli import FAILED, OK, load
 from ..errors import PluginError
 from ..hosting import Host
 from ..loading import bot_spec
@@ -30,7 +29,9 @@ from ..registry.key_store import KeyStore, NoKeyring
 from ..utils.blocked_threads import SLOW_IMPORT_SECONDS
 from ..utils.install_hint import install_hint
 from ..utils.secrets import scrub
-from .describe import table_lines
+from .command_line import load
+from .description_text import table_lines
+from .failures import FAILED, OK
 from .plugin_probe import Probed, probe
 
 __all__ = ("Finding", "run")
@@ -55,43 +56,51 @@ class Finding:
     level: Literal["broken", "warning"] = "broken"
 
 
-@frozen
-class _Report:
-    plugins: Sequence[tuple[EntryPoint, Probed]]
-    findings: Sequence[Finding]
-    version: str
-    #: The environment variables of the keys that are stored.
-    stored: Collection[str]
-    parts: dict[str, bool] = field(
-        factory=lambda: {part: all(map(_is_installed, needed)) for part, needed in _PARTS.items()}
-    )
-
-
 def run(chosen: Namespace) -> int:
     """Print the report. The exit code says whether something is broken."""
     installed = Installed()
     fit = [each for each in installed.entries if each.unfit is None]
     with ThreadPoolExecutor(os.cpu_count() or 1) as threads:
-        probed = dict(zip(fit, threads.map(probe, fit), strict=True))
-    plugins = [(each, probed.get(each) or Probed(each.unfit)) for each in installed.entries]
+        results = dict(zip(fit, threads.map(probe, fit), strict=True))
+    plugins = [(entry, results.get(entry) or Probed(entry.unfit)) for entry in installed.entries]
     findings = [
         *_key_store(),
         *_stale(),
         *_conflicts(installed.entries),
-        *(finding for entry, found in plugins for finding in _of_plugin(entry, found)),
+        *(finding for entry, probed in plugins for finding in _of_plugin(entry, probed)),
     ]
     if chosen.bot is not None:
         with redirect_stdout(sys.stderr):  # what a bot prints while it is imported is not our output
             findings += _of_bot(chosen.bot, chosen.env, installed)
-    findings.sort(key=lambda each: each.level != "broken")
-    report = _Report(plugins, findings, chosen.version, _stored())
-    # An exception of a plugin may quote a key of the environment.
-    sys.stdout.write(scrub(_json(report) if chosen.json else _text(report)))
-    return FAILED if any(each.level == "broken" for each in findings) else OK
+    findings.sort(key=lambda finding: finding.level != "broken")
+    stored = _stored_keys()
+    report = {
+        "version": chosen.version,
+        "api": API,
+        "python": platform.python_version(),
+        "parts": {part: all(map(_is_installed, needed)) for part, needed in _PARTS.items()},
+        "plugins": [_described(entry, probed, stored) for entry, probed in plugins],
+        "findings": [asdict(finding) for finding in findings],
+    }
+    text = f"{json.dumps(report, indent=2)}\n" if chosen.json else _text(report)
+    sys.stdout.write(scrub(text))  # an exception of a plugin may quote a key of the environment
+    return FAILED if any(finding.level == "broken" for finding in findings) else OK
 
 
 def _is_installed(module: str) -> bool:
     return find_spec(module) is not None
+
+
+def _described(entry: EntryPoint, probed: Probed, stored: Collection[str]) -> dict[str, Any]:
+    return {
+        "name": entry.name,
+        "distribution": entry.distribution,
+        "version": entry.version,
+        "api": entry.api,
+        "broken": probed.broken,
+        "import_seconds": probed.seconds,
+        "missing_keys": [key for key in probed.keys if not os.environ.get(key) and key not in stored],
+    }
 
 
 # ---- the installation ----------------------------------------------------------------------------------------------
@@ -137,21 +146,22 @@ def _conflicts(entries: Iterable[EntryPoint]) -> Iterator[Finding]:
 # ---- plugins -------------------------------------------------------------------------------------------------------
 
 
-def _of_plugin(entry: EntryPoint, found: Probed) -> Iterator[Finding]:
+def _of_plugin(entry: EntryPoint, probed: Probed) -> Iterator[Finding]:
     name = f"{entry.name} of {entry.distribution} {entry.version}".rstrip()
     if entry.unfit is not None:
         check = "api-version" if not entry.api or API not in entry.api else "entry-point"
         yield Finding(check, name, f"It cannot be used: {entry.unfit}", _mend_metadata(entry))
-    elif found.broken is not None:
-        check = "missing-module" if found.missing else "entry-point" if found.seconds is not None else "import"
-        yield Finding(check, name, f"It cannot be used: {found.broken}", _mend_import(entry, found))
-    for each in found.unnamed:
-        mend = f"In its pyproject.toml, call the entry point {each!r}. Then: pip install -e ."
-        yield Finding("entry-point", name, f"It declares the service {each}, which no bot can name.", mend, "warning")
+    elif probed.broken is not None:
+        check = "missing-module" if probed.missing else "entry-point" if probed.seconds is not None else "import"
+        yield Finding(check, name, f"It cannot be used: {probed.broken}", _mend_import(entry, probed))
+    for service in probed.unnamed:
+        mend = f"In its pyproject.toml, call the entry point {service!r}. Then: pip install -e ."
+        what = f"It declares the service {service}, which no bot can name."
+        yield Finding("entry-point", name, what, mend, "warning")
     is_known_as_slow = entry.bridged is not None and entry.bridged.slow
-    if found.seconds is not None and found.seconds > SLOW_IMPORT_SECONDS and not is_known_as_slow:
+    if probed.seconds is not None and probed.seconds > SLOW_IMPORT_SECONDS and not is_known_as_slow:
         mend = f"See what takes long: {_python()} -X importtime -c 'import {entry.module}'"
-        yield Finding("slow-import", name, f"Its import takes {found.seconds:.1f} seconds.", mend, "warning")
+        yield Finding("slow-import", name, f"Its import takes {probed.seconds:.1f} seconds.", mend, "warning")
 
 
 def _mend_metadata(entry: EntryPoint) -> str:
@@ -160,10 +170,10 @@ def _mend_metadata(entry: EntryPoint) -> str:
     return f"Update it: {_upgrade(entry.distribution)} (its author changes the pyproject.toml)"
 
 
-def _mend_import(entry: EntryPoint, found: Probed) -> str:
-    if found.missing is not None:
+def _mend_import(entry: EntryPoint, probed: Probed) -> str:
+    if probed.missing is not None:
         return f"Install it again with what it needs: {_upgrade(entry.distribution, '--force-reinstall')}"
-    if found.seconds is not None:
+    if probed.seconds is not None:
         return f"Update it: {_upgrade(entry.distribution)} (its author changes the entry point)"
     return f"See the traceback: rtvi --traceback describe {entry.name}. Then: {_upgrade(entry.distribution)}"
 
@@ -228,61 +238,29 @@ def _mend_bot(line: str) -> str:
     return "Mend the plugin as said above. To check again: rtvi doctor"
 
 
-# ---- showing -------------------------------------------------------------------------------------------------------
-
-
-def _stored() -> list[str]:
+def _stored_keys() -> list[str]:
     try:
         return KeyStore(os.environ).names()
     except PluginError:  # `rtvi keys list` says why
         return []
 
 
-def _missing(keys: Iterable[str], stored: Collection[str]) -> list[str]:
-    return [each for each in keys if not os.environ.get(each) and each not in stored]
-
-
-def _json(report: _Report) -> str:
-    plugins = [
-        {
-            "name": entry.name,
-            "distribution": entry.distribution,
-            "version": entry.version,
-            "api": entry.api,
-            "broken": found.broken,
-            "import_seconds": found.seconds,
-            "missing_keys": _missing(found.keys, report.stored),
-        }
-        for entry, found in report.plugins
-    ]
-    whole = {
-        "version": report.version,
-        "api": API,
-        "python": platform.python_version(),
-        "parts": report.parts,
-        "plugins": plugins,
-        "findings": [asdict(each) for each in report.findings],
-    }
-    return f"{json.dumps(whole, indent=2)}\n"
-
-
-def _text(report: _Report) -> str:
-    parts = ", ".join(f"{part} {'yes' if there else 'no'}" for part, there in report.parts.items())
-    versions = f"rtvi_plugins {report.version}, plugin API {API}, Python {platform.python_version()}"
-    lines = [versions, f"parts: {parts}", ""]
-    rows = [
-        ("PLUGIN", "DISTRIBUTION", "API", "IMPORT", "KEYS NOT SET"),
-        *(_row(*each, report.stored) for each in report.plugins),
-    ]
-    lines += table_lines(rows)
-    for each in report.findings:
-        lines += ["", f"{each.level}: {each.about} [{each.check}]", f"  {each.what}", f"  → {each.mend}"]
-    broken = sum(each.level == "broken" for each in report.findings)
-    lines += ["", f"{broken} broken, {len(report.findings) - broken} warnings"]
+def _text(report: Mapping[str, Any]) -> str:
+    parts = ", ".join(f"{part} {'yes' if there else 'no'}" for part, there in report["parts"].items())
+    versions = f"rtvi_plugins {report['version']}, plugin API {report['api']}, Python {report['python']}"
+    table = [("PLUGIN", "DISTRIBUTION", "API", "IMPORT", "KEYS NOT SET"), *map(_row, report["plugins"])]
+    lines = [versions, f"parts: {parts}", "", *table_lines(table)]
+    findings: list[dict[str, str]] = report["findings"]
+    for finding in findings:
+        lines += ["", "{level}: {about} [{check}]".format(**finding)]
+        lines += [f"  {finding['what']}", f"  → {finding['mend']}"]
+    broken = sum(finding["level"] == "broken" for finding in findings)
+    lines += ["", f"{broken} broken, {len(findings) - broken} warnings"]
     return "\n".join([*lines, ""])
 
 
-def _row(entry: EntryPoint, found: Probed, stored: Collection[str]) -> tuple[str, ...]:
-    took = "broken" if found.broken else f"{found.seconds:.2f} s" if found.seconds is not None else "-"
-    api = ", ".join(entry.api) or "none"
-    return entry.name, f"{entry.distribution} {entry.version}", api, took, ", ".join(_missing(found.keys, stored))
+def _row(plugin: Mapping[str, Any]) -> tuple[str, ...]:
+    seconds: float | None = plugin["import_seconds"]
+    took = "broken" if plugin["broken"] else f"{seconds:.2f} s" if seconds is not None else "-"
+    distribution = f"{plugin['distribution']} {plugin['version']}"
+    return plugin["name"], distribution, ", ".join(plugin["api"]) or "none", took, ", ".join(plugin["missing_keys"])

@@ -8,16 +8,13 @@ import sys
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from ..errors import AuthorError, RequestError
 from ..security import JsonLogFormatter, LogFormatter, quiet_http_clients
 from ..utils.error_texts import unwrap_group
 from ..utils.log_text import LINES, clean, redacted_stderr, trace
 from ..utils.secrets import secrets_in_environment
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = (
     "FAILED",
@@ -90,29 +87,23 @@ def _guarded(run: Callable[[], int], *, traceback: bool) -> int:
 def _uncaught_to_stderr() -> Generator[None]:
     """Write uncaught exceptions, also those of threads and finalizers, to stderr without secrets."""
     hooks = sys.excepthook, threading.excepthook, sys.unraisablehook
-    sys.excepthook = lambda kind, error, place: _write_uncaught("uncaught", error)
-    threading.excepthook = lambda args: _write_uncaught("in a thread", args.exc_value)
-    sys.unraisablehook = lambda args: _write_uncaught("ignored", args.exc_value)
+    _report_uncaught(lambda where, error: sys.stderr.write(f"rtvi: an exception ({where})\n{trace(error)}\n"))
     try:
         yield
     finally:
         sys.excepthook, threading.excepthook, sys.unraisablehook = hooks
 
 
-def _write_uncaught(where: str, error: BaseException | None) -> None:
-    if error is not None and not isinstance(error, SystemExit):
-        sys.stderr.write(f"rtvi: an exception ({where})\n{trace(error)}\n")
+def _report_uncaught(report: Callable[[str, BaseException], object]) -> None:
+    """Pass uncaught exceptions to a function, until `guarded` returns."""
 
+    def report_error(where: str, error: BaseException | None) -> None:
+        if error is not None and not isinstance(error, SystemExit):
+            report(where, error)
 
-def _uncaught_to_log() -> None:
-    """Log uncaught exceptions, until `guarded` returns."""
-    threading.excepthook = lambda args: _log_uncaught("in a thread", args.exc_value)
-    sys.unraisablehook = lambda args: _log_uncaught("ignored", args.exc_value)
-
-
-def _log_uncaught(where: str, error: BaseException | None) -> None:
-    if error is not None and not isinstance(error, SystemExit):
-        _log.error("an exception (%s)", where, exc_info=error)
+    sys.excepthook = lambda kind, error, place: report_error("uncaught", error)
+    threading.excepthook = lambda args: report_error("in a thread", args.exc_value)
+    sys.unraisablehook = lambda args: report_error("ignored", args.exc_value)
 
 
 def _tell(sentence: str, code: int) -> int:
@@ -161,7 +152,7 @@ def log_to_stderr(level: str, form: Literal["text", "json"] = "text") -> None:
     handler.addFilter(_hint_at_traceback)
     if form == "json":
         handler.setFormatter(JsonLogFormatter())
-        _uncaught_to_log()
+        _report_uncaught(lambda where, error: _log.error("an exception (%s)", where, exc_info=error))
     else:
         handler.setFormatter(LogFormatter("%(levelname)s %(name)s: %(message)s"))
     if logging.lastResort is not None:  # for a logger that stands alone

@@ -15,10 +15,9 @@ from typing import Any, Final
 
 from attrs import define
 
-from ..utils.json_values import is_object
 from ..utils.log_text import PROSE, escape
 
-__all__ = ("Completions", "LineEditor", "line_editor")
+__all__ = ("Completions", "LineEditor", "action_name", "line_editor")
 
 
 @define
@@ -39,11 +38,10 @@ class Completions:
             case []:
                 return [f"{each} " for each in self.commands] if word else []
             case ["/call"]:
-                return [f"{_name(each)} " for each in self.actions]
+                return [f"{action_name(each)} " for each in self.actions]
             case ["/call", action, *given]:
-                arguments = [each["arguments"] for each in self.actions if _name(each) == action]
-                named = {each["name"]: each for found in arguments for each in found}
-                return _assignments(named, given, word)
+                arguments = next((each["arguments"] for each in self.actions if action_name(each) == action), ())
+                return _assignments({argument["name"]: argument for argument in arguments}, given, word)
             case ["/set", *given]:
                 options = {
                     f"{service['name']}.{each['name']}": each for service in self.options for each in service["options"]
@@ -53,7 +51,8 @@ class Completions:
                 return []
 
 
-def _name(action: Mapping[str, Any]) -> str:
+def action_name(action: Mapping[str, Any]) -> str:
+    """Return the name by which a described action is called, such as `tts:say`."""
     return f"{action['service']}:{action['action']}"
 
 
@@ -72,14 +71,9 @@ def _values(described: Mapping[str, Any]) -> list[str]:
     """Return the values that a description lists, as they are typed."""
     if described.get("type") == "bool":
         return ["true", "false"]
-    return [each for each in _listed(described.get("schema")) if isinstance(each, str)]
-
-
-def _listed(schema: Any) -> Iterator[Any]:
-    if is_object(schema):
-        yield from schema.get("enum") or ()
-        for each in schema.get("anyOf") or ():
-            yield from _listed(each)
+    schema = described.get("schema", {})
+    listed = [each for member in (schema, *schema.get("anyOf", ())) for each in member.get("enum", ())]
+    return [each for each in listed if isinstance(each, str)]
 
 
 #: How many lines the history keeps.

@@ -89,7 +89,7 @@ def _add_plugins(parser: argparse.ArgumentParser) -> None:
     which.add_argument(
         "--available", action="store_true", help="list all available plugins, with the commands that install them"
     )
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    _add_json(parser)
 
 
 def _add_describe(parser: argparse.ArgumentParser) -> None:
@@ -103,16 +103,9 @@ def _add_describe(parser: argparse.ArgumentParser) -> None:
 def _add_console(parser: argparse.ArgumentParser) -> None:
     _add_bot(parser)
     parser.add_argument("--voice", action="store_true", help="talk with the microphone and the speaker of this machine")
-    parser.add_argument(
-        "--config", metavar="SERVICE.OPTION=VALUE", action="append", default=[], help="set an option; may be repeated"
-    )
-    parser.add_argument(
-        "--service-option",
-        metavar="SERVICE.OPTION=VALUE",
-        action="append",
-        default=[],
-        help="set an option of the operator's, as in llm.base_url=http://127.0.0.1:8000/v1; may be repeated",
-    )
+    _add_repeated(parser, "--config", "SERVICE.OPTION=VALUE", "set an option; may be repeated")
+    what = "set an option of the operator's, as in llm.base_url=http://127.0.0.1:8000/v1; may be repeated"
+    _add_repeated(parser, "--service-option", "SERVICE.OPTION=VALUE", what)
     parser.add_argument(
         "--timeout",
         metavar="SECONDS",
@@ -124,7 +117,7 @@ def _add_console(parser: argparse.ArgumentParser) -> None:
 
 def _add_doctor(parser: argparse.ArgumentParser) -> None:
     _add_bot(parser, services=False, nargs="?")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    _add_json(parser)
 
 
 def _add_check(parser: argparse.ArgumentParser) -> None:
@@ -142,14 +135,8 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--oldest", action="store_true", help="check also with the oldest core that the package claims; needs pip"
     )
-    parser.add_argument(
-        "--find-links",
-        metavar="DIR",
-        action="append",
-        default=[],
-        help="a folder of wheels for --oldest, such as those of older cores",
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    _add_repeated(parser, "--find-links", "DIR", "a folder of wheels for --oldest, such as those of older cores")
+    _add_json(parser)
 
 
 def _add_keys(parser: argparse.ArgumentParser) -> None:
@@ -170,13 +157,8 @@ def _add_sessions(parser: argparse.ArgumentParser) -> None:
         default=os.environ.get("RTVI_STORE") or "sessions.db",
         help="the store of `rtvi run --resume` (RTVI_STORE, or sessions.db)",
     )
-    parser.add_argument(
-        "--where",
-        metavar="NAME=VALUE",
-        action="append",
-        default=[],
-        help="only sessions whose start request has this field of the application, as in user=ada; may be repeated",
-    )
+    what = "only sessions whose start request has this field of the application, as in user=ada; may be repeated"
+    _add_repeated(parser, "--where", "NAME=VALUE", what)
     parser.add_argument("--live", action="store_true", help="delete live sessions too; they end")
     parser.add_argument("--json", action="store_true", help="list as JSON")
 
@@ -205,15 +187,17 @@ def _add_bot(
     help = f"bot.py, bot.py:name, package.module:name or bot.toml{or_more}"
     parser.add_argument("bot", metavar="BOT", nargs=nargs, help=help)
     parser.add_argument("--env", metavar="NAME", help="the environment of a bot file (the variable RTVI_ENV)")
-    if not services:
-        return
-    parser.add_argument(
-        "--services",
-        metavar="SERVICE=PROVIDER",
-        action="append",
-        default=[],
-        help="use another provider that the bot names; may be repeated",
-    )
+    if services:
+        what = "use another provider that the bot names; may be repeated"
+        _add_repeated(parser, "--services", "SERVICE=PROVIDER", what)
+
+
+def _add_repeated(parser: argparse.ArgumentParser, option: str, metavar: str, help: str) -> None:
+    parser.add_argument(option, metavar=metavar, action="append", default=[], help=help)
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 #: The commands of the core: the module of each, what it does, and what adds its arguments to a parser.

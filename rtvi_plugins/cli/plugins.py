@@ -9,20 +9,20 @@ import json
 import sys
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from attrs import asdict, frozen
 
-from ..cli import FAILED, OK
-from ..registry.installed_plugins import EntryPoint, Installed
+from ..registry.installed_plugins import Installed
 from ..utils.install_hint import PLUGINS, available, install_command_of_plugin
-from .describe import table_lines
+from .description_text import table_lines
+from .failures import FAILED, OK
 
 __all__ = ("run",)
 
 
 @frozen
-class Row:
+class InstalledPlugin:
     """One plugin module, as it is listed. It works if it was `loaded`; `broken` is why it does not, if that is known.
 
     `unnamed` are the services that it declares and that no entry point offers. `bridge` is the note of the bridge that
@@ -42,67 +42,9 @@ class Row:
     unnamed: Sequence[str]
     bridge: str | None
 
-    def cells(self) -> tuple[str, ...]:
-        """Return the row of the table for people."""
-        state = ["bridged"] * (self.bridge is not None) + ["broken"] * (self.broken is not None)
-        state += ["loaded"] * self.loaded
-        notes = [f"write {self.qualified!r}"] * self.ambiguous + state
-        version = self.version or "?"
-        return self.kind or "-", self.provider, self.distribution, version, ", ".join(self.api), "; ".join(notes)
-
-    def remarks(self) -> Iterator[str]:
-        """Yield the notes about it below the table."""
-        name = f"{self.kind or 'plugin'} {self.qualified}"
-        if self.broken is not None:
-            yield f"{name}: {self.broken}"
-        for each in self.unnamed:
-            yield f"{name}: it declares the service {each}, which no bot can name; call the entry point {each!r}."
-
-
-def run(chosen: Namespace) -> int:
-    """List the plugins. The exit code says whether one is broken."""
-    if chosen.available:
-        found = list(_available(Installed()))
-        sys.stdout.write(_available_json(found) if chosen.json else _available_text(found))
-        return OK
-    rows = list(_rows(Installed(), load=chosen.load))
-    sys.stdout.write(_json(rows) if chosen.json else _text(rows))
-    return FAILED if chosen.load and any(row.broken for row in rows) else OK
-
-
-def _rows(installed: Installed, *, load: bool) -> Iterator[Row]:
-    named = Counter(entry.name for entry in installed.entries)
-    for entry in installed.entries:
-        broken, unnamed = _load(installed, entry) if load else (entry.unfit, ())
-        yield Row(
-            entry.kind,
-            entry.provider,
-            entry.qualified,
-            named[entry.name] > 1,
-            entry.module,
-            entry.distribution,
-            entry.version,
-            entry.api,
-            broken,
-            load and broken is None,
-            unnamed,
-            entry.bridged.note if entry.bridged is not None else None,
-        )
-
-
-def _load(installed: Installed, entry: EntryPoint) -> tuple[str | None, Sequence[str]]:
-    """Why a plugin cannot be used, if so, and the services that it declares for nobody."""
-    from .plugin_probe import import_plugin  # here: a list alone does not need it
-
-    found = import_plugin(installed, entry)
-    return found.broken, found.unnamed
-
-
-# ---- available plugins ---------------------------------------------------------------------------------------------
-
 
 @frozen
-class Available:
+class AvailablePlugin:
     """A plugin that can be installed. `install` is the command, or None if it is installed."""
 
     name: str
@@ -111,38 +53,90 @@ class Available:
     install: str | None
 
 
-def _available(installed: Installed) -> Iterator[Available]:
+def run(chosen: Namespace) -> int:
+    """List the plugins. The exit code says whether one is broken."""
+    installed = Installed()
+    if chosen.available:
+        offered = list(_available_plugins(installed))
+        sys.stdout.write(_json(offered) if chosen.json else _available_text(offered))
+        return OK
+    plugins = list(_installed_plugins(installed, load=chosen.load))
+    sys.stdout.write(_json(plugins) if chosen.json else _installed_text(plugins))
+    return FAILED if chosen.load and any(plugin.broken for plugin in plugins) else OK
+
+
+def _installed_plugins(installed: Installed, *, load: bool) -> Iterator[InstalledPlugin]:
+    named = Counter(entry.name for entry in installed.entries)
+    for entry in installed.entries:
+        broken = entry.unfit
+        unnamed: Sequence[str] = ()
+        if load:
+            from .plugin_probe import import_plugin  # here: a list alone does not need it
+
+            probed = import_plugin(installed, entry)
+            broken, unnamed = probed.broken, probed.unnamed
+        yield InstalledPlugin(
+            kind=entry.kind,
+            provider=entry.provider,
+            qualified=entry.qualified,
+            ambiguous=named[entry.name] > 1,
+            module=entry.module,
+            distribution=entry.distribution,
+            version=entry.version,
+            api=entry.api,
+            broken=broken,
+            loaded=load and broken is None,
+            unnamed=unnamed,
+            bridge=entry.bridged.note if entry.bridged is not None else None,
+        )
+
+
+def _available_plugins(installed: Installed) -> Iterator[AvailablePlugin]:
     """Yield the installed plugins, and those that this project knows, by name."""
-    here = {entry.name: entry for entry in installed.entries}
+    entries = {entry.name: entry for entry in installed.entries}
     known = available()
-    for name in sorted(known.keys() | here.keys()):
-        entry = here.get(name)
-        is_bridged = entry.bridged is not None if entry is not None else name not in PLUGINS
-        distribution = entry.distribution if entry is not None else known[name]
-        yield Available(name, distribution, is_bridged, None if entry is not None else install_command_of_plugin(name))
+    for name in sorted(known.keys() | entries.keys()):
+        if (entry := entries.get(name)) is not None:
+            yield AvailablePlugin(name, entry.distribution, entry.bridged is not None, None)
+        else:
+            yield AvailablePlugin(name, known[name], name not in PLUGINS, install_command_of_plugin(name))
 
 
-def _available_json(found: Iterable[Available]) -> str:
-    return f"{json.dumps([asdict(each) for each in found], indent=2)}\n"
+def _json(plugins: Sequence[InstalledPlugin] | Sequence[AvailablePlugin]) -> str:
+    return f"{json.dumps([asdict(plugin) for plugin in plugins], indent=2)}\n"
 
 
-def _available_text(found: Iterable[Available]) -> str:
-    rows = [(each.name, "bridged" if each.bridged else "", each.install or "installed") for each in found]
+def _available_text(plugins: Sequence[AvailablePlugin]) -> str:
+    rows = [(plugin.name, "bridged" * plugin.bridged, plugin.install or "installed") for plugin in plugins]
     note = "Run the commands in the checkout of rtvi-plugins, which is not published yet."
     return "\n".join([*table_lines([("PLUGIN", "", "COMMAND"), *rows]), "", note, ""])
 
 
-# ---- showing -------------------------------------------------------------------------------------------------------
-
-
-def _json(rows: Iterable[Row]) -> str:
-    return f"{json.dumps([asdict(row) for row in rows], indent=2)}\n"
-
-
-def _text(rows: Sequence[Row]) -> str:
-    if not rows:
+def _installed_text(plugins: Sequence[InstalledPlugin]) -> str:
+    if not plugins:
         return "No plugin is installed.\n"
-    table = [("KIND", "PROVIDER", "DISTRIBUTION", "VERSION", "API", ""), *(row.cells() for row in rows)]
-    remarks = [remark for row in rows for remark in row.remarks()]
-    remarks += dict.fromkeys(f"{row.distribution}: {row.bridge}" for row in rows if row.bridge)
+    table = [("KIND", "PROVIDER", "DISTRIBUTION", "VERSION", "API", ""), *map(_cells, plugins)]
+    remarks = [remark for plugin in plugins for remark in _remarks(plugin)]
+    remarks += dict.fromkeys(f"{plugin.distribution}: {plugin.bridge}" for plugin in plugins if plugin.bridge)
     return "\n".join([*table_lines(table), *([""] if remarks else []), *remarks, ""])
+
+
+def _cells(plugin: InstalledPlugin) -> tuple[str, ...]:
+    notes = {
+        f"write {plugin.qualified!r}": plugin.ambiguous,
+        "bridged": plugin.bridge is not None,
+        "broken": plugin.broken is not None,
+        "loaded": plugin.loaded,
+    }
+    noted = "; ".join(note for note, holds in notes.items() if holds)
+    version, api = plugin.version or "?", ", ".join(plugin.api)
+    return plugin.kind or "-", plugin.provider, plugin.distribution, version, api, noted
+
+
+def _remarks(plugin: InstalledPlugin) -> Iterator[str]:
+    """Yield the notes about a plugin below the table."""
+    name = f"{plugin.kind or 'plugin'} {plugin.qualified}"
+    if plugin.broken is not None:
+        yield f"{name}: {plugin.broken}"
+    for service in plugin.unnamed:
+        yield f"{name}: it declares the service {service}, which no bot can name; call the entry point {service!r}."

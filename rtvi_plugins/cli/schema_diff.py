@@ -16,7 +16,7 @@ from typing import Any, Final, Literal, TypeAlias
 from attrs import frozen
 
 from ..utils.json_values import is_object, member_path
-from .describe import Described, merge_all_of
+from .description_text import Described, merge_all_of
 
 __all__ = ("Change", "Level", "compare", "compare_schemas", "shown")
 
@@ -111,20 +111,17 @@ def _choices(schema: Described) -> list[str] | None:
 def _bounds(old: Described, new: Described, path: str, *, sent: bool) -> Iterator[Change]:
     before, after = _choices(old), _choices(new)
     if before is not None and after is not None:
-        yield from (
-            _change(sent, f"{path}.enum", f"The value {each} is no longer allowed.", wider=False)
-            for each in before
-            if each not in after
-        )
-        yield from (
-            _change(sent, f"{path}.enum", f"The value {each} is also allowed.", wider=True)
-            for each in after
-            if each not in before
-        )
-    elif before is not None and _type_names(old) & _type_names(new):
-        yield _change(sent, f"{path}.enum", "Other values are also allowed.", wider=True)
-    elif after is not None and _type_names(old) & _type_names(new):
-        yield _change(sent, f"{path}.enum", f"Only {', '.join(after)} are still allowed.", wider=False)
+        for choice in before:
+            if choice not in after:
+                yield _change(sent, f"{path}.enum", f"The value {choice} is no longer allowed.", wider=False)
+        for choice in after:
+            if choice not in before:
+                yield _change(sent, f"{path}.enum", f"The value {choice} is also allowed.", wider=True)
+    elif _type_names(old) & _type_names(new):
+        if before is not None:
+            yield _change(sent, f"{path}.enum", "Other values are also allowed.", wider=True)
+        elif after is not None:
+            yield _change(sent, f"{path}.enum", f"Only {', '.join(after)} are still allowed.", wider=False)
     for keyword in (*_LOWER, *_UPPER):
         one, other = _bound(old, keyword), _bound(new, keyword)
         named = other or one

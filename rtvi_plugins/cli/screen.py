@@ -9,12 +9,12 @@ import codecs
 import json
 import os
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from math import inf
 from queue import SimpleQueue
 from threading import Thread
-from typing import Any, Final, TextIO, TypeAlias
+from typing import Any, Final, TextIO
 
 import anyio
 from anyio.from_thread import BlockingPortal
@@ -115,70 +115,40 @@ class Screen:
 
     def show(self, event: EventMessage) -> None:
         """Show an event, if people want to see it."""
-        if event.type in _SHOWN:
-            _SHOWN[event.type](self, event.data or {})
-            if self._asking and self._at_start:  # the bot speaks of its own accord while somebody types
-                self.text(_PROMPT, _CYAN)
-                self.text(self.editor.typed if self.editor is not None else "")
+        data: Any = event.data or {}
+        match event.type:
+            case "user-transcription" if data["final"] and data["text"]:
+                self.line(f"you: {data['text']}", _CYAN)
+            case "bot-llm-started":
+                self.end_line()
+                self.streaming = True
+            case "bot-llm-text":
+                self.text(data["text"])
+            case "bot-llm-stopped":
+                self.streaming = False
+                self.end_line()
+            # A sentence is sent again when it is heard.
+            case "bot-output" if not self.streaming and data["spoken_status"] == "new":
+                self.line(data["text"])
+            case "bot-interrupted":
+                self.note("(interrupted)")
+            case "error" | "error-response":
+                self.failure(f"{data.get('message') or data.get('error')}")
+            case "llm-function-call-in-progress":
+                self._show_call(data["function_name"], data["arguments"])
+            case "server-message":
+                self.line(shown(data))
+            case _:
+                return
+        if self._asking and self._at_start:  # the bot speaks of its own accord while somebody types
+            self.text(_PROMPT, _CYAN)
+            self.text(self.editor.typed if self.editor is not None else "")
 
-
-def _heard(screen: Screen, data: Any) -> None:
-    if data["final"] and data["text"]:
-        screen.line(f"you: {data['text']}", _CYAN)
-
-
-def _started(screen: Screen, data: Any) -> None:
-    screen.end_line()
-    screen.streaming = True
-
-
-def _text(screen: Screen, data: Any) -> None:
-    screen.text(data["text"])
-
-
-def _stopped(screen: Screen, data: Any) -> None:
-    screen.streaming = False
-    screen.end_line()
-
-
-def _output(screen: Screen, data: Any) -> None:
-    if not screen.streaming and data["spoken_status"] == "new":  # it is sent again when it is heard
-        screen.line(data["text"])
-
-
-def _interrupted(screen: Screen, data: Any) -> None:
-    screen.note("(interrupted)")
-
-
-def _error(screen: Screen, data: Any) -> None:
-    screen.failure(f"{data.get('message') or data.get('error')}")
-
-
-def _call(screen: Screen, data: Any) -> None:
-    name = data["function_name"]
-    given = ", ".join(f"{name}={shown(value)}" for name, value in data["arguments"].items())
-    carried = f"; the console carries it out by bot:{name}" if name in screen.actions else None
-    screen.note(f"(the bot calls {name}({given}){carried or ', which no client is here to carry out'})")
-
-
-def _message(screen: Screen, data: Any) -> None:
-    screen.line(shown(data))
-
-
-_Show: TypeAlias = "Callable[[Screen, Any], None]"
-
-_SHOWN: Mapping[str, _Show] = {
-    "user-transcription": _heard,
-    "bot-llm-started": _started,
-    "bot-llm-text": _text,
-    "bot-llm-stopped": _stopped,
-    "bot-output": _output,
-    "bot-interrupted": _interrupted,
-    "error": _error,
-    "error-response": _error,
-    "llm-function-call-in-progress": _call,
-    "server-message": _message,
-}
+    def _show_call(self, function: str, arguments: Mapping[str, Any]) -> None:
+        given = ", ".join(f"{name}={shown(value)}" for name, value in arguments.items())
+        is_own = function in self.actions
+        who = f"; the console carries it out by bot:{function}" if is_own else ", which no client is here to carry out"
+        self.note(f"(the bot calls {function}({given}){who})")
 
 
 @asynccontextmanager
@@ -189,45 +159,33 @@ async def typed_lines(screen: Screen) -> AsyncGenerator[AsyncIterator[str]]:
     reads the file itself, since an abandoned reader of `sys.stdin` would hold its lock when the interpreter ends.
     """
     write, lines = anyio.create_memory_object_stream[str](inf)
+    editor = screen.editor
     async with BlockingPortal() as portal, lines:
 
-        def call(function: Callable[..., Any], *arguments: Any) -> None:
-            portal.call(function, *arguments)
+        def read() -> None:
+            with suppress(RuntimeError, anyio.BrokenResourceError):  # the console has gone
+                for line in _piped_lines() if editor is None else _edited_lines(editor, screen.prompts):
+                    portal.call(write.send_nowait, line)
+                portal.call(write.close)
 
-        found = _edited(screen.editor, screen.prompts) if screen.editor is not None else _piped()
-        Thread(target=_read, args=(found, call, write.send_nowait, write.close), name="stdin", daemon=True).start()
+        Thread(target=read, name="stdin", daemon=True).start()
         try:
             yield lines
         finally:
-            if screen.editor is not None:
-                screen.editor.close()
+            if editor is not None:
+                editor.close()
 
 
-def _read(
-    found: Iterator[str], call: Callable[..., None], take: Callable[[str], None], end: Callable[[], None]
-) -> None:
-    with suppress(RuntimeError, anyio.BrokenResourceError):  # the console has gone
-        for line in found:
-            call(take, line)
-        call(end)
-
-
-def _edited(editor: LineEditor, prompts: SimpleQueue[str]) -> Iterator[str]:
-    while True:
-        try:
+def _edited_lines(editor: LineEditor, prompts: SimpleQueue[str]) -> Iterator[str]:
+    with suppress(EOFError):
+        while True:
             yield editor.read(prompts.get())
-        except EOFError:
-            return
 
 
-def _piped() -> Iterator[str]:
-    return _lines(sys.stdin.fileno(), sys.stdin.encoding)
-
-
-def _lines(file: int, encoding: str) -> Iterator[str]:
-    decoder, rest = codecs.getincrementaldecoder(encoding)("replace"), ""
-    while data := os.read(file, 65_536):
-        *whole, rest = (rest + decoder.decode(data)).split("\n")
+def _piped_lines() -> Iterator[str]:
+    decoder, rest = codecs.getincrementaldecoder(sys.stdin.encoding)("replace"), ""
+    while piped := os.read(sys.stdin.fileno(), 65_536):
+        *whole, rest = (rest + decoder.decode(piped)).split("\n")
         yield from whole
     if rest:
         yield rest

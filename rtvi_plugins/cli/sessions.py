@@ -18,7 +18,7 @@ from ..resuming import ENDED, HISTORY, SessionStore, Unreadable
 from ..stores import open_store
 from ..utils.log_text import clean
 from . import FAILED, OK, Failure, UsageError, read_arguments
-from .describe import table_lines
+from .description_text import table_lines
 
 __all__ = ("run",)
 

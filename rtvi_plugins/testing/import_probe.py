@@ -13,6 +13,7 @@ from contextlib import contextmanager, redirect_stdout
 from ipaddress import ip_address
 from time import process_time
 from typing import Any, Final
+from unittest.mock import patch
 
 from attrs import asdict, frozen
 
@@ -29,36 +30,31 @@ def no_network() -> Generator[list[str]]:
     A connection to another host raises `OSError`, and so does looking up its address.
     """
     tried: list[str] = []
-    look_up: Callable[..., Any] = socket.getaddrinfo
-    look_up_by_name = socket.gethostbyname
-    connect: Any = socket.socket.connect
 
-    def check(host: object) -> None:
-        if not _is_this_machine(host):
-            tried.append(str(host))
-            raise OSError(f"{host} is not this machine, and the check uses no network")
+    def guarded(function: Callable[..., Any], host_of: Callable[..., object]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            host = host_of(*arguments)
+            if not _is_this_machine(host):
+                tried.append(str(host))
+                raise OSError(f"{host} is not this machine, and the check uses no network")
+            return function(*arguments, **options)
 
-    def checked_look_up(host: Any, *arguments: Any, **options: Any) -> Any:
-        check(host.decode("ascii", "replace") if isinstance(host, bytes) else host)
-        return look_up(host, *arguments, **options)
+        return call
 
-    def checked_connect(self: socket.socket, address: Any, /) -> None:
-        if self.family in (socket.AF_INET, socket.AF_INET6):
-            check(address[0])
-        connect(self, address)
-
-    def checked_look_up_by_name(host: str, /) -> Any:
-        check(host)
-        return look_up_by_name(host)
-
-    patched: Any = socket
-    patched.getaddrinfo, patched.socket.connect = checked_look_up, checked_connect
-    patched.gethostbyname = checked_look_up_by_name
-    try:
+    with (
+        patch.object(socket, "getaddrinfo", guarded(socket.getaddrinfo, _host_of_look_up)),
+        patch.object(socket, "gethostbyname", guarded(socket.gethostbyname, _host_of_look_up)),
+        patch.object(socket.socket, "connect", guarded(socket.socket.connect, _host_of_address)),
+    ):
         yield tried
-    finally:
-        patched.getaddrinfo, patched.gethostbyname = look_up, look_up_by_name
-        del patched.socket.connect  # it is inherited
+
+
+def _host_of_look_up(host: object, *arguments: object) -> object:
+    return host.decode("ascii", "replace") if isinstance(host, bytes) else host
+
+
+def _host_of_address(connecting: socket.socket, address: Any) -> object:
+    return address[0] if connecting.family in (socket.AF_INET, socket.AF_INET6) else None
 
 
 def _is_this_machine(host: object) -> bool:

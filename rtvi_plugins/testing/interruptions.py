@@ -49,7 +49,12 @@ class Interruptions:
     #: The tasks of the fake vendor. Those that they start are the vendor's too.
     vendor_tasks: frozenset[int]
 
-    async def close_early(self, operation: Operation) -> None:
+    async def run(self, operation: Operation) -> None:
+        """Close and cancel streams of an operation, at many places."""
+        await self._close_early(operation)
+        await self._cancel(operation)
+
+    async def _close_early(self, operation: Operation) -> None:
         self.findings.tried("P206", "P208")
         tasks = running_tasks()
         for number in _CLOSED_AFTER:
@@ -72,7 +77,7 @@ class Interruptions:
         if await tasks_are_left(tasks, self.vendor_tasks):
             self.findings.found("P208", "a task still runs after the stream was closed")
 
-    async def cancel(self, operation: Operation) -> None:
+    async def _cancel(self, operation: Operation) -> None:
         self.findings.tried("P207", "P208")
         tasks = running_tasks()
 

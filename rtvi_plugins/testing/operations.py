@@ -1,17 +1,14 @@
-"""The operations of each kind, as the conformance kit calls them, and what it expects of the pieces.
+"""The operations of each kind, as the conformance kit calls them.
 
 `listen` of an STT gets two utterances, each followed by a pause that must be settled. `converse` of a speech-to-speech
 model gets two texts, each of which asks for an answer.
-
-The module has more than 300 lines because each operation stands beside what is expected of its pieces.
 """
 
 from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from typing import Any, Final, Literal, Protocol, get_args
 
 import anyio
@@ -50,12 +47,12 @@ __all__ = (
     "OPERATIONS",
     "SENTENCES",
     "Conversation",
+    "EndingOperation",
     "JSONRequest",
     "Operation",
+    "Part",
     "Talk",
     "frame",
-    "problems_of_audio",
-    "problems_of_order",
     "speech",
     "text_of",
 )
@@ -108,6 +105,10 @@ class Part(Protocol):
         """Note a piece that has come."""
         ...
 
+    def failure(self, seconds: float) -> str | None:
+        """Return what is wrong with the pieces that came within so many seconds, for the author."""
+        ...
+
 
 @frozen
 class EndingOperation(Operation):
@@ -148,8 +149,7 @@ class Talk(AsyncIterator[SpeechInput]):
     """
 
     interrupts: bool = False
-    #: What is wrong with the answers so far, for the author.
-    problem: str | None = field(default=None, init=False)
+    _problem: str | None = field(default=None, init=False)
     #: How many answers have ended.
     answers: int = field(default=0, init=False)
     _asked: int = field(default=0, init=False)
@@ -158,8 +158,11 @@ class Talk(AsyncIterator[SpeechInput]):
 
     @property
     def is_over(self) -> bool:
-        """Return whether all answers have ended."""
         return self.answers == len(_TEXTS)
+
+    def failure(self, seconds: float) -> str | None:
+        unanswered = f"{self.answers} of {len(_TEXTS)} answers ended within {seconds:g} s"
+        return self._problem or (None if self.is_over else unanswered)
 
     async def __anext__(self) -> SpeechInput:
         while True:
@@ -175,15 +178,14 @@ class Talk(AsyncIterator[SpeechInput]):
             await self._changed.wait()
 
     def take(self, piece: object) -> None:
-        """Note what the provider has yielded."""
         expected = self._asked > self.answers
         if isinstance(piece, AnswerEnded) and expected:
             self.answers += 1
             self._changed.set()
         elif isinstance(piece, AnswerEnded):
-            self.problem = self.problem or "it yields AnswerEnded() twice for an answer"
+            self._problem = self._problem or "it yields AnswerEnded() twice for an answer"
         elif isinstance(piece, Audio | Text | Word | ToolCall) and not expected:
-            self.problem = self.problem or f"{type(piece).__name__} comes after the AnswerEnded() of its answer"
+            self._problem = self._problem or f"{type(piece).__name__} comes after the AnswerEnded() of its answer"
         elif isinstance(piece, Audio):
             self._hears = True
             self._changed.set()
@@ -231,49 +233,6 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
 }
 
 
-def problems_of_audio(pieces: Sequence[Any]) -> str | None:
-    """Return what is wrong with the format of a stream's audio."""
-    audio = [each for each in pieces if isinstance(each, Audio)]
-    for each in audio:
-        if each.rate <= 0 or each.channels <= 0:
-            return f"a piece has the rate {each.rate} and {each.channels} channels"
-        if len(each.data) % (2 * each.channels):
-            return f"a piece has {len(each.data)} bytes, which is no multiple of {2 * each.channels}"
-    formats = {(each.rate, each.channels) for each in audio}
-    return f"one stream has several formats (rate, channels): {sorted(formats)}" if len(formats) > 1 else None
-
-
-def problems_of_order(pieces: Sequence[Any], alone: Sequence[Sequence[Any]]) -> str | None:
-    """Return the problem with the order of speech, if any. `alone` has the pieces of each sentence spoken alone."""
-    words = [each for each in pieces if isinstance(each, Word)]
-    for before, after in pairwise(words):
-        if after.start < before.start:
-            return f"the word {after.text!r} starts at {after.start:g} s, after {before.text!r} at {before.start:g} s"
-    for each in words:
-        if each.start < 0 or (each.end is not None and each.end < each.start):
-            return f"the word {each.text!r} starts at {each.start:g} s and ends at {each.end} s"
-    text, at = " ".join(SENTENCES).lower(), 0
-    for each in words:
-        place = text.find(each.text.strip().lower(), at)
-        if place < 0:
-            return f"the word {each.text!r} comes out of order"
-        at = place
-    begin, *others = (_pcm(each)[:_COMPARED] for each in alone)
-    spoken = _pcm(pieces)[:_COMPARED]
-    if len(begin) == _COMPARED and spoken != begin and spoken in others:
-        return "the audio begins with the second sentence"
-    return None
-
-
-#: How many bytes of audio are compared. Voices that speak each time a little differently never match.
-_COMPARED: Final = 2_000
-
-
-def _pcm(pieces: Sequence[Any]) -> bytes:
-    """Return the audio without the silence at its beginning."""
-    return b"".join(each.data for each in pieces if isinstance(each, Audio)).lstrip(b"\0")
-
-
 _UTTERANCES: Final = 2
 
 #: How long the user is silent after an utterance was settled, in seconds.
@@ -284,8 +243,7 @@ _SILENCE: Final = 0.02
 class Conversation(AsyncIterator[Audio | Pause]):
     """The user's audio: an utterance, and the next one when the provider has settled it. Then nothing comes."""
 
-    #: What is wrong with the answers so far, for the author.
-    problem: str | None = field(default=None, init=False)
+    _problem: str | None = field(default=None, init=False)
     settled: int = field(default=0, init=False)
     _user: Literal["speaks", "waits", "was answered"] = field(default="speaks", init=False)
     _audio: AsyncIterator[Audio] = field(factory=speech, init=False)
@@ -293,8 +251,11 @@ class Conversation(AsyncIterator[Audio | Pause]):
 
     @property
     def is_over(self) -> bool:
-        """Return whether all utterances were settled."""
         return self.settled == _UTTERANCES
+
+    def failure(self, seconds: float) -> str | None:
+        unsettled = f"{self.settled} of {_UTTERANCES} pauses were settled within {seconds:g} s"
+        return self._problem or (None if self.is_over else unsettled)
 
     async def __anext__(self) -> Audio | Pause:
         if self._user == "waits":
@@ -311,15 +272,14 @@ class Conversation(AsyncIterator[Audio | Pause]):
             return Pause()
 
     def take(self, piece: object) -> None:
-        """Note what the provider has yielded."""
         if isinstance(piece, Settled) and self._user == "waits":
             self.settled += 1
             self._user = "was answered"
             self._answered.set()
         elif isinstance(piece, Settled):
-            self.problem = self.problem or "it yields Settled() without a Pause before it"
+            self._problem = self._problem or "it yields Settled() without a Pause before it"
         elif isinstance(piece, Transcript) and self._user == "was answered":
-            self.problem = self.problem or "a transcript comes after the Settled() of its speech"
+            self._problem = self._problem or "a transcript comes after the Settled() of its speech"
 
 
 #: It is called if a live STT has it.

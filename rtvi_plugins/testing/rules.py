@@ -242,45 +242,22 @@ _SILVER: Final = (
         'Send the schema to the vendor. If the vendor has no such field, raise `ProviderError(…, "bad-request")`.',
         kinds=("llm",),
     ),
-    Rule(
-        "P221",
-        "silver",
-        "The status 401 is a ProviderError of category auth.",
-        "The operator must learn that the key is wrong.",
-        "Map the status of the response to the category.",
-        of="vendor",
-    ),
-    Rule(
-        "P222",
-        "silver",
-        "The status 402 is a ProviderError of category quota.",
-        "Waiting does not help if the account has no credit.",
-        "Map the status of the response to the category.",
-        of="vendor",
-    ),
-    Rule(
-        "P223",
-        "silver",
-        "The status 429 is a ProviderError of category rate.",
-        "The framework tries again only for temporary failures.",
-        "Map the status of the response to the category.",
-        of="vendor",
-    ),
-    Rule(
-        "P224",
-        "silver",
-        "The status 400 is a ProviderError of category bad-request.",
-        "The same request would fail again.",
-        "Map the status of the response to the category.",
-        of="vendor",
-    ),
-    Rule(
-        "P225",
-        "silver",
-        "The status 500 is a ProviderError of category unavailable.",
-        "The framework tries again only for temporary failures.",
-        "Map the status of the response to the category.",
-        of="vendor",
+    *(
+        Rule(
+            id,
+            "silver",
+            f"The status {status} is a ProviderError of category {category}.",
+            why,
+            "Map the status of the response to the category.",
+            of="vendor",
+        )
+        for id, status, category, why in (
+            ("P221", 401, "auth", "The operator must learn that the key is wrong."),
+            ("P222", 402, "quota", "Waiting does not help if the account has no credit."),
+            ("P223", 429, "rate", "The framework tries again only for temporary failures."),
+            ("P224", 400, "bad-request", "The same request would fail again."),
+            ("P225", 500, "unavailable", "The framework tries again only for temporary failures."),
+        )
     ),
     Rule(
         "P226",

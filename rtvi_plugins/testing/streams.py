@@ -14,7 +14,7 @@ from attrs import define
 
 from ..declare.specs import ProviderSpec
 from ..errors import AuthorError, ProviderError
-from ..kinds import Audio, ListeningSTT, ListenRequest, SpeechRequest, Text, Transcript, TTSRequest
+from ..kinds import Audio, ListeningSTT, Text, Transcript, TTSRequest
 from ..utils.error_texts import unwrap_group
 from ..utils.json_values import is_object
 from ..utils.plugin_calls import reraise_control_flow
@@ -26,16 +26,15 @@ from .operations import (
     LISTENING,
     OPERATIONS,
     SENTENCES,
-    Conversation,
+    EndingOperation,
     JSONRequest,
     Operation,
+    Part,
     Talk,
     frame,
-    problems_of_audio,
-    problems_of_order,
     text_of,
 )
-from .pieces import problem_of_pieces
+from .pieces import problem_of_audio, problem_of_order, problem_of_pieces
 from .results import Findings
 from .rules import RULES
 from .stepping import close
@@ -69,8 +68,7 @@ class StreamCheck:
             return
         if self.spec.kind == "tts":
             await self._speak(operation, pieces)
-        await self.interruptions.close_early(operation)
-        await self.interruptions.cancel(operation)
+        await self.interruptions.run(operation)
         if self.spec.kind == "llm":
             await self._ask_for_json(operation)
         if isinstance(self.live, ListeningSTT):
@@ -126,14 +124,6 @@ class StreamCheck:
             self.findings.found("P210", "a piece shows the key")
         return pieces
 
-    async def _is_stream(self, method: str, stream: object) -> bool:
-        """Return whether a method has returned a stream, and close it."""
-        if not isinstance(stream, AsyncIterator):
-            self._not_a_stream(method, stream)
-            return False
-        await close(cast("AsyncIterator[Any]", stream))
-        return True
-
     def _not_a_stream(self, method: str, found: object) -> None:
         if inspect.iscoroutine(found):
             found.close()
@@ -168,13 +158,13 @@ class StreamCheck:
 
     async def _speak(self, operation: Operation, pieces: Sequence[Any]) -> None:
         self.findings.tried("P203", "P204", "P205")
-        if (problem := problems_of_audio(pieces)) is not None:
+        if (problem := problem_of_audio(pieces)) is not None:
             self.findings.found("P204", problem)
         alone = [
             [piece async for piece in operation.start(self.live, TTSRequest(text_of(sentence)))]
             for sentence in SENTENCES
         ]
-        if (problem := problems_of_order(pieces, alone)) is not None:
+        if (problem := problem_of_order(pieces, alone)) is not None:
             self.findings.found("P205", problem)
         text = _TextInTime()
         async for piece in operation.start(self.live, TTSRequest(text)):
@@ -185,23 +175,42 @@ class StreamCheck:
                 "P203", f"no audio of the first sentence came while the second was awaited, for {PATIENCE:g} s"
             )
 
+    # ---- streams of many turns ---------------------------------------------------------------------------------------
+
     async def _converse(self) -> None:
         """Let a speech-to-speech model answer twice in one stream, and interrupt it."""
-        if not await self._is_stream("converse", self.live.converse(SpeechRequest(talk := Talk()))):
+        pieces = await self._hold(CONVERSING, "P251")
+        if pieces is None:
             return
-        self.findings.tried("P204", "P251", "P252")
-        with anyio.move_on_after(PATIENCE):
-            pieces = await self._read_plain(CONVERSING, talk)
-            if pieces is None:
-                return
-            if (problem := problems_of_audio(pieces)) is not None:
-                self.findings.found("P204", problem)
-        if (problem := _problem_of_talk(talk)) is not None:
-            self.findings.found("P251", problem)
-            return
+        self.findings.tried("P204", "P252")
+        if (problem := problem_of_audio(pieces)) is not None:
+            self.findings.found("P204", problem)
         await self._interrupt_answer()
-        await self.interruptions.close_early(CONVERSING)
-        await self.interruptions.cancel(CONVERSING)
+        await self.interruptions.run(CONVERSING)
+
+    async def _listen(self) -> None:
+        """Let an STT hear two utterances in one stream, and interrupt it."""
+        if await self._hold(LISTENING, "P241") is not None:
+            await self.interruptions.run(LISTENING)
+
+    async def _hold(self, operation: EndingOperation, rule: str) -> list[Any] | None:
+        """Let the user take their part in a stream. Return its pieces; None if it does not end as the rule says."""
+        stream: object = getattr(self.live, operation.method)(operation.request_of(operation.request()))
+        if not isinstance(stream, AsyncIterator):
+            self._not_a_stream(operation.method, stream)
+            return None
+        await close(cast("AsyncIterator[Any]", stream))
+        self.findings.tried(rule)
+        part: Part = operation.request()
+        pieces: list[Any] | None = None
+        with anyio.move_on_after(PATIENCE) as patience:
+            pieces = await self._read_plain(operation, part)
+        if pieces is None and not patience.cancelled_caught:
+            return None
+        if (problem := part.failure(PATIENCE)) is not None:
+            self.findings.found(rule, problem)
+            return None
+        return pieces
 
     async def _interrupt_answer(self) -> None:
         talk = Talk(interrupts=True)
@@ -213,26 +222,8 @@ class StreamCheck:
             reraise_control_flow(error, anyio.get_cancelled_exc_class())
             self.findings.found("P252", describe_failure(error))
             return
-        if (problem := _problem_of_talk(talk)) is not None:
+        if (problem := talk.failure(PATIENCE)) is not None:
             self.findings.found("P252", problem)
-
-    # ---- one stream for all utterances -------------------------------------------------------------------------------
-
-    async def _listen(self) -> None:
-        """Let an STT hear two utterances in one stream, and interrupt it."""
-        self.findings.tried("P241")
-        conversation = Conversation()
-        if not await self._is_stream("listen", self.live.listen(ListenRequest(conversation))):
-            return
-        with anyio.move_on_after(PATIENCE):
-            pieces = await self._read_plain(LISTENING, conversation)
-            if pieces is None:
-                return
-        if (problem := _problem_of_conversation(conversation)) is not None:
-            self.findings.found("P241", problem)
-            return
-        await self.interruptions.close_early(LISTENING)
-        await self.interruptions.cancel(LISTENING)
 
 
 def _is_greeting(text: str) -> bool:
@@ -251,18 +242,6 @@ def _is_final(piece: object) -> bool:
 def _has_content(piece: object) -> bool:
     """Return whether a piece is more than an empty text, or audio without samples."""
     return bool(piece.text.strip() if isinstance(piece, Text) else not isinstance(piece, Audio) or piece.data)
-
-
-def _problem_of_talk(talk: Talk) -> str | None:
-    unanswered = None if talk.is_over else f"{talk.answers} of 2 answers ended within {PATIENCE:g} s"
-    return talk.problem or unanswered
-
-
-def _problem_of_conversation(conversation: Conversation) -> str | None:
-    unsettled = (
-        None if conversation.is_over else f"{conversation.settled} of 2 pauses were settled within {PATIENCE:g} s"
-    )
-    return conversation.problem or unsettled
 
 
 class _TextInTime(AsyncIterator[str]):

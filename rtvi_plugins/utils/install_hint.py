@@ -8,7 +8,6 @@ from typing import Final
 from .names import nearest
 
 __all__ = (
-    "LIVEKIT",
     "NEEDED",
     "PLUGINS",
     "available",
@@ -22,111 +21,60 @@ __all__ = (
 
 _CORE: Final = "rtvi-plugins"
 
-#: The distributions of this project that another one needs, besides the core. They are on no registry either.
+#: The distributions of this project that need another one, besides the core, by the other one. None is on a registry.
+_NEEDED_BY: Final[Mapping[str, str]] = {
+    "rtvi-plugins-server": "eval monitor ray webrtc",
+    "rtvi-plugins-vendor": "anthropic assemblyai cartesia deepgram elevenlabs google openai",
+}
+
+#: The other distribution of this project that one needs.
 NEEDED: Final[Mapping[str, str]] = {
-    "rtvi-plugins-anthropic": "rtvi-plugins-vendor",
-    "rtvi-plugins-assemblyai": "rtvi-plugins-vendor",
-    "rtvi-plugins-cartesia": "rtvi-plugins-vendor",
-    "rtvi-plugins-deepgram": "rtvi-plugins-vendor",
-    "rtvi-plugins-elevenlabs": "rtvi-plugins-vendor",
-    "rtvi-plugins-eval": "rtvi-plugins-server",
-    "rtvi-plugins-google": "rtvi-plugins-vendor",
-    "rtvi-plugins-monitor": "rtvi-plugins-server",
-    "rtvi-plugins-openai": "rtvi-plugins-vendor",
-    "rtvi-plugins-ray": "rtvi-plugins-server",
-    "rtvi-plugins-webrtc": "rtvi-plugins-server",
+    f"rtvi-plugins-{name}": needed for needed, names in _NEEDED_BY.items() for name in names.split()
+}
+
+#: The names of the entry points of each distribution of this project.
+_BROUGHT_BY: Final[Mapping[str, str]] = {
+    "rtvi-plugins-echo": "echo llm.echo speech.echo stt.echo tts.echo vad.echo",
+    "rtvi-plugins-eval": "eval",
+    "rtvi-plugins-anthropic": "llm.anthropic",
+    "rtvi-plugins-openai": (
+        "llm.fireworks llm.groq llm.llamacpp llm.lmstudio llm.ollama llm.openai llm.openrouter llm.together llm.vllm "
+        "llm.xai speech.openai stt.openai tts.openai"
+    ),
+    "rtvi-plugins-google": "llm.google speech.google",
+    "rtvi-plugins-rules": "llm.rules",
+    "rtvi-plugins-monitor": "monitor",
+    "rtvi-plugins-opentelemetry": "opentelemetry",
+    "rtvi-plugins-assemblyai": "stt.assemblyai",
+    "rtvi-plugins-cartesia": "stt.cartesia tts.cartesia",
+    "rtvi-plugins-deepgram": "stt.deepgram tts.deepgram",
+    "rtvi-plugins-pocketsphinx": "stt.pocketsphinx",
+    "rtvi-plugins-whisper": "stt.whisper",
+    "rtvi-plugins-elevenlabs": "tts.elevenlabs",
+    "rtvi-plugins-espeak": "tts.espeak",
+    "rtvi-plugins-piper": "tts.piper",
+    "rtvi-plugins-silero": "vad.silero",
+    "rtvi-plugins-webrtc": "webrtc",
 }
 
 #: The distribution of each plugin of this project, by the name of its entry point.
 PLUGINS: Final[Mapping[str, str]] = {
-    "echo": "rtvi-plugins-echo",
-    "eval": "rtvi-plugins-eval",
-    "llm.anthropic": "rtvi-plugins-anthropic",
-    "llm.echo": "rtvi-plugins-echo",
-    "llm.fireworks": "rtvi-plugins-openai",
-    "llm.google": "rtvi-plugins-google",
-    "llm.groq": "rtvi-plugins-openai",
-    "llm.llamacpp": "rtvi-plugins-openai",
-    "llm.lmstudio": "rtvi-plugins-openai",
-    "llm.ollama": "rtvi-plugins-openai",
-    "llm.openai": "rtvi-plugins-openai",
-    "llm.openrouter": "rtvi-plugins-openai",
-    "llm.rules": "rtvi-plugins-rules",
-    "llm.together": "rtvi-plugins-openai",
-    "llm.vllm": "rtvi-plugins-openai",
-    "llm.xai": "rtvi-plugins-openai",
-    "monitor": "rtvi-plugins-monitor",
-    "opentelemetry": "rtvi-plugins-opentelemetry",
-    "speech.echo": "rtvi-plugins-echo",
-    "speech.google": "rtvi-plugins-google",
-    "speech.openai": "rtvi-plugins-openai",
-    "stt.assemblyai": "rtvi-plugins-assemblyai",
-    "stt.cartesia": "rtvi-plugins-cartesia",
-    "stt.deepgram": "rtvi-plugins-deepgram",
-    "stt.echo": "rtvi-plugins-echo",
-    "stt.openai": "rtvi-plugins-openai",
-    "stt.pocketsphinx": "rtvi-plugins-pocketsphinx",
-    "stt.whisper": "rtvi-plugins-whisper",
-    "tts.cartesia": "rtvi-plugins-cartesia",
-    "tts.deepgram": "rtvi-plugins-deepgram",
-    "tts.echo": "rtvi-plugins-echo",
-    "tts.elevenlabs": "rtvi-plugins-elevenlabs",
-    "tts.espeak": "rtvi-plugins-espeak",
-    "tts.openai": "rtvi-plugins-openai",
-    "tts.piper": "rtvi-plugins-piper",
-    "vad.echo": "rtvi-plugins-echo",
-    "vad.silero": "rtvi-plugins-silero",
-    "webrtc": "rtvi-plugins-webrtc",
+    plugin: distribution for distribution, plugins in _BROUGHT_BY.items() for plugin in plugins.split()
 }
 
-#: The kinds of the plugins in LiveKit's repository (1.8.9), which `rtvi-plugins-livekit` bridges.
-LIVEKIT: Final[Mapping[str, str]] = {
-    "anthropic": "llm",
-    "assemblyai": "stt",
-    "asyncai": "tts",
-    "aws": "llm stt tts",
-    "azure": "stt tts",
-    "baseten": "llm stt tts",
-    "bland": "tts",
-    "cambai": "tts",
-    "cartesia": "stt tts",
-    "cerebras": "llm",
-    "clova": "stt",
-    "deepgram": "stt tts",
-    "elevenlabs": "stt tts",
-    "fal": "stt",
-    "fireworksai": "stt",
-    "fishaudio": "tts",
-    "gladia": "stt",
-    "gnani": "stt tts",
-    "google": "llm stt tts",
-    "gradium": "llm stt tts",
-    "groq": "llm stt tts",
-    "hume": "tts",
-    "inworld": "stt tts",
-    "lmnt": "tts",
-    "minimax": "tts",
-    "mistralai": "llm stt tts",
-    "murf": "tts",
-    "neuphonic": "tts",
-    "nvidia": "stt tts",
-    "openai": "llm stt tts",
-    "perplexity": "llm",
-    "resemble": "tts",
-    "respeecher": "tts",
-    "rime": "tts",
-    "rtzr": "stt",
-    "sarvam": "llm stt tts",
-    "simplismart": "stt tts",
-    "slng": "stt tts",
-    "smallestai": "stt tts",
-    "soniox": "stt tts",
-    "speechify": "tts",
-    "speechmatics": "stt tts",
-    "spitch": "stt tts",
-    "telnyx": "stt tts",
-    "upliftai": "tts",
-    "xai": "stt tts",
+#: The plugins in LiveKit's repository (1.8.9), which `rtvi-plugins-livekit` bridges, by their kinds.
+_LIVEKIT: Final[Mapping[str, str]] = {
+    "llm": "anthropic aws baseten cerebras google gradium groq mistralai openai perplexity sarvam",
+    "stt": (
+        "assemblyai aws azure baseten cartesia clova deepgram elevenlabs fal fireworksai gladia gnani google gradium "
+        "groq inworld mistralai nvidia openai rtzr sarvam simplismart slng smallestai soniox speechmatics spitch "
+        "telnyx xai"
+    ),
+    "tts": (
+        "asyncai aws azure baseten bland cambai cartesia deepgram elevenlabs fishaudio gnani google gradium groq hume "
+        "inworld lmnt minimax mistralai murf neuphonic nvidia openai resemble respeecher rime sarvam simplismart slng "
+        "smallestai soniox speechify speechmatics spitch telnyx upliftai xai"
+    ),
 }
 _BRIDGE: Final = "rtvi-plugins-livekit"
 
@@ -138,8 +86,8 @@ def available() -> dict[str, str]:
     """
     bridged = {
         f"{kind}.{livekit_name(plugin)}": f"livekit-plugins-{plugin}"
-        for plugin, kinds in LIVEKIT.items()
-        for kind in kinds.split()
+        for kind, plugins in _LIVEKIT.items()
+        for plugin in plugins.split()
     }
     return {**PLUGINS, **bridged}
 

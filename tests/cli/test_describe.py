@@ -17,7 +17,7 @@ from typing_extensions import deprecated
 
 from rtvi_plugins import Doc, Grant, Kind, Secret, Session, action, bot, lifespan, options, service
 from rtvi_plugins.cli import OK, USAGE
-from rtvi_plugins.cli.describe import parameter_lines
+from rtvi_plugins.cli.description_text import parameter_lines
 
 BOT = f"{Path(__file__).with_name('test_cli.py')}:parrot"
 HOTEL = f"{__file__}:hotel"
