@@ -10,11 +10,11 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Final
 
-from ..cli import FAILED, OK
 from ..testing import RULES, Level, PackageReport, Report, Result, check_package, load_checks
 from ..testing.oldest_core import with_oldest
 from ..utils.secrets import scrub
 from .description_text import table_lines
+from .failures import FAILED, OK
 
 __all__ = ("run",)
 

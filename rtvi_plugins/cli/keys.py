@@ -7,10 +7,10 @@ import sys
 from argparse import Namespace
 from getpass import getpass
 
-from ..cli import OK, Failure, UsageError
 from ..errors import PluginError
 from ..registry.key_store import KeyStore, is_variable
 from ..session import Secret
+from .failures import OK, Failure, UsageError
 
 __all__ = ("run",)
 

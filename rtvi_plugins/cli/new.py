@@ -15,9 +15,9 @@ from typing import Final
 
 from attrs import frozen
 
-from ..cli import OK, UsageError
 from ..kinds import BUILTIN_KINDS
 from ..utils.install_hint import install_hint
+from .failures import OK, UsageError
 
 __all__ = ("run",)
 

@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from attrs import asdict
 
-from ..cli import FAILED, OK, UsageError
 from ..declare.specs import ActionSpec, OptionsSpec, Parameter, specs_in
 from ..loading import load_provider
 from ..protocol.describe import describe_action, describe_parameter
@@ -21,6 +20,7 @@ from ..registry.modules import family_of
 from ..utils.json_values import is_object
 from ..utils.names import nearest
 from .describe import declared, own_actions
+from .failures import FAILED, OK, UsageError
 from .schema_diff import Change, compare
 
 __all__ = ("plugin_api", "run")

@@ -17,8 +17,9 @@ from attrs import frozen
 from ..resuming import ENDED, HISTORY, SessionStore, Unreadable
 from ..stores import open_store
 from ..utils.log_text import clean
-from . import FAILED, OK, Failure, UsageError, read_arguments
+from .command_line import read_arguments
 from .description_text import table_lines
+from .failures import FAILED, OK, Failure, UsageError
 
 __all__ = ("run",)
 

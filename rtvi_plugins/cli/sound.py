@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from anyio.from_thread import BlockingPortal
 
-from ..cli import Failure
 from ..kinds import Audio
 from ..utils.install_hint import install_hint
+from .failures import Failure
 
 __all__ = ("MICROPHONE_RATE", "SPEAKER_RATE", "Speaker", "load_sound", "microphone_and_speaker")
 

@@ -25,7 +25,7 @@ from attrs import define, field, frozen
 
 from ..client import Client, open_client
 from ..declare.bot import bot as declare_bot
-from ..declare.specs import ProviderSpec, specs_in
+from ..declare.specs import OptionsSpec, ProviderSpec, specs_in
 from ..errors import AuthorError, ProviderError, RequestError
 from ..hosting import ConnectionStream, Limits
 from ..kinds import ChecksKey
@@ -223,8 +223,9 @@ class ServiceCheck:
                 async with self.sessions.opened(options):
                     pass
                 await self._inspect(client, handle)
-                await self._check_key(live_service(handle))
-                await self._use(handle)
+                if self.vendor is not None or not self.spec.secrets:  # nothing else may call a vendor
+                    await self._check_key(live_service(handle))
+                    await self._use(handle)
                 logged = len(self.records.framework)
         except BaseException as error:
             reraise_control_flow(error, anyio.get_cancelled_exc_class())
@@ -264,34 +265,28 @@ class ServiceCheck:
         values = (await client.get_config()).values["service"]
         if set(values) != set(described):
             self.findings.found("P106", f"described are {sorted(described)}, but the values are of {sorted(values)}")
-        self._check_schemas(described.items())
-        for each in await client.describe_actions():
-            self._check_schemas((argument["name"], argument) for argument in each["arguments"])
-        undocumented = {name for name, each in described.items() if not each.get("description")}
-        own = {
-            name
-            for spec in specs_in(self.module)
-            for name in getattr(spec, "parameters", {})
-            if not isinstance(spec, ProviderSpec)
-        }
-        lacking = sorted(undocumented & own)
-        if lacking or not self.spec.doc:
-            what = f"the options {', '.join(lacking)} have no text" if lacking else "the service has no docstring"
-            self.findings.found("P303", what)
+        arguments = [argument for action in await client.describe_actions() for argument in action["arguments"]]
+        self._check_schemas([*described.values(), *arguments])
+        undocumented = {name for name, option in described.items() if not option.get("description")}
+        own = {name for spec in specs_in(self.module) if isinstance(spec, OptionsSpec) for name in spec.parameters}
+        if lacking := sorted(undocumented & own):
+            self.findings.found("P303", f"the options {', '.join(lacking)} have no text")
+        elif not self.spec.doc:
+            self.findings.found("P303", "the service has no docstring")
         live = live_service(handle)
         if object_shows_key(live):
             self.findings.found("P210", f"repr() of {type(live).__name__} or of one of its attributes shows the key")
         await self._change_options(client, described, values)
 
-    def _check_schemas(self, described: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
+    def _check_schemas(self, parameters: Iterable[Mapping[str, Any]]) -> None:
         """Check the schemas of options or arguments, and that their defaults fit."""
         if find_spec("jsonschema") is None:
             self.findings.skipped["P106"] = "it needs jsonschema: pip install jsonschema"
             return
         self.findings.tried("P106")
-        for name, each in described:
-            if (problem := problem_of_schema(each)) is not None:
-                self.findings.found("P106", f"the schema of {name!r}: {problem}")
+        for parameter in parameters:
+            if (problem := problem_of_schema(parameter)) is not None:
+                self.findings.found("P106", f"the schema of {parameter['name']!r}: {problem}")
 
     async def _change_options(
         self, client: Client, described: Mapping[str, Mapping[str, Any]], values: Mapping[str, Any]
@@ -317,7 +312,7 @@ class ServiceCheck:
 
     async def _check_key(self, live: object) -> None:
         """Call `check_key`, where there is one. What it says of the made-up key does not matter."""
-        if not isinstance(live, ChecksKey) or (self.vendor is None and self.spec.secrets):
+        if not isinstance(live, ChecksKey):
             return
         try:
             asked: object = live.check_key()
@@ -332,9 +327,7 @@ class ServiceCheck:
                 self.findings.found("P105", f"check_key(): {describe_failure(error)}, which is no ProviderError")
 
     async def _use(self, handle: Any) -> None:
-        """Call the operation, unless that would call a vendor."""
-        if self.vendor is None and self.spec.secrets:
-            return
+        """Call the operation."""
         try:
             interruptions = Interruptions(handle, self.findings, self.vendor_tasks)
             await StreamCheck(handle, self.spec, self.findings, interruptions, self.vendor is not None).run()

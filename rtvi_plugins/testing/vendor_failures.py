@@ -6,8 +6,8 @@ asks for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager, suppress
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any, Final, Protocol, TypeAlias, get_args, runtime_checkable
 
 import anyio
@@ -110,16 +110,16 @@ class VendorCheck:
             await self._fail(operation, script, rule, categories)
         if "P228" not in self.findings.problems:  # a vendor can also fall silent later
             await self._fail(operation, "hang", FAULTS["silent"][0], ("timeout", "unavailable"))
-        await self._end_early(operation)
+        has_end_event = await self._end_early(operation)
         can_listen = await self._interrupt(operation)
         if can_listen and not self.findings.problems.keys() & {"P201", "P202", "P241"}:
             await self._interrupt(LISTENING)
             await self._cut_while_listening()
-            if "P242" not in self.findings.problems:
+            if has_end_event and "P242" not in self.findings.problems:
                 await self._end_early_while_listening()
 
-    async def _end_early(self, operation: Operation) -> None:
-        """End an answer before its end event, if the API of the vendor has one."""
+    async def _end_early(self, operation: Operation) -> bool:
+        """End an answer before its end event. Return whether the API of the vendor has one."""
         script, rule, categories = UNFINISHED
         async with self.vendor() as fake:
             end_event: bool | None = getattr(fake, "end_event", None)  # an older fake does not have it
@@ -128,6 +128,7 @@ class VendorCheck:
         elif end_event:
             self.findings.tried(rule)
             await self._fail(operation, script, rule, categories)
+        return bool(end_event)
 
     async def _fail(self, operation: Operation, script: str, rule: str, categories: tuple[str, ...]) -> None:
         async with self.vendor() as fake:
@@ -170,54 +171,51 @@ class VendorCheck:
     async def _interrupt(self, operation: Operation) -> bool:
         """Close a stream whose vendor goes on. Return whether the service can also `listen`."""
         self.findings.tried("P203", "P229")
+        async with self._opened("hang") as (fake, live):
+            stream = operation.start(live)
+            if not await first_piece(stream):
+                self.findings.found("P203", "the vendor has sent a piece and goes on, and the provider yields none")
+                return False
+            with anyio.CancelScope(shield=True):
+                await stream.aclose()
+            with anyio.move_on_after(_LEAVE_SECONDS) as patience:
+                await fake.wait_until_left()
+            if patience.cancelled_caught:
+                what = f"{_LEAVE_SECONDS:g} s after the stream was closed, the vendor still waits"
+                self.findings.found("P229", what)
+            return isinstance(live, ListeningSTT)
+
+    @asynccontextmanager
+    async def _opened(self, script: str) -> AsyncGenerator[tuple[FakeVendor, Any]]:
+        """Open the provider at a fake that follows a script."""
         async with self.vendor() as fake:
-            fake.script("hang")
+            fake.script(script)
             async with self.open(fake.service_options) as (_, live):
-                stream = operation.start(live)
-                if not await first_piece(stream):
-                    self.findings.found("P203", "the vendor has sent a piece and goes on, and the provider yields none")
-                    return False
-                with anyio.CancelScope(shield=True):
-                    await stream.aclose()
-                with anyio.move_on_after(_LEAVE_SECONDS) as patience:
-                    await fake.wait_until_left()
-                if patience.cancelled_caught:
-                    what = f"{_LEAVE_SECONDS:g} s after the stream was closed, the vendor still waits"
-                    self.findings.found("P229", what)
-                return isinstance(live, ListeningSTT)
+                yield fake, live
 
     async def _cut_while_listening(self) -> None:
         """Cut the connection of `listen`, and call it again."""
         self.findings.tried("P242")
-        async with self.vendor() as fake:
-            fake.script("cut")
-            with suppress(RequestError):  # the service may fail to open
-                async with self.open(fake.service_options) as (_, live):
-                    await self._listen_again(fake, live)
+        with suppress(RequestError):  # the service may fail to open
+            async with self._opened("cut") as (fake, live):
+                if (problem := await self._listen(live)) is None:
+                    self.findings.found("P242", "it raises nothing when its connection is cut")
+                elif not isinstance(problem, ProviderError):
+                    what = f"it raises {type(problem).__name__}, which is no ProviderError, when its connection is cut"
+                    self.findings.found("P242", what)
+                else:
+                    fake.script("answer")
+                    if (problem := await self._listen(live)) is not None:
+                        self.findings.found("P242", f"called again, {describe_failure(problem)}")
 
     async def _end_early_while_listening(self) -> None:
         script, rule, _ = UNFINISHED
-        async with self.vendor() as fake:
-            if not getattr(fake, "end_event", False):
-                return
-            fake.script(script)
-            with suppress(RequestError):  # the service may fail to open
-                async with self.open(fake.service_options) as (_, live):
-                    problem = await self._listen(live)
-                    if not isinstance(problem, ProviderError):
-                        what = "nothing" if isinstance(problem, TimeoutError | None) else type(problem).__name__
-                        self.findings.found(rule, f"`listen` raises {what}")
-
-    async def _listen_again(self, fake: FakeVendor, live: Any) -> None:
-        if (problem := await self._listen(live)) is None:
-            self.findings.found("P242", "it raises nothing when its connection is cut")
-        elif not isinstance(problem, ProviderError):
-            what = f"it raises {type(problem).__name__}, which is no ProviderError, when its connection is cut"
-            self.findings.found("P242", what)
-        else:
-            fake.script("answer")
-            if (problem := await self._listen(live)) is not None:
-                self.findings.found("P242", f"called again, {describe_failure(problem)}")
+        with suppress(RequestError):  # the service may fail to open
+            async with self._opened(script) as (_, live):
+                problem = await self._listen(live)
+                if not isinstance(problem, ProviderError):
+                    what = "nothing" if isinstance(problem, TimeoutError | None) else type(problem).__name__
+                    self.findings.found(rule, f"`listen` raises {what}")
 
     async def _listen(self, live: Any) -> BaseException | None:
         """Call `listen`. Return why it has not settled both utterances."""
