@@ -8,53 +8,35 @@ from __future__ import annotations
 import shlex
 import sys
 from argparse import Action, ArgumentParser, Namespace
-from collections.abc import Mapping, Sequence
-from typing import Final
-
-from attrs import frozen
+from collections.abc import Sequence
+from typing import Final, TypeAlias
 
 __all__ = ("run",)
 
 
+#: A command: its name, what it does, and its parser if it is known.
+_Command: TypeAlias = "tuple[str, str, ArgumentParser | None]"
+
+
 def run(chosen: Namespace) -> int:
     """Print the script."""
-    commands = [_command(*each) for each in chosen.commands]
+    commands: Sequence[_Command] = chosen.commands
     sys.stdout.write(_fish(commands) if chosen.shell == "fish" else _bash(commands, zsh=chosen.shell == "zsh"))
     return 0
 
 
-@frozen
-class _Option:
-    names: Sequence[str]
-    help: str
-    takes_value: bool
-    choices: Sequence[str] = ()
+def _arguments(parser: ArgumentParser | None) -> list[Action]:
+    # argparse has no public way to list them
+    return [] if parser is None else parser._actions  # pyright: ignore[reportPrivateUsage]
 
 
-@frozen
-class _Command:
-    name: str
-    sentence: str
-    options: Sequence[_Option] = ()
-    #: The words that an argument may be, if it is no file.
-    words: Sequence[str] = ()
+def _options(parser: ArgumentParser | None) -> list[Action]:
+    return [each for each in _arguments(parser) if each.option_strings]
 
 
-def _command(name: str, sentence: str, parser: ArgumentParser | None) -> _Command:
-    if parser is None:
-        return _Command(name, sentence)
-    actions = parser._actions  # pyright: ignore[reportPrivateUsage]  # argparse has no public way to list them
-    words = [str(each) for action in actions if not action.option_strings for each in action.choices or ()]
-    return _Command(name, sentence, [_option(each) for each in actions if each.option_strings], words)
-
-
-def _option(action: Action) -> _Option:
-    choices = [str(each) for each in action.choices or ()]
-    return _Option(action.option_strings, _first_part(action.help), action.nargs != 0, choices)
-
-
-def _first_part(help: str | None) -> str:
-    return (help or "").replace("%(default)s", "").replace("%(default)g", "").partition(" (")[0].partition(";")[0]
+def _words(parser: ArgumentParser | None) -> str:
+    """Return the words that an argument may be, if it is no file."""
+    return " ".join(str(word) for each in _arguments(parser) if not each.option_strings for word in each.choices or ())
 
 
 # ---- bash and zsh --------------------------------------------------------------------------------------------------
@@ -93,18 +75,19 @@ def _bash(commands: Sequence[_Command], *, zsh: bool) -> str:
         shell="zsh" if zsh else "bash",
         file="~/.zshrc" if zsh else "~/.bashrc",
         begin="autoload -U +X bashcompinit && bashcompinit\n" if zsh else "",
-        commands=" ".join([*(each.name for each in commands), "--help", "--version", "--traceback"]),
-        cases="\n".join(_case(each) for each in commands),
+        commands=" ".join([*(name for name, _, _ in commands), "--help", "--version", "--traceback"]),
+        cases="\n".join(_case(name, parser) for name, _, parser in commands),
     )
 
 
-def _case(command: _Command) -> str:
-    options = " ".join(name for each in command.options for name in each.names)
-    listed: Mapping[str, Sequence[str]] = {
-        "|".join(each.names): each.choices for each in command.options if each.choices
-    } | ({command.name: command.words} if command.words else {})
-    lines = [f'                {names}) choices="{" ".join(choices)}" ;;' for names, choices in listed.items()]
-    return _CASE.format(name=command.name, options=options, choices="\n".join(lines) or "                *) ;;")
+def _case(command: str, parser: ArgumentParser | None) -> str:
+    options = _options(parser)
+    listed = {"|".join(each.option_strings): " ".join(map(str, each.choices)) for each in options if each.choices}
+    if words := _words(parser):
+        listed[command] = words
+    lines = [f'                {names}) choices="{choices}" ;;' for names, choices in listed.items()]
+    names = " ".join(name for each in options for name in each.option_strings)
+    return _CASE.format(name=command, options=names, choices="\n".join(lines) or "                *) ;;")
 
 
 # ---- fish ----------------------------------------------------------------------------------------------------------
@@ -112,20 +95,25 @@ def _case(command: _Command) -> str:
 
 def _fish(commands: Sequence[_Command]) -> str:
     lines = ["# Completion of rtvi for fish. Save it as ~/.config/fish/completions/rtvi.fish"]
-    for command in commands:
-        quoted = _quoted(command.sentence)
-        lines.append(f"complete -c rtvi -n __fish_use_subcommand -f -a {command.name} -d {quoted}")
-        inside = f"complete -c rtvi -n '__fish_seen_subcommand_from {command.name}'"
-        if command.words:
-            lines.append(f"{inside} -f -a {_quoted(' '.join(command.words))}")
-        lines += [f"{inside} {_fish_option(each)}" for each in command.options]
+    for command, sentence, parser in commands:
+        lines.append(f"complete -c rtvi -n __fish_use_subcommand -f -a {command} -d {_quoted(sentence)}")
+        inside = f"complete -c rtvi -n '__fish_seen_subcommand_from {command}'"
+        if words := _words(parser):
+            lines.append(f"{inside} -f -a {_quoted(words)}")
+        lines += [f"{inside} {_fish_option(each)}" for each in _options(parser)]
     return "".join(f"{line}\n" for line in lines)
 
 
-def _fish_option(option: _Option) -> str:
-    names = " ".join(f"-l {each[2:]}" if each.startswith("--") else f"-s {each[1:]}" for each in option.names)
-    value = f" -x -a {_quoted(' '.join(option.choices))}" if option.choices else " -r" * option.takes_value
-    return f"{names}{value} -d {_quoted(option.help)}"
+def _fish_option(option: Action) -> str:
+    names = " ".join(f"-l {each[2:]}" if each.startswith("--") else f"-s {each[1:]}" for each in option.option_strings)
+    takes_value = option.nargs != 0
+    choices = " ".join(map(str, option.choices or ()))
+    value = f" -x -a {_quoted(choices)}" if choices else " -r" * takes_value
+    return f"{names}{value} -d {_quoted(_first_part(option.help))}"
+
+
+def _first_part(help: str | None) -> str:
+    return (help or "").replace("%(default)s", "").replace("%(default)g", "").partition(" (")[0].partition(";")[0]
 
 
 def _quoted(text: str) -> str:

@@ -6,9 +6,9 @@ The module has more than 300 lines because the rules are one table.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, get_args
 
-from attrs import frozen
+from attrs import Factory, field, frozen
 
 __all__ = ("RULES", "Level", "Rule")
 
@@ -25,8 +25,11 @@ class Rule:
     network, and does not lower the level of a provider if nobody asks for it.
     """
 
+    #: Its first digit is the number of the level.
     id: str
-    level: Level
+    level: Level = field(
+        init=False, default=Factory(lambda rule: get_args(Level)[int(rule.id[1]) - 1], takes_self=True)
+    )
     what: str
     why: str
     mend: str
@@ -39,7 +42,6 @@ class Rule:
 _BRONZE: Final = (
     Rule(
         "P101",
-        "bronze",
         "The entry point names the module that declares the provider.",
         "Bots name the entry point, and it is read without importing the module.",
         'Write `"kind.provider" = "package.module"` in `[project.entry-points.rtvi_plugins]`, as @service says.',
@@ -47,7 +49,6 @@ _BRONZE: Final = (
     ),
     Rule(
         "P102",
-        "bronze",
         "The package names the version of the plugin API that it was written for.",
         "A core with another API can then refuse it with a sentence, before it is imported.",
         'Add `1 = "package"` to `[project.entry-points."rtvi_plugins.api"]`.',
@@ -55,7 +56,6 @@ _BRONZE: Final = (
     ),
     Rule(
         "P103",
-        "bronze",
         "The import uses no network.",
         "Bots are described and checked on machines without a network, and a start must not depend on the vendor.",
         "Connect in the service function, not at the top of a module.",
@@ -63,42 +63,36 @@ _BRONZE: Final = (
     ),
     Rule(
         "P104",
-        "bronze",
         "The service opens, also twice at once.",
         "Every session opens its own service, and many sessions run at the same time.",
         "Keep what belongs to one session in the object that the service function yields.",
     ),
     Rule(
         "P105",
-        "bronze",
         "The live service has the methods of its kind.",
         "The framework calls these methods as the Protocol declares them.",
         "Give the method the name, the parameters and the form (async generator or function) of the Protocol.",
     ),
     Rule(
         "P106",
-        "bronze",
         "The service can be described, with valid JSON Schemas (2020-12).",
         "Clients build their settings from the description, and LLMs call functions by it.",
         "Declare each option once, with a type and a default.",
     ),
     Rule(
         "P107",
-        "bronze",
         "Options change while the service is open, and can be set back.",
         "Clients change options during a conversation and send back values that they have read.",
         "Set the values in the options function, accept every valid value again, and raise only for invalid values.",
     ),
     Rule(
         "P108",
-        "bronze",
         "The service closes.",
         "A session that does not close keeps its memory and its connections.",
         "End tasks, connections and processes after the yield of the service function, with `finally` or `async with`.",
     ),
     Rule(
         "P109",
-        "bronze",
         "The module can be imported.",
         "A bot that names the provider does not start without it.",
         "Mend the error that was found. If another package is missing, add it to `dependencies`.",
@@ -109,7 +103,6 @@ _BRONZE: Final = (
 _SILVER: Final = (
     Rule(
         "P201",
-        "silver",
         "The operation streams pieces of its kind.",
         "Any other value ends the turn with an error.",
         "Yield only the classes that the Protocol names.",
@@ -117,7 +110,6 @@ _SILVER: Final = (
     ),
     Rule(
         "P202",
-        "silver",
         "A plain request has a result.",
         "The user hears nothing if an answer is empty.",
         "Yield Text or ToolCall for a conversation, Audio for text, and a number from 0 to 1 for a frame.",
@@ -125,7 +117,6 @@ _SILVER: Final = (
     ),
     Rule(
         "P203",
-        "silver",
         "The first piece comes before the input or the vendor's answer has ended.",
         "A provider that collects everything first makes the user wait for the whole answer.",
         "Yield each piece as soon as it arrives, and do not wait for the next input before.",
@@ -133,7 +124,6 @@ _SILVER: Final = (
     ),
     Rule(
         "P204",
-        "silver",
         "Audio has whole 16-bit samples and one format.",
         "A piece with half a sample turns all audio after it into noise.",
         "Keep an odd byte for the next piece, and yield the same rate and channels in the whole stream.",
@@ -141,7 +131,6 @@ _SILVER: Final = (
     ),
     Rule(
         "P205",
-        "silver",
         "Sentences are spoken in their order, and words have rising times.",
         "Clients show words at their times, and the context keeps the words that the user has heard.",
         "Speak the sentences one after the other, and count the time of a word from the start of the request.",
@@ -149,7 +138,6 @@ _SILVER: Final = (
     ),
     Rule(
         "P206",
-        "silver",
         "The stream can be closed after any piece.",
         "The framework closes the stream when the user interrupts.",
         "Let GeneratorExit pass, and stop the work in `finally` without yielding.",
@@ -157,7 +145,6 @@ _SILVER: Final = (
     ),
     Rule(
         "P207",
-        "silver",
         "The operation can be cancelled at every await, and the service works afterwards.",
         "An interruption must end the answer at once, and the next turn uses the same service.",
         "Let the cancellation pass, catch Exception but not BaseException, and restore the state in `finally`.",
@@ -166,7 +153,6 @@ _SILVER: Final = (
     ),
     Rule(
         "P208",
-        "silver",
         "An operation that has ended leaves no task behind.",
         "Tasks that are left behind speak into the next turn, or fill the memory.",
         "Start tasks in a task group that ends with the stream.",
@@ -174,14 +160,12 @@ _SILVER: Final = (
     ),
     Rule(
         "P209",
-        "silver",
         "The event loop is not blocked.",
         "No session is served while one provider computes or waits.",
         "Move computations and blocking calls to a thread (anyio.to_thread.run_sync) or a process.",
     ),
     Rule(
         "P210",
-        "silver",
         "A key is never shown: not in repr, errors, tracebacks or logs.",
         "Logs and error reports are read by people who may not have the key.",
         "Keep the Secret, call reveal() only where it is sent, and raise errors without the vendor's text.",
@@ -189,14 +173,12 @@ _SILVER: Final = (
     ),
     Rule(
         "P211",
-        "silver",
         "The service works on trio as it does on asyncio.",
         "Bots run on either event loop.",
         "Use anyio instead of asyncio. If the vendor's SDK needs asyncio, write `@service(…, asyncio_only=True)`.",
     ),
     Rule(
         "P212",
-        "silver",
         "The package declares the Python and the oldest core that it needs.",
         "An installer can then refuse a combination that does not work.",
         'Write `requires-python = ">=3.11"`, and a lower bound in `dependencies`, as in "rtvi-plugins>=0.1".',
@@ -204,7 +186,6 @@ _SILVER: Final = (
     ),
     Rule(
         "P213",
-        "silver",
         "The package has a licence and a readme in its metadata.",
         "People look there before they install it.",
         "Add `license` and `readme` to `[project]`.",
@@ -212,7 +193,6 @@ _SILVER: Final = (
     ),
     Rule(
         "P214",
-        "silver",
         "The import is quick.",
         "A bot imports its providers when it starts, and commands import them to describe them.",
         "Import heavy libraries in the service function.",
@@ -220,7 +200,6 @@ _SILVER: Final = (
     ),
     Rule(
         "P215",
-        "silver",
         "The package works with the oldest core that it claims (checked with `rtvi check --oldest`).",
         "An installer may choose any version that the package allows, and a bot then fails.",
         "Raise the lower bound of rtvi-plugins in `dependencies`, or do without what the older core does not have.",
@@ -229,14 +208,12 @@ _SILVER: Final = (
     ),
     Rule(
         "P216",
-        "silver",
         "No async generator is left to the garbage collector.",
         "It is then closed at any later time, and a connection that it holds stays open until then.",
         "Read each generator of yours within `async with aclosing(generator) as pieces`.",
     ),
     Rule(
         "P217",
-        "silver",
         "A request with an `answer_schema` is answered with JSON that fits it, or refused as a bad-request.",
         "The caller parses the answer, and would take any text for JSON.",
         'Send the schema to the vendor. If the vendor has no such field, raise `ProviderError(…, "bad-request")`.',
@@ -245,7 +222,6 @@ _SILVER: Final = (
     *(
         Rule(
             id,
-            "silver",
             f"The status {status} is a ProviderError of category {category}.",
             why,
             "Map the status of the response to the category.",
@@ -261,7 +237,6 @@ _SILVER: Final = (
     ),
     Rule(
         "P226",
-        "silver",
         "A connection that is cut is a ProviderError of category unavailable.",
         "Half an answer must not be taken for a whole one.",
         "Check that the vendor has sent its end, and translate the errors of the connection.",
@@ -269,7 +244,6 @@ _SILVER: Final = (
     ),
     Rule(
         "P227",
-        "silver",
         "A malformed answer is a ProviderError.",
         "Other exceptions count as bugs of the provider, and hide the vendor's failure.",
         "Translate errors of parsing to the category unavailable.",
@@ -277,7 +251,6 @@ _SILVER: Final = (
     ),
     Rule(
         "P228",
-        "silver",
         "A vendor that is silent is a ProviderError of category timeout.",
         "A user who hears nothing for long hangs up.",
         "Limit the time of every read, and give the check a short limit in `service_options`.",
@@ -285,7 +258,6 @@ _SILVER: Final = (
     ),
     Rule(
         "P229",
-        "silver",
         "An interruption reaches the vendor.",
         "A vendor that goes on charges for an answer that nobody hears.",
         "Close the response, or send the vendor's cancel message, when the stream is closed.",
@@ -293,7 +265,6 @@ _SILVER: Final = (
     ),
     Rule(
         "P230",
-        "silver",
         "The status 429 has the vendor's retry-after.",
         "A client that tries again too early is refused again, or blocked.",
         "Raise `ProviderError(…, retry_after=seconds)` with the value of the header.",
@@ -301,7 +272,6 @@ _SILVER: Final = (
     ),
     Rule(
         "P231",
-        "silver",
         "With a fake of its vendor, the provider calls nothing outside of this machine.",
         "An operator who replaces the vendor's address must not send keys and speech to the old one.",
         "Take every address from a service option such as `base_url`.",
@@ -309,7 +279,6 @@ _SILVER: Final = (
     ),
     Rule(
         "P232",
-        "silver",
         "An answer without the vendor's end event is a ProviderError of category unavailable.",
         "A proxy that gives up ends an answer without an error, and the user would hear half a sentence.",
         "Note the end event, and raise when the stream ends before it. If the API has none, say so in the fake of the "
@@ -318,7 +287,6 @@ _SILVER: Final = (
     ),
     Rule(
         "P241",
-        "silver",
         "`listen` answers each Pause with one Settled, after the transcripts of the speech before it.",
         "The bot waits for it before it answers, and would mix up the utterances.",
         "Yield Settled() once, when the vendor has confirmed the end of the utterance.",
@@ -326,7 +294,6 @@ _SILVER: Final = (
     ),
     Rule(
         "P242",
-        "silver",
         "If the connection of `listen` is cut, it raises a ProviderError, and it can be called again.",
         "The framework then opens it again, with the utterance that was lost.",
         "Check that the connection still stands, and connect in each call of `listen`.",
@@ -335,7 +302,6 @@ _SILVER: Final = (
     ),
     Rule(
         "P251",
-        "silver",
         "An answer of a speech-to-speech model ends with one AnswerEnded, and nothing of it comes afterwards.",
         "The bot finishes its turn then, and later audio would be played in the next one.",
         "Yield AnswerEnded() when the vendor has confirmed the end of the answer, and drop what comes late.",
@@ -343,7 +309,6 @@ _SILVER: Final = (
     ),
     Rule(
         "P252",
-        "silver",
         "An answer of a speech-to-speech model that was interrupted ends soon, and the next one can be asked for.",
         "The bot waits for the end before it asks for another answer.",
         "At Heard, stop the vendor's answer and yield AnswerEnded().",
@@ -354,7 +319,6 @@ _SILVER: Final = (
 _GOLD: Final = (
     Rule(
         "P301",
-        "gold",
         "The package is typed.",
         "Type checkers ignore the annotations of a package without the marker.",
         "Add an empty file py.typed to the package.",
@@ -362,7 +326,6 @@ _GOLD: Final = (
     ),
     Rule(
         "P302",
-        "gold",
         "The readme names each option, service option and key.",
         "People choose a provider by its readme.",
         "Add a table of the options to the readme; `rtvi describe` prints them. Then install the package again.",
@@ -370,7 +333,6 @@ _GOLD: Final = (
     ),
     Rule(
         "P303",
-        "gold",
         "The service and its options are documented.",
         "Clients show these texts to users.",
         "Give the service function a docstring and each option a Doc.",
