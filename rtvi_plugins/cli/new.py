@@ -67,20 +67,20 @@ def run(chosen: Namespace) -> int:
     """Make the folder, and print the next steps."""
     match chosen.words:
         case ["provider", first, *more, name] if _are_kinds(first, *more):
-            made = _Made.plugin(name, first, *more)
+            new = _NewFolder.plugin(name, first, *more)
         case ["actions", name]:
             if name in _TAKEN:
                 raise UsageError(f"{name!r} names a service of the framework. Choose another name.")
-            made = _Made.plugin(name)
+            new = _NewFolder.plugin(name)
         case ["bot", name]:
             if name in _USED:
                 raise UsageError(f"The files of a new bot use the name {name!r} already. Choose another.")
-            made = _Made(name, folder=name, module=name, templates=("every", "bot"), needs=("rtvi-plugins-rules",))
+            new = _NewFolder(name, folder=name, module=name, templates=("every", "bot"), needs=("rtvi-plugins-rules",))
         case _:
             raise UsageError(_FORMS)
-    made.check()
-    made.write(_author(chosen.author) or f"The {made.folder} authors")
-    sys.stdout.write(made.next_steps())
+    new.check()
+    new.write(_author(chosen.author) or f"The {new.folder} authors")
+    sys.stdout.write(new.next_steps())
     return OK
 
 
@@ -95,7 +95,7 @@ def _are_kinds(*words: str) -> bool:
 
 
 @frozen
-class _Made:
+class _NewFolder:
     """A folder to be made: its name, the module in it, its templates, and distributions of ours that it needs.
 
     `kinds` are those of a plugin with providers, and `bot` are those of its bot.py.
@@ -110,7 +110,7 @@ class _Made:
     bot: tuple[str, ...] = ()
 
     @classmethod
-    def plugin(cls, name: str, *kinds: str) -> _Made:
+    def plugin(cls, name: str, *kinds: str) -> _NewFolder:
         """Return a plugin with a provider of each kind. Without a kind, it has actions."""
         return cls(
             name,
@@ -196,27 +196,20 @@ class _Made:
             "THE_CHECK_STEP": f"      - run: rtvi check {self.folder} --level gold --oldest\n" if self.kinds else "",
             "THE_KIND": next(iter(self.kinds), ""),
             **self._parts_of_bot(),
-            **self._parts_of_server(),
         }
 
     def _parts_of_bot(self) -> Mapping[str, str]:
-        """Return what bot.py needs."""
-        used = {kind: self.name if kind in self.kinds else _BESIDES[kind] for kind in self.bot}
-        names = [*sorted(map(str.upper, self.bot)), "Session", "bot", "converse"]
-        granted = [each for kind in self.bot if kind in self.kinds for each in _GRANTS[kind]]
+        """Return what bot.py and tests/fake_server.py need."""
+        providers = {kind: self.name if kind in self.kinds else _BESIDES[kind] for kind in self.bot}
+        granted = [grant for kind in self.bot if kind in self.kinds for grant in _GRANTS[kind]]
+        routes = [f"from {kind}_vendor import ROUTES as {kind.upper()}" for kind in self.kinds]
         return {
-            "THE_BOT_IMPORTS": ", ".join(names),
-            "THE_BOT_SERVICES": "\n".join(f'        "{kind}": "{name}",' for kind, name in used.items()),
-            "THE_BOT_GRANTS": ", ".join(f'"{each}"' for each in granted),
+            "THE_BOT_IMPORTS": ", ".join([*sorted(map(str.upper, self.bot)), "Session", "bot", "converse"]),
+            "THE_BOT_SERVICES": "\n".join(f'        "{kind}": "{name}",' for kind, name in providers.items()),
+            "THE_BOT_GRANTS": ", ".join(f'"{grant}"' for grant in granted),
             "THE_BOT_PARAMETERS": ", ".join(f"{kind}: {kind.upper()}" for kind in self.bot),
             "THE_BOT_ARGUMENTS": ", ".join(f"{kind}={kind}" for kind in self.bot),
-        }
-
-    def _parts_of_server(self) -> Mapping[str, str]:
-        """Return what tests/fake_server.py needs."""
-        imports = [f"from {kind}_vendor import ROUTES as {kind.upper()}" for kind in self.kinds]
-        return {
-            "THE_SERVER_IMPORTS": "\n".join(sorted((*imports, "from rtvi_plugins_vendor.testing import fake_vendor"))),
+            "THE_SERVER_IMPORTS": "\n".join(sorted((*routes, "from rtvi_plugins_vendor.testing import fake_vendor"))),
             "THE_ROUTES": ", ".join(f"**{kind.upper()}" for kind in self.kinds),
             "THE_FAKE_OPTIONS": " \\\n  ".join(
                 f"--service-option {kind}.base_url=http://127.0.0.1:8123" for kind in self.kinds
@@ -227,7 +220,7 @@ class _Made:
         """Return what to do now."""
         hints = "".join(f"  {install_hint(each)}\n" for each in ("rtvi-plugins", *self.needs))
         tries = f"rtvi console {self.module}.py" if self.folder == self.name else "rtvi plugins --load"
-        return (
+        steps = (
             f"{self.folder} is made. Next, make an environment in it:\n"
             f"  cd {self.folder}\n"
             "  python3 -m venv .venv && . .venv/bin/activate\n"
@@ -236,16 +229,13 @@ class _Made:
             "  pip install --upgrade pip\n"
             "  pip install --editable . --group dev\n"
             "  python -m pytest\n"
-            f"  {tries}\n" + self._ways_to_try()
+            f"  {tries}\n"
         )
-
-    def _ways_to_try(self) -> str:
-        """Return how to use the bot of a plugin."""
         if not self.bot:
-            return ""
+            return steps
         more = [f"rtvi-plugins-{_BESIDES[kind]}" for kind in self.bot if kind not in self.kinds]
         hints = "".join(f"  {install_hint(each)}\n" for each in (*more, "rtvi-plugins-server"))
-        return f"README.md says how to talk to bot.py, also without a key. Install what it needs:\n{hints}"
+        return f"{steps}README.md says how to talk to bot.py, also without a key. Install what it needs:\n{hints}"
 
 
 def _kinds_of_bot(kinds: Sequence[str]) -> tuple[str, ...]:
