@@ -6,10 +6,10 @@ import json
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from math import inf
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal
 
 import anyio
 from attrs import frozen
@@ -29,7 +29,7 @@ _NO_HISTORY: Final = "Nothing is kept of session {id}: its server runs without -
 
 
 @frozen
-class Found:
+class StoredSession:
     """A session in the store. It is lost if its process has ended without it, and its client has not come back.
 
     `start` has the application's own fields of its start request. `problem` is why the record cannot be read.
@@ -59,37 +59,44 @@ def run(chosen: Namespace) -> int:
 async def _run(chosen: Namespace) -> int:
     async with open_store(chosen.store) as store:
         texts = {word.partition("=")[0]: "string" for word in chosen.where}
-        found, missing = await _find(store, chosen.ids, read_arguments(chosen.where, texts))
+        sessions, missing = await _find(store, chosen.ids, read_arguments(chosen.where, texts))
         # Another operator may have deleted one of those that are named. The others are shown or deleted all the same.
         problems = [_MISSING.format(id=id) for id in missing]
-        problems += [each.problem for each in found if each.problem and chosen.what != "delete"]
+        problems += [each.problem for each in sessions if each.problem and chosen.what != "delete"]
         match chosen.what:
             case "list":
-                sys.stdout.write(_json(found) if chosen.json else _table(found))
+                sys.stdout.write(_json(sessions) if chosen.json else _table(sessions))
             case "delete":
                 # Whose a record is that cannot be read, nobody knows: it is deleted by its id alone.
                 states = ["ended", "lost", *(["live"] if chosen.live else [])]
                 states += ["unreadable"] if chosen.live and not chosen.where else []
-                problems += await _delete(store, found, states) if found or not missing else []
+                problems += await _delete(store, sessions, states) if sessions or not missing else []
             case _:
                 write = _show if chosen.what == "show" else _export
-                problems += [await _write(write, store, each) for each in found if not each.problem]
-    problems = [each for each in problems if each]
+                for session in sessions:
+                    if session.problem:
+                        continue
+                    try:
+                        await write(store, session)
+                    except (Failure, Unreadable) as error:  # the others can be written
+                        problems.append(str(error))
     sys.stderr.write("".join(f"rtvi: {clean(each)}\n" for each in problems))
     return FAILED if problems else OK
 
 
-async def _find(store: SessionStore, ids: Sequence[str], where: Mapping[str, str]) -> tuple[list[Found], list[str]]:
+async def _find(
+    store: SessionStore, ids: Sequence[str], where: Mapping[str, str]
+) -> tuple[list[StoredSession], list[str]]:
     """Return the sessions with these ids, or all, oldest first; and the ids that are not there."""
-    found, missing = list[Found](), list[str]()
+    sessions, missing = list[StoredSession](), list[str]()
     for id in dict.fromkeys(ids or await store.sessions()):
-        session = await _look(store, id)
+        session = await _read_session(store, id)
         if session is not None:
-            found.append(session)
+            sessions.append(session)
         elif ids:
             missing.append(id)
-    matching = [each for each in found if all(_has(each.start, name, text) for name, text in where.items())]
-    unreadable = [each for each in found if each.problem and where]
+    matching = [each for each in sessions if all(_has(each.start, name, text) for name, text in where.items())]
+    unreadable = [each for each in sessions if each.problem and where]
     return sorted([*matching, *unreadable], key=lambda each: (each.started, each.id)), missing
 
 
@@ -98,17 +105,17 @@ def _has(start: Mapping[str, Any], name: str, text: str) -> bool:
     return name in start and text == (start[name] if isinstance(start[name], str) else json.dumps(start[name]))
 
 
-async def _look(store: SessionStore, id: str) -> Found | None:
+async def _read_session(store: SessionStore, id: str) -> StoredSession | None:
     try:
         texts = await store.read(id, (f"{HISTORY}0", "time", ENDED))
         if texts is None:
             return None
         first, times, last = (_read(id, texts.get(key, "{}")) for key in (f"{HISTORY}0", "time", ENDED))
     except Unreadable as error:
-        return Found(id, "unreadable", problem=str(error))
+        return StoredSession(id, "unreadable", problem=str(error))
     is_lost = times.get("until", inf) < time.time()
     state: Literal["live", "ended", "lost"] = "ended" if last else "lost" if is_lost else "live"
-    return Found(id, state, first.get("at", ""), last.get("at", ""), first.get("start", {}))
+    return StoredSession(id, state, first.get("at", ""), last.get("at", ""), first.get("start", {}))
 
 
 def _read(id: str, text: str) -> Mapping[str, Any]:
@@ -131,13 +138,13 @@ async def _history(store: SessionStore, id: str) -> list[Mapping[str, Any]]:
 # ---- deleting ------------------------------------------------------------------------------------------------------
 
 
-async def _delete(store: SessionStore, found: Sequence[Found], states: Sequence[str]) -> list[str]:
+async def _delete(store: SessionStore, sessions: Sequence[StoredSession], states: Sequence[str]) -> list[str]:
     """Delete the sessions in one of these states. Return what to say of the others."""
-    kept = [each for each in found if each.state not in states]
-    for each in found:
+    kept = [each for each in sessions if each.state not in states]
+    for each in sessions:
         if each not in kept:
             await store.forget(each.id)
-    sys.stdout.write(f"{len(found) - len(kept)} deleted.\n")
+    sys.stdout.write(f"{len(sessions) - len(kept)} deleted.\n")
     if not kept:
         return []
     listed = ", ".join(f"{each.id} ({each.state})" for each in kept)
@@ -148,17 +155,19 @@ async def _delete(store: SessionStore, found: Sequence[Found], states: Sequence[
 # ---- printing ------------------------------------------------------------------------------------------------------
 
 
-def _table(found: Sequence[Found]) -> str:
+def _table(sessions: Sequence[StoredSession]) -> str:
+    if not sessions:
+        return "The store has no such sessions.\n"
     rows = [("SESSION", "STATE", "STARTED (UTC)", "ENDED (UTC)", "START REQUEST")]
-    rows += [(each.id, each.state, _time(each.started), _time(each.ended), _values(each.start)) for each in found]
-    return "".join(f"{clean(line)}\n" for line in table_lines(rows)) if found else "The store has no such sessions.\n"
+    rows += [(each.id, each.state, _time(each.started), _time(each.ended), _values(each.start)) for each in sessions]
+    return "".join(f"{clean(line)}\n" for line in table_lines(rows))
 
 
-def _json(found: Sequence[Found]) -> str:
+def _json(sessions: Sequence[StoredSession]) -> str:
     rows = [
         {"session": each.id, "state": each.state, "started": each.started or None, "ended": each.ended or None}
         | {"start": each.start}
-        for each in found
+        for each in sessions
     ]
     return f"{_json_text(rows, indent=2)}\n"
 
@@ -171,24 +180,12 @@ def _json_text(value: Any, *, indent: int | None = None) -> str:
     return "".join(each if each.isprintable() or each == "\n" else json.dumps(each)[1:-1] for each in text)
 
 
-_Write: TypeAlias = Callable[[SessionStore, Found], Awaitable[None]]
-
-
-async def _write(write: _Write, store: SessionStore, session: Found) -> str:
-    """Show or export a session. Return what keeps it from that, or nothing."""
-    try:
-        await write(store, session)
-    except (Failure, Unreadable) as error:  # the others can be written
-        return str(error)
-    return ""
-
-
-async def _export(store: SessionStore, session: Found) -> None:
+async def _export(store: SessionStore, session: StoredSession) -> None:
     for entry in await _history(store, session.id):
         sys.stdout.write(f"{_json_text({'session': session.id, **entry})}\n")
 
 
-async def _show(store: SessionStore, session: Found) -> None:
+async def _show(store: SessionStore, session: StoredSession) -> None:
     entries = await _history(store, session.id)
     if not entries:
         raise Failure(_NO_HISTORY.format(id=session.id))
