@@ -77,6 +77,8 @@ def host_for(
     `{"acme": {"api_key": "…", "region_key": "…"}}`. A key that nothing takes is a `ValueError`. `environ` has more
     environment variables.
     """
+    keys = {taker: {"api_key": given} if isinstance(given, str) else given for taker, given in (api_keys or {}).items()}
+    variables = {key_variable(taker, name): key for taker, named in keys.items() for name, key in named.items()}
     host = Host(
         bot,
         modules=modules,
@@ -86,23 +88,14 @@ def host_for(
         limits=limits,
         clock=clock,
         dev=dev,
-        environ={**(environ or {}), **_environ(api_keys or {})},
+        environ={**(environ or {}), **variables},
         operator_secret=Secret(SECRET),
     )
-    _check_keys(api_keys or {}, host)
+    _check_keys(keys, host)
     return host
 
 
-def _named(keys: str | Mapping[str, str]) -> Mapping[str, str]:
-    return {"api_key": keys} if isinstance(keys, str) else keys
-
-
-def _environ(api_keys: Mapping[str, str | Mapping[str, str]]) -> dict[str, str]:
-    """Return the variables in which an operator would store these keys."""
-    return {key_variable(taker, name): key for taker, keys in api_keys.items() for name, key in _named(keys).items()}
-
-
-def _check_keys(api_keys: Mapping[str, str | Mapping[str, str]], host: Host) -> None:
+def _check_keys(keys: Mapping[str, Mapping[str, str]], host: Host) -> None:
     """Raise `ValueError` for a key that no provider and no lifespan of the bot takes."""
     known: defaultdict[str, set[str]] = defaultdict(set)
     for service in host.registry.services.values():
@@ -110,10 +103,10 @@ def _check_keys(api_keys: Mapping[str, str | Mapping[str, str]], host: Host) -> 
             known[label] |= {each.name for each in provider.spec.secrets}
     for spec in host.registry.lifespans.specs:
         known[spec.name] |= {each.name for each in spec.secrets}
-    for taker, keys in api_keys.items():
+    for taker, named in keys.items():
         if taker not in known:
             raise ValueError(f"api_keys= names {taker!r}. {known_names(taker, known)}")
-        for name in _named(keys):
+        for name in named:
             if name not in known[taker]:
                 raise ValueError(f"api_keys= gives {taker!r} the key {name!r}. {known_names(name, known[taker])}")
 
