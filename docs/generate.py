@@ -21,7 +21,7 @@ from rtvi_plugins import hookspecs, limits
 from rtvi_plugins.cli.description_text import facts
 from rtvi_plugins.cli.schema import plugin_api
 from rtvi_plugins.errors import CATALOGUE
-from rtvi_plugins.protocol.start_request import key_variable
+from rtvi_plugins.protocol.operator_fields import key_variable
 from rtvi_plugins.registry.installed_plugins import EntryPoint, Installed
 from rtvi_plugins.testing import RULES
 from rtvi_plugins.utils.install_hint import install_command

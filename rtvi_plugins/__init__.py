@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import Doc
 
-from .declare.bot import Failover, bot
+from .declare.action import action
+from .declare.bot import bot
+from .declare.failover import Failover
 from .declare.grant import Grant
 from .declare.lifespan import lifespan
 from .declare.message_roles import roles
-from .declare.service_options_action import action, options, service
+from .declare.options import options
+from .declare.service import service
 from .declare.types import Was
 from .errors import ProviderError, RequestError
 from .hookspecs import hookimpl

@@ -20,7 +20,8 @@ from attrs.validators import and_, ge, in_, le, max_len, min_len
 from typing_extensions import TypedDict
 
 from .declare.annotations import read
-from .declare.bot import Failover, Providers, bot, failover_problem
+from .declare.bot import Providers, bot
+from .declare.failover import Failover, failover_problem
 from .declare.grant import Grant
 from .declare.specs import AnyFunction
 from .declare.types import check

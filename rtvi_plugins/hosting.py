@@ -45,8 +45,9 @@ from .limits import Limits
 from .loading import compose
 from .protocol.codec import decode_json, encode_json
 from .protocol.offer import Offers
+from .protocol.operator_fields import Keys, key_variable, read_service_options
 from .protocol.rate_limit import AddressRates
-from .protocol.start_request import Keys, StartRequest, key_variable, read_service_options, read_start, with_config
+from .protocol.start_request import StartRequest, read_start, with_config
 from .registry.grants import Grants
 from .registry.hooks import Hooks
 from .registry.installed_plugins import Installed

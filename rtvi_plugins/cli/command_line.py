@@ -147,7 +147,7 @@ def set_service_options(host: Host, words: Iterable[str]) -> None:
 
 def _service_option(host: Host, name: str) -> tuple[str, str, str]:
     """Return the `service.provider`, the name and the RTVI type of a service option."""
-    from ..protocol.start_request import key_variable
+    from ..protocol.operator_fields import key_variable
 
     service, *provider = name.split(".")
     option = provider.pop() if provider else ""

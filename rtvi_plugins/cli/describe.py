@@ -18,7 +18,8 @@ from ..hookspecs import PROJECT
 from ..loading import compose, load_provider
 from ..protocol.describe import describe_action, describe_option, describe_parameter
 from ..protocol.offer import Offer, Offers
-from ..protocol.start_request import choose_providers, key_variable
+from ..protocol.operator_fields import key_variable
+from ..protocol.start_request import choose_providers
 from ..registry.grants import Grants
 from ..registry.installed_plugins import EntryPoint, Installed
 from ..registry.modules import family_of

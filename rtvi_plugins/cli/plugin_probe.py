@@ -16,7 +16,7 @@ from attrs import asdict, frozen
 
 from ..declare.specs import ProviderSpec
 from ..errors import PluginError
-from ..protocol.start_request import key_variable
+from ..protocol.operator_fields import key_variable
 from ..registry.installed_plugins import LONGEST_IMPORT, EntryPoint, Installed, find_entry, missing_module, run_apart
 from ..registry.modules import family_of, lack, services_in
 

@@ -77,7 +77,7 @@ def read(annotation: Any, *, nested: bool = False, _inside: tuple[type, ...] = (
     if origin is Literal:
         return literal_shape(args)
     if members := _union_members(annotation):
-        return union_shape([read(each, nested=nested, _inside=_inside) for each in members])
+        return union_shape([read(member, nested=nested, _inside=_inside) for member in members])
     if (generic := origin or annotation) in CONTAINERS:
         return CONTAINERS[generic](generic, args, read_part)
     if isinstance(annotation, type):
@@ -89,7 +89,7 @@ def _narrowed_by(inner: Any, validators: Sequence[Validator], nested: bool, insi
     try:
         return narrow(read(inner, nested=nested, _inside=inside), validators)
     except NoneRejected as error:
-        left = " | ".join(_annotation_text(each) for each in _union_members(inner) if each is not type(None))
+        left = " | ".join(_annotation_text(member) for member in _union_members(inner) if member is not type(None))
         if not left:  # a nested type accepts None, not this one
             raise
         raise UnsupportedType(

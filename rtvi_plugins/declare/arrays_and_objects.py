@@ -51,16 +51,16 @@ def _mutable_part(default: Any, seen: dict[int, Any]) -> str | None:
     elif attrs.has(default.__class__):
         if not _is_frozen(default):
             return f"{default.__class__.__name__}, which is not frozen"
-        inner = [getattr(default, each.name) for each in attrs.fields(default.__class__)]
+        inner = [getattr(default, field.name) for field in attrs.fields(default.__class__)]
     else:
         return None
     return next((found for each in inner if (found := _mutable_part(each, seen)) is not None), None)
 
 
 def _is_frozen(value: Any) -> bool:
-    for each in attrs.fields(value.__class__):
+    for field in attrs.fields(value.__class__):
         try:
-            setattr(value, each.name, getattr(value, each.name))
+            setattr(value, field.name, getattr(value, field.name))
         except (attrs.exceptions.FrozenInstanceError, attrs.exceptions.FrozenAttributeError):
             continue
         except Exception:  # a setter of the class that rejects the value for another reason

@@ -1,20 +1,19 @@
-"""The decorator `bot`, the checks of its arguments, and `Failover`."""
+"""The decorator `bot`, and the checks of its arguments."""
 
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Concatenate, ParamSpec, Protocol, TypeAlias, TypeGuard, TypeVar, cast, overload
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeAlias, TypeGuard, TypeVar, cast, overload
 
 from typing_extensions import TypedDict, Unpack
 
 from ..errors import DeclarationError
 from ..kinds import Kind, kind_of
 from ..session import Session
-from ..utils.error_texts import authors_line
 from ..utils.json_values import is_array
 from .annotations import read_hints
+from .failover import Failover
 from .grant import Grant
 from .lifespan import lifespan_value
 from .signature import check_function, is_session, reject_result, reject_unknown
@@ -22,41 +21,7 @@ from .specs import AnyFunction, BotSpec, Choice, Given, Injected, mark
 from .state import check_bot_annotation, read_state
 from .types import summary
 
-__all__ = ("Failover", "Providers", "bot", "failover_problem")
-
-
-class Failover:
-    """Providers of a service in the order in which they are used. When one fails, the next takes over.
-
-    It stands in `services=` of `@bot` where a provider does: `{"llm": Failover("openai", "groq")}`, or in a list, where
-    clients choose it by the name of its first provider. The options of clients are those of the first. Write options
-    of each under its own name: `config={"llm.groq": {…}}`.
-
-    `seconds` is how long a provider may send nothing before its first output, if there is another one to take over.
-    """
-
-    __slots__ = ("providers", "seconds")
-
-    #: The default of `seconds`.
-    SECONDS: ClassVar[float] = 10.0
-
-    def __init__(self, *providers: str, seconds: float = SECONDS) -> None:
-        if (problem := failover_problem(providers, seconds)) is not None:
-            raise DeclarationError(None, f"Failover(…) ({authors_line()}) {problem}")
-        self.providers = providers
-        self.seconds = float(seconds)
-
-    def __repr__(self) -> str:
-        return f"Failover({', '.join(map(repr, self.providers))}, seconds={self.seconds:g})"
-
-
-def failover_problem(providers: Sequence[Any], seconds: Any) -> str | None:
-    """Return why these are no arguments of `Failover`; None if they are."""
-    if len(providers) < 2 or not all(isinstance(each, str) and each.removesuffix("?") for each in providers):
-        return "takes two providers or more, each by its name, as in Failover('openai', 'groq')."
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
-        return f"takes seconds= as a number above 0, as in 10.0, not {seconds!r}."
-    return None
+__all__ = ("Providers", "bot")
 
 
 P = ParamSpec("P")
@@ -165,7 +130,7 @@ def bot(
 def _before_the_slash(function: AnyFunction, hints: Mapping[str, Any]) -> tuple[Any, tuple[Injected, ...]]:
     """Return the annotation of the session, and what is passed before the `/`: the session, and values of lifespans."""
     parameters = inspect.signature(function).parameters.values()
-    before = [each.name for each in parameters if each.kind is each.POSITIONAL_ONLY]
+    before = [parameter.name for parameter in parameters if parameter.kind is parameter.POSITIONAL_ONLY]
     annotation = hints.get(before[0], Session) if before else None
     if not (is_session(annotation) or annotation in (Any, object)):
         message = "before the '/' a bot takes the session, as in (session: Session, /, llm: LLM)."
@@ -190,8 +155,8 @@ def _listed_providers(providers: Providers) -> tuple[str | Failover, ...]:
 
 def _provider_names(providers: Providers) -> Iterator[str]:
     """Yield the names of all providers as they are written."""
-    for each in _listed_providers(providers):
-        yield from each.providers if isinstance(each, Failover) else (each,)
+    for provider in _listed_providers(providers):
+        yield from provider.providers if isinstance(provider, Failover) else (provider,)
 
 
 def _provider_labels(providers: Providers) -> Iterator[str]:
@@ -202,8 +167,8 @@ def _provider_labels(providers: Providers) -> Iterator[str]:
 def _provider_choices(providers: Providers) -> tuple[Choice, ...]:
     """Return what clients may choose among: a provider alone, or with those that take over when it fails."""
     return tuple(
-        Choice(tuple(_provider_labels(each)), each.seconds if isinstance(each, Failover) else None)
-        for each in _listed_providers(providers)
+        Choice(tuple(_provider_labels(provider)), provider.seconds if isinstance(provider, Failover) else None)
+        for provider in _listed_providers(providers)
     )
 
 
@@ -219,7 +184,11 @@ def _optional_providers(services: Mapping[str, Providers]) -> frozenset[tuple[st
 
 def _bot_kinds(function: AnyFunction, services: Mapping[str, Any], hints: Mapping[str, Any]) -> Mapping[str, Kind]:
     """Return the kind of each service, from the Protocol that annotates its parameter."""
-    after = [each for each in inspect.signature(function).parameters.values() if each.kind is not each.POSITIONAL_ONLY]
+    after = [
+        parameter
+        for parameter in inspect.signature(function).parameters.values()
+        if parameter.kind is not parameter.POSITIONAL_ONLY
+    ]
     if {each.name for each in after} != set(services):
         names = f"takes {[each.name for each in after]} after the '/', but services= names {list(services)}."
         raise DeclarationError(function, names)
@@ -277,11 +246,11 @@ def _check_providers(function: AnyFunction, service: Any, providers: Any) -> Non
             raise DeclarationError(
                 function, f"services= names {each!r} for {service!r}, which is not a provider's name."
             )
-    choices = [each.labels for each in _provider_choices(named)]
-    for labels in ([each[0] for each in choices], *choices):
-        for each in labels:
-            if labels.count(each) > 1:
-                raise DeclarationError(function, f"services= names {each!r} for {service!r} twice. Remove one.")
+    choices = [choice.labels for choice in _provider_choices(named)]
+    for labels in ([choice[0] for choice in choices], *choices):
+        for label in labels:
+            if labels.count(label) > 1:
+                raise DeclarationError(function, f"services= names {label!r} for {service!r} twice. Remove one.")
 
 
 def _check_listed_names(function: AnyFunction, argument: str, value: Any) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable, Mapping
 from types import NoneType
-from typing import Annotated, Any, Never, NoReturn, get_args, get_origin
+from typing import Annotated, Any, Never, NoReturn, cast, get_args, get_origin
 
 import attrs
 from attrs import frozen
@@ -23,13 +23,15 @@ from .annotations import read, read_hints
 from .arrays_and_objects import mutable_part
 from .specs import REQUIRED, AnyFunction, Parameter, specs_of
 from .to_json import RepeatedTooOften, to_json
-from .types import Shape, UnsupportedType, Was, check, summary
+from .types import Shape, UnsupportedType, Validator, Was, check, summary
+from .validators import restriction
 
 __all__ = (
     "Signature",
     "Was",
     "check_flag",
     "check_function",
+    "check_narrowed",
     "is_plain_function",
     "is_session",
     "problems_text",
@@ -58,8 +60,8 @@ def read_signature(function: AnyFunction, *, given: str, example: str, defaults:
     """
     parameters = list(inspect.signature(function).parameters.values())
     hints = read_hints(function)
-    before = [each for each in parameters if each.kind is each.POSITIONAL_ONLY]
-    after = [each for each in parameters if each.kind is not each.POSITIONAL_ONLY]
+    before = [parameter for parameter in parameters if parameter.kind is parameter.POSITIONAL_ONLY]
+    after = [parameter for parameter in parameters if parameter.kind is not parameter.POSITIONAL_ONLY]
     if not before and given:
         raise DeclarationError(function, f"before the '/' {given}, as in {example}.")
     sent = {each.name: _parameter_after_slash(function, each, hints, defaults) for each in after}
@@ -229,3 +231,20 @@ def check_flag(function: AnyFunction, name: str, value: object) -> None:
 def reject_result(function: AnyFunction, what: str, returns: Any) -> None:
     if returns not in (None, NoneType, Any, Never, NoReturn):
         raise DeclarationError(function, f"is annotated with a result, but {what} returns nothing. Write -> None.")
+
+
+def check_narrowed(
+    function: AnyFunction, sent: Mapping[str, Parameter], narrowed: Any, what: str = "arguments"
+) -> Mapping[str, Validator]:
+    """Return `narrowed=` of options or an action. Reject validators that do not fit what they narrow."""
+    if not isinstance(narrowed, Mapping | None):
+        raise DeclarationError(function, "narrowed= is a mapping of validators, as in narrowed={'text': max_len(200)}.")
+    validators = dict(cast("Mapping[str, Validator]", narrowed or {}))
+    for name, validator in validators.items():
+        if name not in sent:
+            raise DeclarationError(function, f"narrowed= names {name!r}, which is not one of its {what}: {list(sent)}.")
+        try:
+            restriction(sent[name].shape, validator)
+        except UnsupportedType as error:
+            raise DeclarationError(function, f"narrowed= of {name!r} {error}.") from None
+    return validators

@@ -253,7 +253,7 @@ def specs_of(value: object) -> tuple[Spec, ...]:
 
 def bots_of(targets: Iterable[object]) -> list[BotSpec]:
     """Return the bots among the targets of a declaration."""
-    return [spec for each in targets for spec in specs_of(each) if isinstance(spec, BotSpec)]
+    return [spec for target in targets for spec in specs_of(target) if isinstance(spec, BotSpec)]
 
 
 def specs_in(module: ModuleType) -> Sequence[Spec]:
@@ -272,15 +272,15 @@ def specs_in(module: ModuleType) -> Sequence[Spec]:
 
 def _reject_hidden_declaration(module: ModuleType, name: str, value: object) -> None:
     """Reject a declared function whose name holds another function that calls it: its declaration would be ignored."""
-    for each in _wrapped_functions(value):
+    for function in _wrapped_functions(value):
         if (
-            callable(each)
-            and specs_of(each)
+            callable(function)
+            and specs_of(function)
             and not specs_of(value)
-            and (each.__module__, each.__qualname__) == (module.__name__, name)
+            and (function.__module__, function.__qualname__) == (module.__name__, name)
         ):
             raise DeclarationError(
-                each, "is hidden by another decorator above it. Put that one below, and use functools.wraps in it."
+                function, "is hidden by another decorator above it. Put that one below, and use functools.wraps in it."
             )
 
 

@@ -66,8 +66,8 @@ def check_annotation(function: AnyFunction, annotation: Any, targets: Sequence[A
     bots = bots_of(targets)
     if len(bots) < len(targets):
         raise DeclarationError(function, f"takes Session[{_state_name(state)}], but serves all bots. Write Session.")
-    for each in bots:
-        _check_same_state(function, state, each.state, f" of {where(each.function)}")
+    for bot in bots:
+        _check_same_state(function, state, bot.state, f" of {where(bot.function)}")
 
 
 def _state_of(annotation: Any) -> Any:

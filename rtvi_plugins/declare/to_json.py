@@ -58,7 +58,7 @@ def _parts_of_value(value: Any) -> Iterable[Any] | None:
         getattr(value.__class__, "__attrs_attrs__", None)
         or getattr(value.__class__, "__dataclass_fields__", {}).values()
     )
-    return [getattr(value, each.name, None) for each in fields] or None
+    return [getattr(value, field.name, None) for field in fields] or None
 
 
 @cache

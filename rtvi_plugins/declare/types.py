@@ -104,7 +104,7 @@ class LoadedTypes:
     values: LoadedTypes | None = None
 
     def without_none(self) -> LoadedTypes:
-        return attrs.evolve(self, classes=tuple(each for each in self.classes if each is not NoneType))
+        return attrs.evolve(self, classes=tuple(cls for cls in self.classes if cls is not NoneType))
 
     def __or__(self, other: LoadedTypes) -> LoadedTypes:
         classes = tuple(dict.fromkeys((*self.classes, *other.classes)))
@@ -294,15 +294,15 @@ def _not_a_choice(value: Any, allowed: Sequence[Any], path: str) -> Problem:
 
 def union_shape(members: Sequence[Shape]) -> Shape:
     """Return the shape of a union. Its members are tried in order. `X | None` has the RTVI type of X."""
-    named = [each for each in members if each.exact is not type(None)]
+    named = [member for member in members if member.exact is not type(None)]
     if not named:
         return members[0]
 
     def load(value: Any, path: str, problems: list[Problem]) -> Any:
         tries: list[list[Problem]] = []
-        for each in members:
+        for member in members:
             wrong: list[Problem] = []
-            loaded = each.load(value, path, wrong)
+            loaded = member.load(value, path, wrong)
             if not wrong:
                 return loaded
             tries.append(wrong)
@@ -312,12 +312,12 @@ def union_shape(members: Sequence[Shape]) -> Shape:
     loaded = members[0].loaded
     for each in members[1:]:
         loaded = loaded | each.loaded
-    schema: Schema = {"anyOf": [each.schema for each in members]}
+    schema: Schema = {"anyOf": [member.schema for member in members]}
     return Shape(named[0].rtvi_type, schema, load, expects=_one_of_types(members), loaded=loaded)
 
 
 def _one_of_types(members: Iterable[Shape]) -> str:
-    return " or ".join(dict.fromkeys(each.expects for each in members))
+    return " or ".join(dict.fromkeys(member.expects for member in members))
 
 
 def _problems_of_nearest_member(

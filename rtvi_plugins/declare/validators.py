@@ -63,11 +63,11 @@ class Subject:
         return _READERS.get(validator.__class__, _authors_rule)(self, validator)
 
     def rules(self, validators: Iterable[Any]) -> Rule:
-        return _all_of([self.rule(each) for each in validators])
+        return _all_of([self.rule(validator) for validator in validators])
 
     def guard(self, written: str, noun: str, classes: tuple[type, ...]) -> bool:
         """Return whether the type has values of other classes too, so that the schema must name the classes."""
-        others = [each for each in self.loaded.classes if not _is_json_class(each, classes)]
+        others = [cls for cls in self.loaded.classes if not _is_json_class(cls, classes)]
         if len(others) == len(self.loaded.classes) and object not in others:
             raise UnsupportedType(f"has {written}, which applies to {noun}, not to {_class_names(others)}")
         if others and self.strict:
@@ -95,7 +95,7 @@ def _is_json_class(cls: type, classes: tuple[type, ...]) -> bool:
 
 
 def _class_names(classes: Iterable[type]) -> str:
-    return " or ".join({NoneType: "None", object: "Any"}.get(each, each.__name__) for each in classes)
+    return " or ".join({NoneType: "None", object: "Any"}.get(cls, cls.__name__) for cls in classes)
 
 
 def _json_value(value: Any) -> Any:
@@ -223,8 +223,8 @@ def _pattern(subject: Subject, validator: Any) -> Rule:
 
 def _choice(subject: Subject, validator: Any) -> Rule:
     options: list[Any] = _listed_choices(validator.options)
-    values = [_describable("in_(…)", _json_value(each)) for each in options]
-    strangers = [each for each in options if not any(_can_be_choice(each, cls) for cls in subject.loaded.classes)]
+    values = [_describable("in_(…)", _json_value(option)) for option in options]
+    strangers = [option for option in options if not any(_can_be_choice(option, cls) for cls in subject.loaded.classes)]
     if strangers:
         raise UnsupportedType(
             f"has in_(…) with {shorten(repr(strangers[0]))}, which is no {_class_names(subject.loaded.classes)}"
@@ -287,8 +287,8 @@ def _instance(subject: Subject, validator: Any) -> Rule:
     wanted: Any = validator.type
     classes = cast("tuple[type, ...]", wanted if isinstance(wanted, tuple) else (wanted,))
     written = f"instance_of({_class_names(classes)})"
-    right = [each for each in subject.loaded.classes if issubclass(each, classes)]
-    wrong = [each for each in subject.loaded.classes if each not in right]
+    right = [cls for cls in subject.loaded.classes if issubclass(cls, classes)]
+    wrong = [cls for cls in subject.loaded.classes if cls not in right]
     if not right:
         raise UnsupportedType(f"has {written}, which no {_class_names(wrong)} is. Annotate it so")
     if wrong == [NoneType] and subject.strict:
@@ -378,10 +378,10 @@ def _all_of(rules: Sequence[Rule]) -> Rule:
         return rules[0]
 
     def check(value: Any, path: str, problems: list[Problem]) -> None:
-        for each in rules:
-            each.check(value, path, problems)
+        for rule in rules:
+            rule.check(value, path, problems)
 
-    return Rule(check, merged(each.schema for each in rules), " and ".join(each.phrase for each in rules))
+    return Rule(check, merged(rule.schema for rule in rules), " and ".join(rule.phrase for rule in rules))
 
 
 def _and(subject: Subject, validator: Any) -> Rule:
@@ -402,13 +402,13 @@ def _optional(subject: Subject, validator: Any) -> Rule:
 
 def _or(subject: Subject, validator: Any) -> Rule:
     rules = [attrs.evolve(subject, strict=False).rule(each) for each in validator.validators]
-    phrase = " or ".join(each.phrase for each in rules)
+    phrase = " or ".join(rule.phrase for rule in rules)
 
     def check(value: Any, path: str, problems: list[Problem]) -> None:
-        if not any(_passes(each, value) for each in rules):
+        if not any(_passes(rule, value) for rule in rules):
             problems.append(Problem(path, f"must {phrase}, got {_shown_value(value)}"))
 
-    return Rule(check, {"anyOf": [each.schema for each in rules]}, phrase)
+    return Rule(check, {"anyOf": [rule.schema for rule in rules]}, phrase)
 
 
 def _not(subject: Subject, validator: Any) -> Rule:

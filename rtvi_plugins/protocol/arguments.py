@@ -35,9 +35,9 @@ class Binder:
         }
         self._required = frozenset(name for name, each in parameters.items() if each.required)
         self._loaders = {
-            name: (each.name, each.shape.exact, each.shape.load)
-            for each in parameters.values()
-            for name in (each.name, *each.was)
+            name: (parameter.name, parameter.shape.exact, parameter.shape.load)
+            for parameter in parameters.values()
+            for name in (parameter.name, *parameter.was)
         }
 
     def bind(self, sent: Any, path: str) -> dict[str, Any]:

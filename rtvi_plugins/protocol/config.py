@@ -187,8 +187,8 @@ class ConfigChanges:
         options, unknown_services = read_sent_options(sent, path, problems, known)
         mistakes: list[Mistake] = [(InvalidConfig, problem) for problem in problems]
         mistakes += [(UnknownService, problem) for problem in unknown_services]
-        own = [each for each in options if each.service not in offer.options]
-        options = [each for each in options if each.service in offer.options]
+        own = [option for option in options if option.service not in offer.options]
+        options = [option for option in options if option.service in offer.options]
         providers = {
             **offer.providers,
             **dict(_switched_providers(options, offer.ungranted if by_bot else offer, mistakes)),
@@ -309,9 +309,9 @@ def _not_offered(sent: SentOption, name: str, provider: Provider, offered: Itera
 def _loaded_value(sent: SentOption, name: str, provider: Provider, mistakes: list[Mistake]) -> Any:
     """Return the value for the options function, or `INVALID`."""
     loaded, problems = provider.check_option(name, sent.value, sent.path)
-    for each in problems:
-        message = f"{sent.service}.{name}: {each.message}"
-        mistakes.append((InvalidConfig, Problem(each.path, message, each.suggestion)))
+    for problem in problems:
+        message = f"{sent.service}.{name}: {problem.message}"
+        mistakes.append((InvalidConfig, Problem(problem.path, message, problem.suggestion)))
     return INVALID if problems else loaded
 
 
@@ -322,7 +322,10 @@ def _grant_problems(sent: SentOption, option: OfferedOption, loaded: Any) -> lis
     if option.validator is None:
         return []
     broken_limits = violations(option.parameter.shape, option.validator, loaded, sent.path)
-    return [Problem(each.path, f"{label}: the bot does not grant this value: {each.message}") for each in broken_limits]
+    return [
+        Problem(problem.path, f"{label}: the bot does not grant this value: {problem.message}")
+        for problem in broken_limits
+    ]
 
 
 def as_one_error(mistakes: Sequence[Mistake]) -> RequestError:

@@ -38,8 +38,8 @@ def describe_action(service: str, spec: ActionSpec, restrictions: Mapping[str, V
 def describe_function(spec: ActionSpec, restrictions: Mapping[str, Validator]) -> Function:
     """Describe an action as a function of an LLM."""
     arguments = [describe_parameter(each, restrictions.get(name)) for name, each in spec.parameters.items()]
-    properties = {each["name"]: _argument_schema(each) for each in arguments}
-    required = [each["name"] for each in arguments if each["required"]]
+    properties = {argument["name"]: _argument_schema(argument) for argument in arguments}
+    required = [argument["name"] for argument in arguments if argument["required"]]
     parameters: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
     if required:
         parameters["required"] = required
@@ -91,9 +91,9 @@ def check_descriptions(registry: Registry) -> None:
 
     Raises `DeclarationError` at the line of the function that declares it.
     """
-    for spec in (*registry.own_actions, *(each for one in registry.providers for each in one.actions.values())):
+    for spec in (*registry.own_actions, *(action for one in registry.providers for action in one.actions.values())):
         _check_description(spec, describe_action("", spec, {}))
-    for parameter, group in (each for one in registry.providers for each in one.options.values()):
+    for parameter, group in (option for one in registry.providers for option in one.options.values()):
         _check_description(group, describe_parameter(parameter))
 
 

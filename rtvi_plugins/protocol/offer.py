@@ -215,12 +215,14 @@ class Offer:
     @cached_property
     def described_functions(self) -> tuple[Function, ...]:
         """Return the functions in the form for an LLM."""
-        return tuple(describe_function(each.spec, each.restrictions) for each in self.functions.values())
+        return tuple(describe_function(function.spec, function.restrictions) for function in self.functions.values())
 
     @cached_property
     def described_actions(self) -> str:
         """Return the data of `actions-available`, as JSON text."""
-        actions = [describe_action(each.service, each.spec, each.restrictions) for each in self.actions.values()]
+        actions = [
+            describe_action(action.service, action.spec, action.restrictions) for action in self.actions.values()
+        ]
         return encode_json({"actions": actions})
 
     @cached_property
@@ -231,8 +233,8 @@ class Offer:
                 "name": name,
                 "service": name,
                 "options": [
-                    describe_option(each.parameter, each.validator, defaults, writable=each.writable)
-                    for each in options.values()
+                    describe_option(option.parameter, option.validator, defaults, writable=option.writable)
+                    for option in options.values()
                 ],
                 # The providers that take over when the present one fails.
                 **({"failover": stand_ins} if (stand_ins := self._stand_ins(name)) else {}),

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 
-from ..declare.service_options_action import PROTOCOL_TYPES
+from ..declare.action import PROTOCOL_TYPES
 from ..declare.specs import REQUIRED
 from ..errors import (
     InvalidArguments,

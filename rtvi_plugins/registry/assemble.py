@@ -8,9 +8,10 @@ from typing import Any, TypeVar, cast
 
 from attrs import evolve
 
-from ..declare.injected import injection_problem, service_problem
+from ..declare.injected import injection_problem
 from ..declare.signature import problems_text
 from ..declare.specs import BOT, ActionSpec, BotSpec, OptionsSpec, ProviderSpec, Spec, Target
+from ..declare.targets import service_problem
 from ..errors import BotError, DeclarationError
 from ..session import Persona
 from ..utils.error_texts import complaint, where
@@ -80,7 +81,7 @@ def _own_services(bot: BotSpec, specs: Iterable[Spec]) -> dict[str, Service]:
 def _reject_messages_twice(own: Mapping[str, Mapping[str, ActionSpec]]) -> None:
     """Reject a client message that two actions handle. The name of an action in the service "bot" is one as well."""
     message_actions = dict(own[BOT])
-    for spec in (each for actions in own.values() for each in actions.values()):
+    for spec in (action for actions in own.values() for action in actions.values()):
         if spec.message is not None and message_actions.setdefault(spec.message, spec) is not spec:
             _reject_second(f"the client message {spec.message!r}", message_actions[spec.message], spec)
 
@@ -98,7 +99,7 @@ def build_provider(label: str, spec: ProviderSpec, specs: Iterable[Spec]) -> Pro
 def _declared_on(family: type[Declared], specs: Iterable[Spec], *targets: Target) -> list[Declared]:
     """Return the options or actions that are declared on one of these targets."""
     declared = [spec for spec in specs if isinstance(spec, family)]
-    return [spec for spec in declared if any(each in targets for each in spec.targets)]
+    return [spec for spec in declared if any(target in targets for target in spec.targets)]
 
 
 def _actions_by_name(actions: Iterable[ActionSpec], on: str) -> dict[str, ActionSpec]:
@@ -113,7 +114,7 @@ def _actions_by_name(actions: Iterable[ActionSpec], on: str) -> dict[str, Action
 def _reject_options_twice(groups: Iterable[OptionsSpec], on: str) -> None:
     group_of_option: dict[str, OptionsSpec] = {}
     for group in groups:
-        for name in (name for each in group.parameters.values() for name in (each.name, *each.was)):
+        for name in (name for parameter in group.parameters.values() for name in (parameter.name, *parameter.was)):
             if name == PROVIDER:
                 message = f"declares the option {PROVIDER!r}, which is the framework's own. Choose another name."
                 raise DeclarationError(group.function, message)
@@ -134,7 +135,7 @@ def _check_bot(registry: Registry) -> None:
     """Raise one `BotError` with every problem of the bot's config and grants."""
     problems = [*config_problems(registry, registry.bot.config), *_grant_problems(registry)]
     if problems:
-        raise BotError("\n".join(complaint(registry.bot.function, each) for each in problems))
+        raise BotError("\n".join(complaint(registry.bot.function, problem) for problem in problems))
 
 
 def config_problems(
@@ -157,7 +158,7 @@ def config_problems(
             continue
         chosen = [providers[label]] if label else list(providers.values())
         for name, value in values.items():
-            yield from (f"{what} {each}" for each in _option_value_problems(key, name, value, chosen, fits_all))
+            yield from (f"{what} {problem}" for problem in _option_value_problems(key, name, value, chosen, fits_all))
         for provider in chosen:
             yield from (f"{what} sets '{key}.{name}' twice, as {both}." for name, both in twice(provider, values))
 
@@ -175,7 +176,7 @@ def _option_value_problems(
     else:
         problems = [problems_text(each.check_option(own, value)[1], value) for each, own in having]
     if fits_all or all(problems):
-        yield from (f"gives '{key}.{name}' a wrong value: {each}." for each in dict.fromkeys(problems) if each)
+        yield from (f"gives '{key}.{name}' a wrong value: {problem}." for problem in dict.fromkeys(problems) if problem)
 
 
 def _grant_problems(registry: Registry) -> Iterable[str]:
@@ -195,9 +196,11 @@ def check_personas(registry: Registry, module: ModuleType) -> None:
     They are constants, or stand in a list, tuple or dict that is one.
     """
     personas = {id(persona): (name, persona) for name, persona in _persona_constants(module)}
-    problems = [each for name, persona in personas.values() for each in _persona_problems(registry, name, persona)]
+    problems = [
+        problem for name, persona in personas.values() for problem in _persona_problems(registry, name, persona)
+    ]
     if problems:
-        raise BotError("\n".join(complaint(registry.bot.function, each) for each in problems))
+        raise BotError("\n".join(complaint(registry.bot.function, problem) for problem in problems))
 
 
 def _persona_constants(module: ModuleType) -> Iterator[tuple[str, Persona]]:
@@ -228,7 +231,7 @@ def _persona_problems(registry: Registry, name: str, persona: Persona) -> Iterat
 def _persona_function_problems(registry: Registry, name: str, persona: Persona) -> Iterator[str]:
     """Yield the problems that are certain. A function that is unknown here may be one that the client offers."""
     granted = {each.name.partition(":")[2] or each.name for each in registry.bot.functions}
-    own = {each.name for each in registry.own_actions}
+    own = {action.name for action in registry.own_actions}
     for function in persona.functions or ():
         if function in granted:
             continue

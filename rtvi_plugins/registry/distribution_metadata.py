@@ -70,7 +70,7 @@ def distributions(path: Sequence[str] | None) -> Iterator[tuple[str, str, dict[s
 def _metadata_folders(folder: str, *, left_behind: bool = False) -> list[Path]:
     try:
         with os.scandir(folder) as folder_entries:
-            names = [each.name for each in folder_entries if each.name.endswith((".dist-info", ".egg-info"))]
+            names = [entry.name for entry in folder_entries if entry.name.endswith((".dist-info", ".egg-info"))]
     except OSError:
         return []
     # pip renames what it is about to remove to a name that begins with "~", and may leave it behind.
@@ -85,7 +85,7 @@ def _name_and_version(info: Path) -> tuple[str, str]:
 def _read_version(info: Path) -> str:
     """Return the version in the metadata of a folder without a version in its name."""
     lines = _metadata_text(info / "PKG-INFO").splitlines()
-    return next((each.partition(":")[2].strip() for each in lines if each.startswith("Version:")), "")
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("Version:")), "")
 
 
 def _when_installed(info: Path) -> tuple[bool, float, str]:

@@ -179,8 +179,10 @@ def renamed(registry: Registry, grant: Grant) -> Grant:
     if ":" not in grant.name or not grant.arguments:
         return grant
     present = set(_arguments_of_action(registry, grant.name))
-    parameters = [each for spec in _specs_of_action(registry, grant.name) for each in spec.parameters.values()]
-    names = {was: each.name for each in parameters for was in each.was}
+    parameters = [
+        parameter for spec in _specs_of_action(registry, grant.name) for parameter in spec.parameters.values()
+    ]
+    names = {was: parameter.name for parameter in parameters for was in parameter.was}
     arguments: dict[str, Validator] = {}
     for name, validator in grant.arguments.items():
         own = name if name in present else names.get(name, name)
@@ -195,7 +197,7 @@ def _option_grant_problem(registry: Registry, grant: Grant, is_operators: bool) 
     if grant.validator is None:
         return None
     service, _, name = grant.name.partition(".")
-    having = ((each, each.present_name(name)) for each in registry.services[service].providers.values())
+    having = ((provider, provider.present_name(name)) for provider in registry.services[service].providers.values())
     shapes = [read(str)] if name == PROVIDER else [each.options[own][0].shape for each, own in having if own]
     problem = _narrowing_problem(shapes, grant.validator, is_operators)
     return f"narrows {grant.name!r}, but it {problem}." if problem is not None else None
@@ -222,13 +224,13 @@ def _specs_of_action(registry: Registry, action: str) -> Sequence[ActionSpec]:
     if service in registry.actions:
         offered = [registry.actions[service]]
     else:
-        offered = [each.actions for each in registry.services[service].providers.values()]
+        offered = [provider.actions for provider in registry.services[service].providers.values()]
     return [each[name] for each in offered if name in each]
 
 
 def _grantable_names(registry: Registry) -> Iterable[str]:
     """Yield every name that a grant may have."""
-    yield from (f"{each.service}:{each.name}" for each in registry.own_actions)
+    yield from (f"{action.service}:{action.name}" for action in registry.own_actions)
     for service in registry.services.values():
         if not service.is_own:
             yield f"{service.name}.{PROVIDER}"

@@ -77,7 +77,7 @@ class _HookManager(pluggy.PluginManager):
 
 def _functions_once(functions: Iterable[Any]) -> list[Any]:
     """Return each function once: several modules of a plugin may import it."""
-    return list({id(each.function): each for each in functions}.values())
+    return list({id(function.function): function for function in functions}.values())
 
 
 def _check_hook(function: Any) -> None:
@@ -122,14 +122,20 @@ def _hook_problem(function: Any, mark: Mapping[str, Any]) -> str | None:
 
 def _arguments_problem(function: Any, name: str) -> str | None:
     known = list(inspect.signature(getattr(hookspecs, name)).parameters)
-    for each in inspect.signature(function).parameters.values():
-        if each.kind is not each.POSITIONAL_OR_KEYWORD:
-            stars = "**" if each.kind is each.VAR_KEYWORD else "*" if each.kind is each.VAR_POSITIONAL else ""
-            return f"takes {stars}{each.name}. A hook is passed the arguments that it names: {', '.join(known)}."
-        if each.name not in known:
-            near = nearest(each.name, known)
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind is not parameter.POSITIONAL_OR_KEYWORD:
+            stars = (
+                "**"
+                if parameter.kind is parameter.VAR_KEYWORD
+                else "*"
+                if parameter.kind is parameter.VAR_POSITIONAL
+                else ""
+            )
+            return f"takes {stars}{parameter.name}. A hook is passed the arguments that it names: {', '.join(known)}."
+        if parameter.name not in known:
+            near = nearest(parameter.name, known)
             hint = f"did you mean {near!r}?" if near else f"it has {', '.join(known)}."
-            return f"takes {each.name!r}, which the hook {name!r} does not have; {hint}"
-        if each.default is not each.empty:
-            return f"gives {each.name!r} a default, so it would not be passed. Remove the default."
+            return f"takes {parameter.name!r}, which the hook {name!r} does not have; {hint}"
+        if parameter.default is not parameter.empty:
+            return f"gives {parameter.name!r} a default, so it would not be passed. Remove the default."
     return None

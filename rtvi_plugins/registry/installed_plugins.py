@@ -215,7 +215,7 @@ def run_apart(code: str, entry: EntryPoint, timeout: float = LONGEST_IMPORT) -> 
 def find_entry(installed: Installed, sent: Mapping[str, Any]) -> EntryPoint:
     """Return the entry point that `run_apart` has sent, in the process that it has started."""
     return next(
-        each for each in installed.entries if (each.name, each.distribution) == (sent["name"], sent["distribution"])
+        entry for entry in installed.entries if (entry.name, entry.distribution) == (sent["name"], sent["distribution"])
     )
 
 

@@ -174,7 +174,7 @@ class KeyStore:
         # The text of an error of `json` can hold a part of a key.
         with suppress(ValueError):
             keys = json.loads(text)
-            if isinstance(keys, dict) and all(each is None or isinstance(each, str) for each in keys.values()):  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+            if isinstance(keys, dict) and all(key is None or isinstance(key, str) for key in keys.values()):  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
                 return keys  # pyright: ignore[reportUnknownVariableType]
         raise PluginError(
             f"The key store {self.path} is no JSON object of strings and nulls. Remove it, and set the keys again."

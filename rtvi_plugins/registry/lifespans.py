@@ -47,7 +47,9 @@ def choose_lifespans(
     for spec in used:
         for value in _lifespan_values(spec):
             of_parameter[spec.function, value.name] = _lifespan_of(spec.function, value, lifespans, families)
-    needed = [each for each in lifespans if each.annotation is NoneType or each in of_parameter.values()]
+    needed = [
+        lifespan for lifespan in lifespans if lifespan.annotation is NoneType or lifespan in of_parameter.values()
+    ]
     return Lifespans(tuple(needed), of_parameter)
 
 
@@ -58,21 +60,21 @@ def _lifespan_values(spec: Spec) -> Iterable[LifespanValue]:
 
 def _reject_unused_lifespans(lifespans: Iterable[LifespanSpec], declared: Iterable[Spec]) -> None:
     taken = [value.annotation for spec in declared for value in _lifespan_values(spec)]
-    for each in lifespans:
-        if each.annotation is not NoneType and each.annotation not in taken:
-            name = _class_name(each.annotation)
+    for lifespan in lifespans:
+        if lifespan.annotation is not NoneType and lifespan.annotation not in taken:
+            name = _class_name(lifespan.annotation)
             message = (
-                f"yields {name}, which nothing takes. Take it before a '/', as in (session: Session, {each.name}: "
+                f"yields {name}, which nothing takes. Take it before a '/', as in (session: Session, {lifespan.name}: "
             )
             raise DeclarationError(
-                each.function, f"{message}{name}, /), or yield nothing, as in -> AsyncGenerator[None]."
+                lifespan.function, f"{message}{name}, /), or yield nothing, as in -> AsyncGenerator[None]."
             )
 
 
 def _lifespan_of(
     function: AnyFunction, value: LifespanValue, lifespans: Sequence[LifespanSpec], families: Sequence[Collection[str]]
 ) -> LifespanSpec:
-    fitting = [each for each in lifespans if each.annotation == value.annotation]
+    fitting = [lifespan for lifespan in lifespans if lifespan.annotation == value.annotation]
     if not fitting:
         raise DeclarationError(function, _missing_lifespan(value, lifespans))
     distances = [_module_distance(function.__module__, each.function.__module__, families) for each in fitting]
@@ -93,7 +95,7 @@ def _module_distance(one: str, other: str, families: Iterable[Collection[str]]) 
 
 
 def _missing_lifespan(value: LifespanValue, lifespans: Iterable[LifespanSpec]) -> str:
-    name, known = _class_name(value.annotation), {_class_name(each.annotation): each for each in lifespans}
+    name, known = _class_name(value.annotation), {_class_name(lifespan.annotation): lifespan for lifespan in lifespans}
     problem = f"takes '{value.name}: {name}' before the '/', but no @lifespan of the bot or its plugins yields {name}."
     near = known[nearest(name, known) or next(iter(known))] if known else None
     if near is not None:

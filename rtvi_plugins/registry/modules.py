@@ -124,12 +124,14 @@ def _import_statements(module: ModuleType) -> Sequence[tuple[str, Sequence[str]]
     statements: list[tuple[str, Sequence[str]]] = []
     loaded_constants: list[Any] = []
     with suppress(Exception):  # a module may have any loader, and its file may be gone
-        for each in dis.get_instructions(cast("Any", module.__loader__).get_code(module.__name__)):
-            if each.opname == "IMPORT_NAME":
+        for instruction in dis.get_instructions(cast("Any", module.__loader__).get_code(module.__name__)):
+            if instruction.opname == "IMPORT_NAME":
                 level, names = loaded_constants[-2:]
-                statements.append((resolve_name("." * level + each.argval, module.__package__ or ""), names or ()))
-            elif each.opname.startswith("LOAD_"):
-                loaded_constants.append(each.argval)
+                statements.append(
+                    (resolve_name("." * level + instruction.argval, module.__package__ or ""), names or ())
+                )
+            elif instruction.opname.startswith("LOAD_"):
+                loaded_constants.append(instruction.argval)
     return statements
 
 
@@ -166,8 +168,8 @@ class Modules:
     def add(self, module: ModuleType) -> list[ModuleType]:
         """Add a module with its own that it imports, but nothing of plugins that the bot does not name. Return them."""
         members = family_of(self.installed, module)
-        self.by_name |= {each.__name__: each for each in members}
-        self.families.append(frozenset(each.__name__ for each in members))
+        self.by_name |= {member.__name__: member for member in members}
+        self.families.append(frozenset(member.__name__ for member in members))
         return members
 
     def add_kind(self, protocol: type) -> None:
@@ -179,7 +181,7 @@ class Modules:
 
 def family_of(installed: Installed, module: ModuleType) -> list[ModuleType]:
     """Return the modules from which a module's declarations are read: itself and its own that it imports."""
-    return family(module, {top(each.module) for each in installed.entries})
+    return family(module, {top(entry.module) for entry in installed.entries})
 
 
 def load_plugin(installed: Installed, entry: EntryPoint) -> ModuleType:
@@ -308,7 +310,7 @@ def _mistaken_kind(
 ) -> str | None:
     """Return the error text for a provider that exists, but only for other kinds than the annotated one."""
     here = {each.kind for each in local.values() if each.provider == label}
-    kinds = sorted(here | {each.kind for each in installed.entries if each.kind and each.provider == label})
+    kinds = sorted(here | {entry.kind for entry in installed.entries if entry.kind and entry.provider == label})
     if not kinds or kind in kinds:
         return None
     given, *right = (

@@ -114,10 +114,10 @@ class Service:
     def chosen_from(self) -> Mapping[str, Choice]:
         """Return what clients may choose, by the name that they use: that of the first provider that is there."""
         choosable: dict[str, Choice] = {}
-        for each in self.choices or [Choice((label,)) for label in self.providers]:
-            present = tuple(label for label in each.labels if label in self.providers)
+        for choice in self.choices or [Choice((label,)) for label in self.providers]:
+            present = tuple(label for label in choice.labels if label in self.providers)
             if present:
-                choosable.setdefault(present[0], evolve(each, labels=present))
+                choosable.setdefault(present[0], evolve(choice, labels=present))
         return choosable
 
     @property
@@ -142,22 +142,22 @@ class Registry:
     @property
     def own_actions(self) -> Iterable[ActionSpec]:
         """Return the bot's own actions."""
-        return (each for actions in self.actions.values() for each in actions.values())
+        return (action for actions in self.actions.values() for action in actions.values())
 
     @property
     def providers(self) -> Iterable[Provider]:
         """Return the providers of all services."""
-        return (each for service in self.services.values() for each in service.providers.values())
+        return (provider for service in self.services.values() for provider in service.providers.values())
 
     @property
     def specs(self) -> Iterable[Spec]:
         """Return all declarations that the bot uses."""
         yield self.bot
         yield from self.own_actions
-        for each in self.providers:
-            yield each.spec
-            yield from (*each.groups, *each.kind_groups)
-            yield from each.actions.values()
+        for provider in self.providers:
+            yield provider.spec
+            yield from (*provider.groups, *provider.kind_groups)
+            yield from provider.actions.values()
 
     def defaults(
         self, service: str, label: str, operator: Mapping[str, Mapping[str, Any]] | None = None

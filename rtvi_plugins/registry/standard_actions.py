@@ -11,8 +11,9 @@ from typing import Annotated, Any, Literal
 from typing_extensions import Doc
 
 from ..context import Function, Message, WrappedFunction
+from ..declare.action import action
 from ..declare.message_roles import ANY_ROLE, roles
-from ..declare.service_options_action import action, options
+from ..declare.options import options
 from ..errors import RequestError, unknown
 from ..session import RunLLM, Say, Session, VADParams
 
@@ -107,7 +108,7 @@ def _checked_choice(session: Session, choice: str | WrappedFunction) -> str:
     if choice in ("none", "auto", "required"):
         return str(choice)
     name = choice if isinstance(choice, str) else choice["function"]["name"]
-    names = [each["name"] for each in session.functions]
+    names = [function["name"] for function in session.functions]
     if name not in names:
         problem = unknown("function", name, names, path="tool_choice")
         raise RequestError(f"tool_choice: {problem.message}", problems=[problem])

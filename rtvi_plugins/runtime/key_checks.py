@@ -17,7 +17,7 @@ from ..declare.lifespan import yielded
 from ..declare.specs import AnyFunction, ProviderSpec
 from ..errors import ProviderError, report
 from ..kinds import ChecksKey
-from ..protocol.start_request import key_variable
+from ..protocol.operator_fields import key_variable
 from ..session import Secret
 from ..utils.error_texts import unwrap_group
 from ..utils.plugin_calls import reraise_control_flow

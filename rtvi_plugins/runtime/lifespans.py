@@ -19,7 +19,7 @@ from attrs import define, field
 from ..declare.specs import AnyFunction, LifespanSpec, LifespanValue
 from ..errors import AuthorError, PluginError, RequestError, StartFailed, report
 from ..limits import Limits
-from ..protocol.start_request import key_variable
+from ..protocol.operator_fields import key_variable
 from ..registry.lifespans import Lifespans
 from ..session import Secret
 from ..utils.error_texts import unwrap_group, where

@@ -22,7 +22,7 @@ from typing_extensions import get_protocol_members
 from ..declare.specs import LifespanValue, SecretSpec
 from ..errors import MissingKey, ProviderError, RequestError, StartFailed, report
 from ..kinds import ChecksKey, ListeningSTT
-from ..protocol.start_request import Keys, key_variable
+from ..protocol.operator_fields import Keys, key_variable
 from ..registry.registry import Provider
 from ..session import Secret
 from ..utils.blocked_threads import suspended_at

@@ -20,7 +20,7 @@ from attrs import frozen
 from ..declare.specs import ProviderSpec
 from ..errors import AuthorError
 from ..loading import load_provider
-from ..protocol.start_request import key_variable
+from ..protocol.operator_fields import key_variable
 from ..registry.distribution_metadata import BRIDGES, distributions
 from ..registry.installed_plugins import API, EntryPoint, Installed, missing_module
 from ..registry.modules import family_of, lack, load_file, services_in

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias, final
 import anyio
 import anyio.lowlevel
 
-from ..declare.service_options_action import service as declare_service
+from ..declare.service import service as declare_service
 from ..errors import AuthorError
 from ..kinds import (
     AnswerEnded,

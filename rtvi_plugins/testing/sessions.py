@@ -29,7 +29,7 @@ from ..declare.specs import AnyFunction
 from ..hosting import Connection, ConnectionStream, Host, Limits
 from ..kinds import Audio
 from ..protocol.codec import encode
-from ..protocol.start_request import key_variable
+from ..protocol.operator_fields import key_variable
 from ..registry.grants import known_names
 from ..registry.installed_plugins import Installed
 from ..runtime.actions import action_threads

@@ -11,7 +11,7 @@ from attrs import frozen
 from attrs.validators import max_len
 
 from rtvi_plugins import LLM, Grant, RequestError, Session, action, bot, service
-from rtvi_plugins.declare.service_options_action import PROTOCOL_TYPES
+from rtvi_plugins.declare.action import PROTOCOL_TYPES
 from rtvi_plugins.kinds import LLMPiece, LLMRequest, Text
 from rtvi_plugins.limits import Limits
 
