@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeAlias, TypeGuard, TypeVar, cast, overload
 
 from typing_extensions import TypedDict, Unpack
@@ -102,14 +102,18 @@ def bot(
         hints = read_hints(function)
         annotation, given = _before_the_slash(function, hints)
         reject_result(function, "a bot", hints.get("return"))
-        named = {name: tuple(dict.fromkeys(_provider_labels(each))) for name, each in (services or {}).items()}
+        choices = {name: _provider_choices(each) for name, each in (services or {}).items()}
+        named = {
+            name: tuple(dict.fromkeys(label for choice in of_service for label in choice.labels))
+            for name, of_service in choices.items()
+        }
         kinds = _bot_kinds(function, named, hints)
         spec = BotSpec(
             name=function.__name__,
             function=function,
             services=named,
             optional=_optional_providers(services or {}),
-            choices={name: _provider_choices(each) for name, each in (services or {}).items()},
+            choices=choices,
             kinds={name: each.name for name, each in kinds.items()},
             protocols={name: each.protocol for name, each in kinds.items()},
             config={name: dict(values) for name, values in (config or {}).items()},
@@ -153,32 +157,24 @@ def _listed_providers(providers: Providers) -> tuple[str | Failover, ...]:
     return (providers,) if isinstance(providers, str | Failover) else tuple(providers)
 
 
-def _provider_names(providers: Providers) -> Iterator[str]:
-    """Yield the names of all providers as they are written."""
-    for provider in _listed_providers(providers):
-        yield from provider.providers if isinstance(provider, Failover) else (provider,)
-
-
-def _provider_labels(providers: Providers) -> Iterator[str]:
-    """Yield the names of all providers, without the mark of those that may be missing."""
-    return (each.removesuffix(_OPTIONAL) for each in _provider_names(providers))
-
-
 def _provider_choices(providers: Providers) -> tuple[Choice, ...]:
     """Return what clients may choose among: a provider alone, or with those that take over when it fails."""
     return tuple(
-        Choice(tuple(_provider_labels(provider)), provider.seconds if isinstance(provider, Failover) else None)
-        for provider in _listed_providers(providers)
+        Choice(tuple(label.removesuffix(_OPTIONAL) for label in listed.providers), listed.seconds)
+        if isinstance(listed, Failover)
+        else Choice((listed.removesuffix(_OPTIONAL),))
+        for listed in _listed_providers(providers)
     )
 
 
 def _optional_providers(services: Mapping[str, Providers]) -> frozenset[tuple[str, str]]:
     """Return each service with each of its providers that may be missing."""
     return frozenset(
-        (name, each.removesuffix(_OPTIONAL))
-        for name, providers in services.items()
-        for each in _provider_names(providers)
-        if each.endswith(_OPTIONAL)
+        (service, label.removesuffix(_OPTIONAL))
+        for service, providers in services.items()
+        for listed in _listed_providers(providers)
+        for label in (listed.providers if isinstance(listed, Failover) else (listed,))
+        if label.endswith(_OPTIONAL)
     )
 
 

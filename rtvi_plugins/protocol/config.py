@@ -78,16 +78,16 @@ class SessionConfig:
         self.commit(values)
 
 
+@frozen(eq=False, repr=False)
 class OptionDefaults:
     """The values that a service starts from in one session. The operator's override the bot's."""
 
-    def __init__(self, registry: Registry, operator: Mapping[str, Mapping[str, Any]]) -> None:
-        self._registry = registry
-        self._operator = operator
+    registry: Registry
+    operator: Mapping[str, Mapping[str, Any]]
 
     def of(self, service: str, label: str) -> dict[str, Any]:
         """Return the defaults of a service with this provider."""
-        return self._registry.defaults(service, label, self._operator)
+        return self.registry.defaults(service, label, self.operator)
 
     def of_all(self, providers: Mapping[str, str]) -> Values:
         """Return the defaults of all services with these providers."""
