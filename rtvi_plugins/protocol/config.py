@@ -183,29 +183,23 @@ class ConfigChanges:
         `RequestError` with all problems.
         """
         problems: list[Problem] = []
-        known = [*offer.options, *(_keys_of_providers(sent, offer) if by_bot else ())]
+        known = (*offer.options, *_keys_of_providers(sent, offer)) if by_bot else offer.options
         options, unknown_services = read_sent_options(sent, path, problems, known)
         mistakes: list[Mistake] = [(InvalidConfig, problem) for problem in problems]
         mistakes += [(UnknownService, problem) for problem in unknown_services]
-        own = [option for option in options if option.service not in offer.options]
-        options = [option for option in options if option.service in offer.options]
-        providers = {
-            **offer.providers,
-            **dict(_switched_providers(options, offer.ungranted if by_bot else offer, mistakes)),
-        }
-        after = offer if providers == offer.providers else self.offer_of(providers)
-        if own:
-            options = _with_own_options(options, own, after, mistakes)
-        switched = tuple(service for service, label in providers.items() if label != offer.providers[service])
+        chosen = dict(_switched_providers(options, offer.ungranted if by_bot else offer, mistakes))
+        switched = tuple(service for service, label in offer.providers.items() if chosen.get(service, label) != label)
+        after = self.offer_of({**offer.providers, **chosen}) if switched else offer
+        if by_bot:
+            options = _with_own_options(options, after, mistakes)
         started = {**values, **{service: self.started(values, offer, after, service) for service in switched}}
         checked = list(_checked_options(options, after.ungranted if by_bot else after, started, mistakes))
         if mistakes:
             raise as_one_error(mistakes)
         changed_values = _with_values(started, checked)
         changed = _changed_options(values, changed_values)
-        groups = _affected_groups(
-            offer, after, frozenset(changed), [(service, name) for service, name, _ in checked], switched
-        )
+        order = [(service, name) for service, name, _ in checked]
+        groups = _affected_groups(offer, after, frozenset(changed), order, switched)
         old_names = tuple(_old_names(options, after, changed))
         return ConfigChange(values, changed_values, after, switched, groups, changed, old_names)
 
@@ -227,16 +221,18 @@ def _keys_of_providers(sent: Any, offer: Offer) -> Iterator[str]:
             yield key
 
 
-def _with_own_options(
-    options: Iterable[SentOption], own: Iterable[SentOption], offer: Offer, mistakes: list[Mistake]
-) -> list[SentOption]:
-    """Return the options with those of the providers in use, which override the options of their services.
+def _with_own_options(options: Iterable[SentOption], offer: Offer, mistakes: list[Mistake]) -> list[SentOption]:
+    """Return the options of services, where those under `service.provider` override them if that provider is in use.
 
     The options of other providers are only checked.
     """
+    of_services: list[SentOption] = []
     in_use: list[SentOption] = []
-    for sent in own:
-        service, _, label = sent.service.partition(".")
+    for sent in options:
+        service, dot, label = sent.service.partition(".")
+        if not dot:
+            of_services.append(sent)
+            continue
         registered = offer.registry.services[service].providers
         provider = registered.get(label)
         if provider is None:
@@ -249,10 +245,10 @@ def _with_own_options(
             in_use.append(evolve(sent, service=service, name=option))
         else:
             _loaded_value(sent, option, provider, mistakes)
-    overridden = {(each.service, each.name) for each in in_use}
+    overridden = {(sent.service, sent.name) for sent in in_use}
     former_names = {service: provider.former_names for service, provider in offer.chosen.items()}
-    others = ((former_names[each.service].get(each.name, each.name), each) for each in options)
-    return [*(each for name, each in others if (each.service, name) not in overridden), *in_use]
+    others = ((former_names[sent.service].get(sent.name, sent.name), sent) for sent in of_services)
+    return [*(sent for name, sent in others if (sent.service, name) not in overridden), *in_use]
 
 
 # ---- checking ------------------------------------------------------------------------------------------------------
@@ -262,7 +258,7 @@ def _switched_providers(
     options: Iterable[SentOption], offer: Offer, mistakes: list[Mistake]
 ) -> Iterator[tuple[str, str]]:
     for sent in until_max_problems(options, mistakes):
-        if sent.name != PROVIDER or PROVIDER not in offer.options[sent.service]:
+        if sent.name != PROVIDER or PROVIDER not in offer.options.get(sent.service, ()):
             continue
         labels = offer.registry.services[sent.service].chosen_from
         option = offer.options[sent.service][PROVIDER]
