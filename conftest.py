@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Generator
 from contextlib import suppress
 from importlib.util import find_spec
@@ -41,6 +42,12 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add `--no-skips`, which CI gives."""
     parser.addoption("--no-skips", action="store_true", help="a skipped or expectedly failing test is a failure")
+
+
+def pytest_collection_finish() -> None:
+    """Leave the modules and the thousands of tests out of each later collection of garbage, which is slow with them."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -79,9 +79,11 @@ def family(root: ModuleType, foreign: Collection[str] = ()) -> list[ModuleType]:
 
     The family is the modules of the same package, and those in the folder of its file that are not installed. A name
     imported from a module counts as its module. `foreign` lists the packages of plugins. They do not belong to a
-    family, because a bot must name them itself.
+    family, because a bot must name them itself. A module of the framework has no others: its bots are of the test kit.
     """
     members = [root]
+    if top(root.__name__) == _FRAMEWORK:
+        return members
     seen = {root.__name__}  # a module names most others many times
     for module in members:
         for name in _imported_modules(module):

@@ -9,12 +9,13 @@ The module has more than 300 lines because all that is checked of one provider i
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
-from functools import partial
+from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -88,14 +89,21 @@ def _valid(schema: Mapping[str, Any]) -> Iterator[bool | float | str]:
 
 def problem_of_schema(described: Mapping[str, Any]) -> str | None:
     """Return what is wrong with the JSON Schema of an option or argument, or with its default. It needs jsonschema."""
+    default = (json.dumps(described["default"]),) if "default" in described else ()
+    return _problem_of_schema(json.dumps(described.get("schema", {})), *default)
+
+
+@cache
+def _problem_of_schema(schema_text: str, default_text: str | None = None) -> str | None:
+    # Every provider of a kind has the standard options and actions, and their schemas.
     from jsonschema import Draft202012Validator, SchemaError, ValidationError
 
-    schema = described.get("schema", {})
+    schema = json.loads(schema_text)
     try:
         Draft202012Validator.check_schema(schema)
         validator: Any = Draft202012Validator(schema)
-        if "default" in described:
-            validator.validate(described["default"])
+        if default_text is not None:
+            validator.validate(json.loads(default_text))
     except SchemaError as error:
         return f"it is not valid: {error.message}"
     except ValidationError as error:

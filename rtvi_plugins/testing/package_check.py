@@ -100,24 +100,30 @@ def check_package(
     It runs event loops of its own, on asyncio and on trio. `checks` says how, by provider. Raise `AuthorError` if there
     is no such distribution or provider.
     """
+    return _check(package, checks or {}, provider, cache(import_apart))
+
+
+def _check(
+    package: str, checks: Mapping[str, ProviderCheck], provider: str | None, probed: Callable[[EntryPoint], Imported]
+) -> PackageReport:
     entries = providers_of(package, provider=provider)
-    names = [each.name for each in providers_of(entries[0].distribution)]
-    if unknown := sorted(set(checks or {}) - set(names)):
+    siblings = providers_of(entries[0].distribution)
+    names = [each.name for each in siblings]
+    if unknown := sorted(set(checks) - set(names)):
         raise AuthorError(f"PROVIDERS has {unknown[0]!r}, and {package} has {', '.join(names)}.")
     found = distribution(entries[0].distribution)
     metadata: Metadata = found.metadata.json
-    probed = cache(import_apart)
     installed = Installed()
-    modules: dict[str, EntryPoint] = {}
+    first_of = {each.module: each for each in reversed(siblings)}
     reports: list[Report] = []
     for entry in entries:
-        check = (checks or {}).get(entry.name, ProviderCheck())
+        check = checks.get(entry.name, ProviderCheck())
         findings = Findings(entry.name)
         _check_metadata(findings, metadata, found.requires or [])
         if entry.unfit is not None:
             findings.found("P101" if API in entry.api else "P102", entry.unfit)
         else:
-            _check_import(findings, probed(modules.setdefault(entry.module, entry)), entry)
+            _check_import(findings, probed(first_of.get(entry.module, entry)), entry)
             if not findings.problems.keys() & {"P101", "P109"}:
                 _check_module(findings, entry, installed)
         reports.append(_finish(findings, entry, installed, check, metadata))
@@ -248,9 +254,11 @@ def rule_tests(package: str, checks: Path | None = None, *, level: Level = "gold
     def how() -> Mapping[str, ProviderCheck]:
         return load_checks(checks) if checks is not None else {}
 
+    probed = cache(import_apart)  # providers may share a module
+
     @cache
     def report(provider: str) -> Report:
-        return check_package(package, how(), provider=provider).reports[0]
+        return _check(package, how(), provider, probed).reports[0]
 
     @pytest.mark.parametrize(("provider", "rule"), cases)
     def test_rule(provider: str, rule: str) -> None:
