@@ -25,16 +25,8 @@ LIVEKIT = "plugins/rtvi-plugins-livekit/tests/real"
 RAY = "plugins/rtvi-plugins-ray/tests/real"
 #: Folders of tests that need no other process.
 QUICK = ("utils", "declare", "registry", "protocol", "runtime", "voice", "whole")
-#: Tests of other processes, of speech in real time, of wheels and of the docs.
-ELSEWHERE = (
-    "faults",
-    "lossy",
-    "soak",
-    "whole/test_seed.py",
-    "whole/test_canaries.py",
-    "project/test_wheels.py",
-    "project/test_docs_shown.py",
-)
+#: Tests of other processes, of speech in real time, and of this repository itself.
+ELSEWHERE = ("faults", "lossy", "soak", "whole/test_seed.py", "whole/test_canaries.py", "project")
 CORE = nox.project.load_toml("pyproject.toml")
 
 nox.needs_version = ">=2025.2"

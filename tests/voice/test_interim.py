@@ -166,6 +166,7 @@ transcripts = st.builds(Transcript, st.sampled_from(["", "a", "b c", "d"]), st.b
 tries = st.lists(st.lists(transcripts | st.sampled_from([SILENT, FAILED, PASSING]), max_size=5), max_size=3)
 
 
+@pytest.mark.slow
 @given(tries=tries)
 def test_whatever_a_recogniser_gives_the_screen_and_the_context_agree(tries: list[list[Step]]) -> None:
     """In every order of transcripts and failures, nothing is left that may still change."""
