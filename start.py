@@ -21,7 +21,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -44,8 +44,12 @@ HASHED = (*WHEELS, "--require-hashes", "--no-deps")
 PROGRESS_SECONDS = 3
 TESTED = ("3.11", "3.12", "3.13")
 CHECKS = ("lint", "typing", "docs", "livekit")
-#: Tests of speech in real time: they are timed, so nothing may run beside them.
+#: Tests of speech in real time: only what yields the processors to them may run beside them.
 REAL_TIME = ("tests/lossy", "tests/browser", "docs/examples/evaluation")
+#: Those that judge how soon an answer begins, and how it sounds: nothing may run beside them.
+MEASURED = ("tests/browser/test_newcomer.py", "tests/browser/test_twenty_questions.py")
+#: Those in a browser that are not about time.
+TIMELESS = ("tests/browser/test_code.py", "tests/browser/test_forms.py")
 #: What the tests speak with, listen with, look with and deploy with, besides Python.
 TEST_PROGRAMS = (
     *("node", "npm", "chromium", "flite", "espeak-ng", "nginx", "haproxy", "systemd-analyze"),
@@ -113,7 +117,7 @@ def fallbacks(there: list[str]) -> list[str]:
 
 
 def test() -> int:
-    """Run every test on this Python and, beside them, the checks and the core's tests on the other Pythons."""
+    """Run every test on this Python, with the checks and the core's tests on the other Pythons beside them."""
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     if version not in TESTED:
         sys.exit(f"The tests run on Python {', '.join(TESTED)}; this is {version}. Say e.g. python3.11 start.py test")
@@ -121,25 +125,38 @@ def test() -> int:
         sys.exit(f"The tests need {', '.join(missing)}. On Debian: apt-get install {DEBIAN_PACKAGES}")
     install("nox", "nox>=2025.2")
     tests = f"tests-{version}"
-    if code := run(BIN / "nox", "--install-only", "-s", tests):
-        return code
     # Not through nox: the last line of all is then pytest's own.
     program = ROOT / f".nox/{tests.replace('.', '-')}" / BIN.name / "pytest"
     pytest = [str(program), "-c", "pyproject.toml", "--no-skips"]
-    # Most tests wait for other processes, so two at a time are faster also beside the checks. A file's share servers.
+    files = sorted(str(path) for each in REAL_TIME for path in Path(each).glob("test_*.py"))
+    timed = [each for each in files if each not in TIMELESS]
+    # Most tests wait for other processes, so two at a time are faster also beside others. A file's share servers.
     at_once = ["--numprocesses=2", "--dist=loadfile"]
-    with checks(*CHECKS, *(f"core-{each}" for each in TESTED if each != version)) as others:
-        if code := run(*pytest, *at_once, *(f"--ignore={each}" for each in REAL_TIME)) or others():
+    with checks(*CHECKS, nice=19) as checked:
+        if code := run(BIN / "nox", "--install-only", "-s", tests):
             return code
-    return run(*pytest, *REAL_TIME)
+        one, other = (f"core-{each}" for each in TESTED if each != version)
+        with checks(one) as one_passes, checks(other) as other_passes:
+            if code := run(*pytest, *at_once, *(f"--ignore={each}" for each in timed)):
+                return code
+            if code := one_passes() or other_passes():
+                return code
+        if code := run(*pytest, *(each for each in timed if each not in MEASURED)) or checked():
+            return code
+    return run(*pytest, *MEASURED)
 
 
 @contextmanager
-def checks(*sessions: str) -> Generator[Callable[[], int]]:
-    """Run sessions of nox beside the tests. The function waits for them, prints what they wrote, returns the code."""
+def checks(*sessions: str, nice: int = 0) -> Generator[Callable[[], int]]:
+    """Run sessions of nox in the background. The function waits for them, prints what they wrote, returns the code.
+
+    With `nice` they yield to everything else.
+    """
     with tempfile.TemporaryFile("w+") as output:
-        command = [str(BIN / "nox"), "--stop-on-first-error", "-s", *sessions]
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+        command = ["nice", "-n", str(nice), str(BIN / "nox"), "--stop-on-first-error", "-s", *sessions]
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+        with suppress(OSError):  # Linux shares the time out by session first: sched(7)
+            Path(f"/proc/{process.pid}/autogroup").write_text(str(nice))
 
         def finished() -> int:
             code = process.wait()
@@ -151,7 +168,8 @@ def checks(*sessions: str) -> Generator[Callable[[], int]]:
             yield finished
         finally:
             if process.poll() is None:
-                process.terminate()
+                if sys.platform != "win32":
+                    os.killpg(process.pid, signal.SIGTERM)
                 process.wait()
 
 
