@@ -2,14 +2,13 @@
 
 The plugin starts the process and exchanges frames with it, over its stdin and stdout::
 
-    process = await HelperProcess.start([sys.executable, "-m", "acme_worker"])
-    id = process.new_request()
-    await process.send(SPEAK, id, b"Hello")
-    frame = await process.receive(id)
+    start = partial(HelperProcess.start, worker_command("rtvi_plugins_acme.worker"))
+    helper = SupervisedHelper(start, reply_seconds=10)
+    last = await helper.request(SPEAK, b"Hello", replies.append)
 
 A frame is a header and a payload. The header is `struct.Struct(">IBI")`: the length of the payload, a kind (a number
 that the plugin chooses), and the id of the request. Every reply has the id of its request, so a reply to a request
-that was given up is not taken for a reply to the next one.
+that was given up is not taken for a reply to the next one. `rtvi_plugins.helper_worker` is for the program.
 
 The process gets no secrets: `rtvi_plugins.security.helper_environment` makes its environment. It has a session of its
 own, so Ctrl-C in a terminal reaches the server alone. It should exit when its stdin ends.
@@ -17,22 +16,21 @@ own, so Ctrl-C in a terminal reaches the server alone. It should exit when its s
 
 from __future__ import annotations
 
-import struct
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Final, Generic, NamedTuple, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 import anyio
 from anyio.abc import Process
 from anyio.lowlevel import RunVar
 
+from .helper_worker import CANCEL, DONE, FAILED, HEADER, LONGEST, Frame, encode
 from .security import helper_environment
 
-__all__ = ("Frame", "HelperLost", "HelperProcess", "PerEventLoop")
+__all__ = ("Frame", "HelperLost", "HelperProcess", "PerEventLoop", "SupervisedHelper")
 
-_HEADER: Final = struct.Struct(">IBI")
-#: The longest payload that is accepted from a process, in bytes.
-_LONGEST: Final = 1 << 20
+#: How long a process that is not stuck may take to read a few bytes, in seconds.
+_CANCEL_SECONDS: Final = 0.5
 #: How long a process may take to exit after its stdin has ended, in seconds. Then it is killed.
 _EXIT_SECONDS: Final = 1.0
 #: What is raised by reading from or writing to a process that is gone.
@@ -43,32 +41,42 @@ class HelperLost(Exception):
     """The process did not start, has died, does not read, or sent something that is not a frame."""
 
 
-class Frame(NamedTuple):
-    """One message to or from a helper process."""
-
-    kind: int
-    id: int
-    payload: bytes = b""
-
-
 class HelperProcess:
     """A process that runs. One task at a time may use it."""
 
     def __init__(self, process: Process) -> None:
         self._process = process
+        #: The payload of its first reply, READY, if it was waited for.
+        self.greeting = b""
         self._last_id = 0
         self._received = bytearray()
         #: Whether everything was sent whole. After a part of a frame, the process could read no other.
         self._pipe_intact = True
 
     @classmethod
-    async def start(cls, command: Sequence[str], *, stderr: int | None = None) -> HelperProcess:
-        """Start a process. `stderr` is that of `subprocess.Popen`. Raises `HelperLost` if there is no such program."""
+    async def start(
+        cls, command: Sequence[str], *, stderr: int | None = None, ready_seconds: float | None = None
+    ) -> HelperProcess:
+        """Start a process. `stderr` is that of `subprocess.Popen`. Raises `HelperLost` if there is no such program.
+
+        With `ready_seconds`, wait so long for its reply READY, and otherwise raise `HelperLost` too.
+        """
+        environ = helper_environment()
         try:
-            process = await anyio.open_process(command, stderr=stderr, start_new_session=True, env=helper_environment())
+            opened = await anyio.open_process(command, stderr=stderr, start_new_session=True, env=environ)
         except OSError as error:
             raise HelperLost(f"the helper process did not start: {error.strerror}") from error
-        return cls(process)
+        process = cls(opened)
+        if ready_seconds is not None:
+            try:
+                with anyio.fail_after(ready_seconds):
+                    process.greeting = (await process.receive(0)).payload
+            except BaseException as error:
+                await process.aclose(kill=True)
+                if isinstance(error, TimeoutError):
+                    raise HelperLost("the helper process did not get ready") from error
+                raise
+        return process
 
     @property
     def pid(self) -> int:
@@ -98,7 +106,7 @@ class HelperProcess:
         """
         assert self._process.stdin is not None
         self._pipe_intact = False
-        frame = _HEADER.pack(len(payload), kind, id) + payload
+        frame = encode(kind, id, payload)
         try:
             if seconds is None:
                 await self._process.stdin.send(frame)
@@ -120,16 +128,16 @@ class HelperProcess:
 
     def _next_frame(self) -> Frame | None:
         """Return the next frame if all of it has arrived."""
-        if len(self._received) < _HEADER.size:
+        if len(self._received) < HEADER.size:
             return None
-        length, kind, id = _HEADER.unpack_from(self._received)
-        if length > _LONGEST:
+        length, kind, id = HEADER.unpack_from(self._received)
+        if length > LONGEST:
             self._pipe_intact = False
             raise HelperLost("the helper process sent something that is not a frame")
-        end = _HEADER.size + length
+        end = HEADER.size + length
         if len(self._received) < end:
             return None
-        payload = bytes(self._received[_HEADER.size : end])
+        payload = bytes(self._received[HEADER.size : end])
         del self._received[:end]
         return Frame(kind, id, payload)
 
@@ -151,6 +159,89 @@ class HelperProcess:
                 self._process.kill()
         with anyio.move_on_after(_EXIT_SECONDS, shield=True):
             await self._process.aclose()
+
+
+# ---- supervising ---------------------------------------------------------------------------------------------------
+
+
+class SupervisedHelper:
+    """A process that is started when it is needed, and replaced when it has died. It has one request at a time.
+
+    `start` starts a process. One that takes more than `reply_seconds` for a request hangs, and is killed.
+    """
+
+    def __init__(self, start: Callable[[], Awaitable[HelperProcess]], *, reply_seconds: float) -> None:
+        self._start = start
+        self._reply_seconds = reply_seconds
+        self._turn = anyio.Lock(fast_acquire=True)
+        #: The process, if one was started and not lost. It may have died.
+        self.process: HelperProcess | None = None
+
+    @property
+    def usable(self) -> bool:
+        """Return whether a process seems to run."""
+        return self.process is not None and self.process.usable
+
+    async def open(self) -> HelperProcess:
+        """Return the process; start it if none runs. Raise `HelperLost` if it does not start."""
+        if self.process is not None and self.process.usable:
+            return self.process  # without waiting while it works for others
+        async with self._turn:
+            return await self._running()
+
+    async def request(self, kind: int, payload: bytes, on_reply: Callable[[Frame], None]) -> Frame:
+        """Send a request when it is its turn. Call `on_reply` with each reply, and return the last: DONE or FAILED.
+
+        A process that died before it began the request is replaced. If it dies during the request, this raises
+        `HelperLost`, because the next process might die of it too. Cancellation cancels the request.
+        """
+        begun = False
+
+        def note_reply(reply: Frame) -> None:
+            nonlocal begun
+            begun = True
+            on_reply(reply)
+
+        async with self._turn:
+            for _ in range(2):
+                process = await self._running()
+                try:
+                    return await self._exchange(process, kind, payload, note_reply)
+                except HelperLost:
+                    await self.aclose(kill=True)
+                    if begun:
+                        raise
+        raise HelperLost("the helper process was lost twice before it began a request")
+
+    async def _exchange(
+        self, process: HelperProcess, kind: int, payload: bytes, on_reply: Callable[[Frame], None]
+    ) -> Frame:
+        id = process.new_request()
+        try:
+            await process.send(kind, id, payload, seconds=self._reply_seconds)
+            with anyio.fail_after(self._reply_seconds):
+                while (reply := await process.receive(id)).kind not in (DONE, FAILED):
+                    on_reply(reply)
+                return reply
+        except anyio.get_cancelled_exc_class():
+            with suppress(HelperLost):
+                await process.send(CANCEL, id, seconds=_CANCEL_SECONDS)
+            raise
+        except TimeoutError:
+            raise HelperLost("the helper process hangs") from None
+
+    async def _running(self) -> HelperProcess:
+        if not self.usable:
+            await self.aclose(kill=True)
+            self.process = await self._start()
+        assert self.process is not None
+        return self.process
+
+    async def aclose(self, *, kill: bool = False) -> None:
+        """End the process, if one runs."""
+        process, self.process = self.process, None
+        if process is not None:
+            await process.aclose(kill=kill)
 
 
 # ---- sharing -------------------------------------------------------------------------------------------------------

@@ -20,7 +20,10 @@ LAYERS: dict[str, tuple[str, str]] = {
         "errors limits context events kinds thoughts clock session security hookspecs bridges",
         "attrs pluggy typing_extensions",
     ),
-    "helpers": ("helper_process resuming sqlite_store encrypted_store stores", "anyio attrs cryptography"),
+    "helpers": (
+        "helper_process helper_worker resuming sqlite_store encrypted_store stores",
+        "anyio attrs cryptography",
+    ),
     "declare": ("declare", "attrs cattrs typing_extensions"),
     "registry": ("registry", "attrs pluggy typing_extensions"),
     "protocol": ("protocol", "attrs orjson"),

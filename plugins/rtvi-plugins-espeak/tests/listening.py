@@ -86,4 +86,4 @@ async def listen(tts: EspeakTTS, *pieces: str) -> Heard:
 
 async def pid_of(tts: EspeakTTS) -> int:
     """The process that speaks for it."""
-    return (await tts.helper.open()).process.pid
+    return (await tts.helper.open()).pid

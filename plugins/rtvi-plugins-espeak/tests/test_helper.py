@@ -8,18 +8,16 @@ import signal
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
-from functools import partial
 from pathlib import Path
-from typing import cast
 
 import anyio
 import pytest
 from listening import listen, pid_of, texts
 
+from rtvi_plugins import helper_worker
 from rtvi_plugins.errors import ProviderError
-from rtvi_plugins.helper_process import Frame, HelperLost
 from rtvi_plugins.kinds import Audio, TTSRequest
-from rtvi_plugins_espeak._helper import DATA, LIBRARY, Helper, SpeechProcess, command_for, start
+from rtvi_plugins_espeak._helper import DATA, LIBRARY, EspeakHelper, command_for
 from rtvi_plugins_espeak.speech import EspeakTTS, open_speech
 from rtvi_plugins_espeak.tts import configure
 
@@ -217,7 +215,7 @@ async def test_a_process_that_dies_while_nobody_speaks_is_replaced_unnoticed(tts
 
 async def test_a_process_that_is_known_to_be_dead_is_asked_nothing(tts: EspeakTTS) -> None:
     """Where the event loop has seen it die, another is started first."""
-    dead = (await tts.helper.open()).process
+    dead = await tts.helper.open()
     os.kill(dead.pid, signal.SIGKILL)
     while not dead.exited:  # noqa: ASYNC110  # the event loop notices it
         await anyio.sleep(0.01)
@@ -229,28 +227,29 @@ async def test_a_process_that_is_known_to_be_dead_is_asked_nothing(tts: EspeakTT
 PRETENDER = """
 import json, os, signal, sys, time
 sys.path.append(sys.argv[1])
-from rtvi_plugins_espeak._protocol import Kind, encode, read_frames
+from helper_worker import FAILED, READY, STARTED, encode, read_frames
+AUDIO = 18
 def say(kind, id, payload=b""):
     os.write(1, encode(kind, id, payload))
 voices = [["English", ["en-us"], "gmw/en-US"]]
-say(Kind.READY, 0, json.dumps({"rate": 22050, "voices": voices, "variants": []}).encode())
+say(READY, 0, json.dumps({"rate": 22050, "voices": voices, "variants": []}).encode())
 for kind, id, payload in read_frames(sys.stdin.buffer):
-    if kind == Kind.SPEAK:
-        say(Kind.STARTED, id)
+    if kind == 16:
+        say(STARTED, id)
         DO
 """
 
 
 @asynccontextmanager
-async def pretending(do: str) -> AsyncGenerator[EspeakTTS]:
+async def pretending(do: str, *, reply_seconds: float = 30.0) -> AsyncGenerator[EspeakTTS]:
     """Speech by a process that does this with each request."""
-    source = str(Path(sys.modules["rtvi_plugins_espeak"].__file__ or "").parent.parent)
-    command = [sys.executable, "-I", "-S", "-c", PRETENDER.replace("DO", do), source]
-    helper = Helper(partial(start, command))
-    process = await helper.open()
+    core = str(Path(helper_worker.__file__).parent)
+    command = [sys.executable, "-I", "-S", "-c", PRETENDER.replace("DO", do), core]
+    helper = EspeakHelper(command, reply_seconds=reply_seconds)
+    installed = await helper.installed()
     async with anyio.create_task_group() as tasks:
         try:
-            yield EspeakTTS(process.voices, process.rate, helper, tasks)
+            yield EspeakTTS(installed.voices, installed.rate, helper, tasks)
         finally:
             tasks.cancel_scope.cancel()
             await helper.aclose()
@@ -262,8 +261,8 @@ async def pretending(do: str) -> AsyncGenerator[EspeakTTS]:
         ("sys.exit(1)", "unavailable"),
         ("os.kill(os.getpid(), signal.SIGSEGV)", "unavailable"),
         ("os.write(1, b'Segmentation fault, core dumped')", "unavailable"),
-        ("say(Kind.AUDIO, id, bytes(100)); sys.exit(0)", "unavailable"),
-        ("say(Kind.FAILED, id)", "bad-request"),
+        ("say(AUDIO, id, bytes(100)); sys.exit(0)", "unavailable"),
+        ("say(FAILED, id)", "bad-request"),
     ],
 )
 async def test_each_way_to_fail_has_its_category(do: str, category: str) -> None:
@@ -274,10 +273,9 @@ async def test_each_way_to_fail_has_its_category(do: str, category: str) -> None
     assert (caught.value.provider, caught.value.category) == ("espeak", category)
 
 
-async def test_a_process_that_hangs_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_process_that_hangs_is_killed() -> None:
     """It is waited for as long as no sentence takes."""
-    monkeypatch.setattr("rtvi_plugins_espeak._helper._REPLY_SECONDS", 0.2)
-    async with pretending("signal.pause()") as tts:
+    async with pretending("signal.pause()", reply_seconds=0.2) as tts:
         pid = await pid_of(tts)
         with pytest.raises(ProviderError, match="espeak is not available"):
             await listen(tts, SENTENCE)
@@ -311,38 +309,8 @@ async def test_a_process_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyP
 )
 async def test_a_process_that_does_not_come_up_is_an_error(command: list[str]) -> None:
     """The service does not open, whatever is missing."""
-    with pytest.raises(HelperLost):
-        await start(command)
     with pytest.raises(ProviderError, match="espeak is not available"):
-        await Helper(partial(start, command)).open()
-
-
-async def test_a_service_opens_while_the_process_speaks_for_others() -> None:
-    """It does not wait for its turn, for it has nothing to say yet."""
-    begun, go_on = anyio.Event(), anyio.Event()
-
-    class Busy:
-        usable = True
-
-        @property
-        def process(self) -> Busy:
-            return self
-
-        async def speak(self, request: object, put: object) -> None:
-            begun.set()
-            await go_on.wait()
-
-    async def launch() -> SpeechProcess:
-        return cast("SpeechProcess", Busy())
-
-    helper = Helper(launch)
-    process = await helper.open()
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(helper.speak, dict[str, str](), list[Frame]().append)
-        await begun.wait()
-        with anyio.fail_after(30):
-            assert await helper.open() is process
-        go_on.set()
+        await EspeakHelper(command).installed()
 
 
 async def test_the_data_may_lie_at_a_long_path(tmp_path: Path) -> None:
@@ -350,9 +318,10 @@ async def test_the_data_may_lie_at_a_long_path(tmp_path: Path) -> None:
     folder = tmp_path / ("Tür-" * 30) / ("deep-" * 30)
     folder.mkdir(parents=True)
     shutil.copytree(DATA, folder / "espeak-ng-data", copy_function=os.link)
-    speech = await start(command_for(LIBRARY, str(folder / "espeak-ng-data")))
+    helper = EspeakHelper(command_for(LIBRARY, str(folder / "espeak-ng-data")))
     try:
-        assert speech.rate == 22050
-        assert speech.voices.find("en-gb") == "gmw/en"
+        installed = await helper.installed()
+        assert installed.rate == 22050
+        assert installed.voices.find("en-gb") == "gmw/en"
     finally:
-        await speech.process.aclose()
+        await helper.aclose()

@@ -44,7 +44,7 @@ async def test_the_process_is_kept_between_sessions() -> None:
     async with host_for(reader, provider):
         for _ in range(2):
             async with provider.piper_tts() as tts:
-                process = tts.helper._process  # pyright: ignore[reportPrivateUsage]
+                process = tts.helper.process
                 assert process is not None
                 processes.append(process)
         assert not processes[1].exited

@@ -16,8 +16,7 @@ from attrs import evolve
 
 from rtvi_plugins import ProviderError
 from rtvi_plugins.kinds import TTS, Audio, TTSRequest, Usage, Word
-from rtvi_plugins_piper import _helper
-from rtvi_plugins_piper._helper import Helper
+from rtvi_plugins_piper._helper import PiperHelper
 from rtvi_plugins_piper._voices import find
 from rtvi_plugins_piper.speech import PiperTTS
 from rtvi_plugins_piper.tts import configure, piper_tts
@@ -63,7 +62,7 @@ async def listen(tts: PiperTTS, *given: str) -> tuple[float, list[Word], list[fl
 
 def pid_of(tts: PiperTTS) -> int:
     """The helper process."""
-    process = tts.helper._process  # pyright: ignore[reportPrivateUsage]
+    process = tts.helper.process
     assert process is not None
     return process.pid
 
@@ -149,9 +148,9 @@ async def test_a_process_that_died_while_nobody_spoke_is_replaced(tts: PiperTTS)
 
 PRETENDER = """
 import os, sys
-from rtvi_plugins_piper._protocol import Kind, encode, read_frames
+from rtvi_plugins.helper_worker import FAILED, STARTED, encode, read_frames
 for kind, id, payload in read_frames(sys.stdin.buffer):
-    os.write(1, encode(Kind.STARTED, id))
+    os.write(1, encode(STARTED, id))
     DO
 """
 
@@ -161,12 +160,12 @@ for kind, id, payload in read_frames(sys.stdin.buffer):
     [
         ("sys.exit(1)", "unavailable", True),
         ("os.write(1, b'Segmentation fault, core dumped, all of it')", "unavailable", True),
-        ("os.write(1, encode(Kind.FAILED, id, b'no'))", "bad-request", False),
+        ("os.write(1, encode(FAILED, id, b'no'))", "bad-request", False),
     ],
 )
 async def test_each_way_to_fail_has_its_category(do: str, category: str, retryable: bool) -> None:
     """A text that the process dies of is not tried again."""
-    helper, voice = Helper([sys.executable, "-c", PRETENDER.replace("DO", do)]), find(())["en_US-joe-medium"]
+    helper, voice = PiperHelper([sys.executable, "-c", PRETENDER.replace("DO", do)]), find(())["en_US-joe-medium"]
     try:
         with pytest.raises(ProviderError) as caught:
             await helper.speak(voice, "Yes.", speed=1, speaker=None)
@@ -175,13 +174,13 @@ async def test_each_way_to_fail_has_its_category(do: str, category: str, retryab
     assert (caught.value.provider, caught.value.category, caught.value.retryable) == ("piper", category, retryable)
 
 
-async def test_a_process_that_hangs_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_process_that_hangs_is_killed() -> None:
     """It is waited for as long as no sentence takes."""
-    monkeypatch.setattr(_helper, "_REPLY_SECONDS", 0.5)
-    helper, voice = Helper([sys.executable, "-c", "import time; time.sleep(1000)"]), find(())["en_US-joe-medium"]
+    helper = PiperHelper([sys.executable, "-c", "import time; time.sleep(1000)"], reply_seconds=0.5)
+    voice = find(())["en_US-joe-medium"]
     with pytest.raises(ProviderError, match="piper is not available"):
         await helper.speak(voice, "Yes.", speed=1, speaker=None)
-    assert helper._process is None  # pyright: ignore[reportPrivateUsage]
+    assert helper.process is None
 
 
 async def test_changed_files_are_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -189,7 +188,7 @@ async def test_changed_files_are_refused(tmp_path: Path, caplog: pytest.LogCaptu
     known = find(())["en_US-joe-medium"]
     changed = tmp_path / known.config.name
     changed.write_bytes(known.config.read_bytes() + b" ")
-    helper = Helper()
+    helper = PiperHelper()
     try:
         with pytest.raises(ProviderError):
             await helper.load(evolve(known, config=changed))

@@ -7,15 +7,15 @@ In the bot's process::
     _text        split text into parts, and find its words
     _pieces      turn the replies of the process into audio and words
     _replies     hand the replies from the task that reads them to the task that yields them
-    _helper      start, share and replace the process
+    _helper      the process, which all sessions share
     _voices      the voices, and which of them a name means
 
 In the helper process, which uses the standard library alone::
 
-    worker       take requests and reply with speech
+    worker       speak what is requested
     _library     call espeak-ng
 
-In both: `_protocol`, the frames between the processes.
+In both: `_protocol`, their requests and replies.
 """
 
 # Nothing is imported here, because the helper process imports this package too.

@@ -9,9 +9,9 @@ from attrs import define, field
 
 from rtvi_plugins.errors import ProviderError
 from rtvi_plugins.helper_process import Frame
+from rtvi_plugins.helper_worker import DONE, FAILED
 
 from ._helper import PROVIDER
-from ._protocol import Kind
 
 __all__ = ("Replies",)
 
@@ -49,6 +49,6 @@ class Replies:
             self._changed = anyio.Event()
             await self._changed.wait()
         frame = self._frames.popleft()
-        if frame.kind == Kind.FAILED:
+        if frame.kind == FAILED:
             raise ProviderError(PROVIDER, "bad-request")
-        return None if frame.kind == Kind.DONE else frame
+        return None if frame.kind == DONE else frame

@@ -13,7 +13,7 @@ from attrs import asdict, define, field, frozen
 from rtvi_plugins.errors import ProviderError
 from rtvi_plugins.kinds import TTSPiece, TTSRequest, Usage
 
-from ._helper import PROVIDER, Helper, shared_helper
+from ._helper import PROVIDER, EspeakHelper, shared_helper
 from ._pieces import Pieces
 from ._replies import Replies
 from ._text import Part, parts
@@ -39,7 +39,7 @@ class EspeakTTS:
 
     voices: VoiceList
     rate: int
-    helper: Helper = field(repr=False)
+    helper: EspeakHelper = field(repr=False)
     tasks: TaskGroup = field(repr=False)
     parameters: VoiceParameters = VoiceParameters()
     _closed: bool = field(default=False, init=False)
@@ -98,9 +98,9 @@ class EspeakTTS:
 async def open_speech() -> AsyncGenerator[EspeakTTS]:
     """Yield speech for one session. Raise `ProviderError` if the helper process does not get ready."""
     async with shared_helper.use() as helper:
-        process = await helper.open()
+        installed = await helper.installed()
         async with anyio.create_task_group() as tasks:
-            tts = EspeakTTS(process.voices, process.rate, helper, tasks)
+            tts = EspeakTTS(installed.voices, installed.rate, helper, tasks)
             try:
                 yield tts
             finally:

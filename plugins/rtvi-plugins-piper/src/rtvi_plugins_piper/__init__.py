@@ -6,14 +6,14 @@ In the bot's process::
     speech     PiperTTS: turn text into audio and words
     _text      cut text into parts
     _voices    find the files of voices
-    _helper    start, share and replace the process
+    _helper    the process, which all sessions share
 
 In the helper process::
 
-    worker     take requests and reply with speech
+    worker     speak what is requested
     _words     find the times of words
 
-In both: `_protocol`, the frames between the processes.
+In both: `_protocol`, their requests and replies.
 """
 
 # Nothing is imported here, because the helper process imports this package too.

@@ -8,7 +8,7 @@ from attrs import define, field
 
 from rtvi_plugins.kinds import Audio, TTSPiece, TTSRequest, Usage, Word
 
-from ._helper import Helper, Spoken
+from ._helper import PiperHelper, Spoken
 from ._text import parts
 from ._voices import VoiceFiles
 
@@ -24,7 +24,7 @@ class PiperTTS:
 
     voices: Mapping[str, VoiceFiles]
     voice: VoiceFiles
-    helper: Helper = field(repr=False)
+    helper: PiperHelper = field(repr=False)
     speed: float = 1.0
     speaker: int | None = None
 

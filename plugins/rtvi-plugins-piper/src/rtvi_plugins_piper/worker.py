@@ -1,102 +1,74 @@
-"""The helper process: take requests from stdin and reply with speech on stdout, until stdin ends.
-
-`python -P -m rtvi_plugins_piper.worker`. One request at a time is carried out, on all cores.
-"""
+"""The program of the helper process: speak what is requested, one request at a time, on all cores."""
 
 from __future__ import annotations
 
 import hashlib
 import importlib
 import json
-import os
-import signal
-import sys
 from collections.abc import Iterator, Mapping
 from itertools import chain
 from pathlib import Path
-from queue import SimpleQueue
-from threading import Thread
-from typing import Any, BinaryIO, cast
+from typing import Any, cast
 
-from rtvi_plugins_piper._protocol import Kind, encode, read_frames
+from rtvi_plugins.helper_worker import Frame, Refused, Requests, serve, take_stdout
+from rtvi_plugins_piper._protocol import Kind
 from rtvi_plugins_piper._words import word_starts
 
-__all__ = ("Requests", "Voices", "main")
+__all__ = ("Voices", "main")
 
 #: The longest payload of audio, in bytes.
 _BATCH = 65536
-
-
-class Refused(Exception):
-    """A request that cannot be carried out. The text is for the operator."""
 
 
 class Stopped(Exception):
     """The request was cancelled."""
 
 
-class Requests:
-    """The requests that wait, filled by one thread and emptied by another."""
+class Runs:
+    """The runs of models. A run stops when its request is cancelled."""
 
     def __init__(self) -> None:
-        self._waiting: SimpleQueue[tuple[int, int, bytes] | None] = SimpleQueue()
-        self._cancelled = 0  # ids grow, so all requests up to this one
-        self._running: Any = None  # the options of the run that makes the audio
+        self.requests = Requests(self._stop)
+        #: The request that is carried out.
+        self.id = 0
+        #: The options of the run that makes the audio.
+        self._options: Any = None
 
-    def fill(self, source: BinaryIO) -> None:
-        """Take requests from a stream until it ends. The end cancels what runs."""
-        try:
-            for kind, id, payload in read_frames(source):
-                if kind == Kind.CANCEL:
-                    self.cancel(id)
-                else:
-                    self._waiting.put((kind, id, payload))
-        finally:
-            self.cancel(1 << 32)
-            self._waiting.put(None)
+    def _stop(self) -> None:
+        if self._options is not None:
+            self._options.terminate = True
 
-    def cancel(self, id: int) -> None:
-        """Stop a request, and those before it."""
-        self._cancelled = max(self._cancelled, id)
-        if self._running is not None:
-            self._running.terminate = True
-
-    def __iter__(self) -> Iterator[tuple[int, int, bytes]]:
-        while (request := self._waiting.get()) is not None:
-            if request[1] > self._cancelled:
-                yield request
-
-    def run(self, id: int, session: Any, feeds: Mapping[str, Any]) -> Any:
+    def run(self, session: Any, feeds: Mapping[str, Any]) -> Any:
         """Run a model. Raise `Stopped` if the request is cancelled meanwhile."""
-        self._running = importlib.import_module("onnxruntime").RunOptions()
+        self._options = importlib.import_module("onnxruntime").RunOptions()
         try:
-            if id <= self._cancelled:
+            if not self.requests.wants(self.id):
                 raise Stopped
-            return session.run(None, feeds, self._running)
+            return session.run(None, feeds, self._options)
         except Exception:
-            if id <= self._cancelled:
+            if not self.requests.wants(self.id):
                 raise Stopped from None
             raise
         finally:
-            self._running = None
+            self._options = None
 
 
 class _Session:
     """The model of a voice, which a cancelled request stops."""
 
-    def __init__(self, session: Any, requests: Requests) -> None:
-        self._session, self._requests, self.id = session, requests, 0
+    def __init__(self, session: Any, runs: Runs) -> None:
+        self._session, self._runs = session, runs
 
     def run(self, names: None, feeds: Mapping[str, Any]) -> Any:
         """Run the model, as Piper calls it."""
-        return self._requests.run(self.id, self._session, feeds)
+        return self._runs.run(self._session, feeds)
 
 
 class Voices:
     """The loaded voices."""
 
-    def __init__(self, requests: Requests) -> None:
-        self._requests = requests
+    def __init__(self, runs: Runs) -> None:
+        self._runs = runs
         self._loaded: dict[str, Any] = {}
 
     def load(self, voice: Mapping[str, Any]) -> Any:
@@ -111,14 +83,13 @@ class Voices:
                 loaded = piper.PiperVoice.load(model, config, include_alignments=True)
             except Exception as error:
                 raise Refused(f"{model} and {config} are not a Piper voice: {type(error).__name__}: {error}") from None
-            loaded.session = _Session(loaded.session, self._requests)
+            loaded.session = _Session(loaded.session, self._runs)
             self._loaded[model] = loaded
         return self._loaded[model]
 
-    def speak(self, id: int, request: Mapping[str, Any]) -> Iterator[bytes]:
-        """Yield the frames of the reply: the words, and the audio."""
+    def speak(self, request: Mapping[str, Any]) -> Iterator[tuple[Kind, bytes]]:
+        """Yield the replies: the words, and the audio."""
         voice = self.load(request["voice"])
-        voice.session.id = id
         settings = cast("Any", importlib.import_module("piper")).SynthesisConfig(
             speaker_id=request["speaker"], length_scale=voice.config.length_scale / request["speed"]
         )
@@ -128,9 +99,9 @@ class Voices:
             spoken += _durations(chunk)
         words = request["text"].split()
         starts = word_starts(words, spoken, lambda word: chain.from_iterable(voice.phonemize(word)))
-        yield encode(Kind.WORDS, id, json.dumps(list(zip(words, starts, strict=True))).encode())
+        yield Kind.WORDS, json.dumps(list(zip(words, starts, strict=True))).encode()
         for at in range(0, len(audio), _BATCH):
-            yield encode(Kind.AUDIO, id, bytes(audio[at : at + _BATCH]))
+            yield Kind.AUDIO, bytes(audio[at : at + _BATCH])
 
 
 def _durations(chunk: Any) -> list[tuple[str, int]]:
@@ -150,47 +121,28 @@ def _check(file: Path, expected: str) -> None:
         )
 
 
-def _write(descriptor: int, frame: bytes) -> None:
-    unsent = memoryview(frame)
-    while unsent:
-        unsent = unsent[os.write(descriptor, unsent) :]
-
-
-def _carry_out(voices: Voices, kind: int, id: int, payload: bytes) -> Iterator[bytes]:
-    yield encode(Kind.STARTED, id)
-    try:
-        request = json.loads(payload)
-        if kind == Kind.LOAD:
-            voices.load(request)
-        else:
-            yield from voices.speak(id, request)
-    except Stopped:
-        return
-    except Refused as error:
-        yield encode(Kind.FAILED, id, str(error).encode())
-    except Exception as error:
-        yield encode(Kind.FAILED, id, f"Piper failed: {type(error).__name__}".encode())
-    else:
-        yield encode(Kind.DONE, id)
-
-
 def main() -> None:
     """Serve until stdin ends."""
-    # Ctrl-C is meant for the bot, which ends this process when it no longer needs it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # What the libraries print goes to stderr, so that it does not mix with the frames.
-    output = os.dup(1)
-    os.dup2(2, 1)
-    requests = Requests()
-    Thread(target=requests.fill, args=(sys.stdin.buffer,), daemon=True).start()
-    voices = Voices(requests)
+    replies, runs = take_stdout(), Runs()
+    voices = Voices(runs)
+
+    def carry_out(request: Frame) -> None:
+        runs.id = request.id
+        for kind, payload in _replies_to(request, voices):
+            replies.send(kind, request.id, payload)
+
+    serve(runs.requests, replies, carry_out)
+
+
+def _replies_to(request: Frame, voices: Voices) -> list[tuple[Kind, bytes]]:
     try:
-        for kind, id, payload in requests:
-            for frame in _carry_out(voices, kind, id, payload):
-                _write(output, frame)
-    except OSError:
-        pass  # the bot is gone
-
-
-if __name__ == "__main__":
-    main()
+        if request.kind == Kind.SPEAK:
+            return list(voices.speak(json.loads(request.payload)))
+        voices.load(json.loads(request.payload))
+    except Stopped:
+        pass
+    except Refused:
+        raise
+    except Exception as error:
+        raise Refused(f"Piper failed: {type(error).__name__}") from None
+    return []

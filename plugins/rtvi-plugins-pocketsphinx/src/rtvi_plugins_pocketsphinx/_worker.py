@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import anyio
 from attrs import define
 
 from rtvi_plugins import ProviderError
 from rtvi_plugins.helper_process import HelperLost, HelperProcess
+from rtvi_plugins.helper_worker import worker_command
 
 from ._grammar import Heard
 from ._protocol import Kind
 
 __all__ = ("Worker",)
-
-#: -P: a file in the working directory must not replace a module.
-_COMMAND = (sys.executable, "-P", "-m", "rtvi_plugins_pocketsphinx.worker")
 
 
 @define(eq=False)
@@ -31,7 +28,7 @@ class Worker:
     async def launch(cls) -> Worker:
         """Start a process. It can be sent an utterance at once, and works on it when its models are loaded."""
         try:
-            return cls(await HelperProcess.start(_COMMAND))
+            return cls(await HelperProcess.start(worker_command("rtvi_plugins_pocketsphinx.worker")))
         except HelperLost as error:
             raise _unavailable() from error
 

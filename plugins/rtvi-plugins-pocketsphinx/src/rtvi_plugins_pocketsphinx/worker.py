@@ -1,7 +1,7 @@
 """A worker process: frames of audio come in on stdin, and what was heard goes out on stdout.
 
 It is a process because PocketSphinx holds Python's lock while it decodes, and would block the server from a thread. It
-serves one utterance at a time, and ends when its stdin ends. It does not import the framework.
+serves one utterance at a time, and ends when its stdin ends.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Protocol, cast
 
-from ._protocol import Kind, encode, read_frames
+from rtvi_plugins.helper_worker import READY, read_frames, take_stdout
+from rtvi_plugins_pocketsphinx._protocol import Kind
 
 __all__ = ("Recogniser", "main")
 
@@ -123,11 +124,9 @@ def main() -> None:
     """Serve until stdin ends."""
     if hasattr(os, "nice"):  # the server's event loop is more important
         os.nice(_NICE)
-    # The library prints to stdout. Send that to stderr, so that it does not mix with the frames.
-    replies = os.fdopen(os.dup(1), "wb", buffering=0)
-    os.dup2(2, 1)
+    replies = take_stdout()
     recogniser = Recogniser()
-    replies.write(encode(Kind.READY, 0))
+    replies.send(READY, 0)
     for kind, id, payload in read_frames(sys.stdin.buffer):
         if kind == Kind.START:
             recogniser.start(**json.loads(payload))
@@ -135,8 +134,4 @@ def main() -> None:
             recogniser.hear(payload)
         elif kind in (Kind.INTERIM, Kind.END):
             heard = recogniser.so_far() if kind == Kind.INTERIM else recogniser.end()
-            replies.write(encode(Kind.HEARD, id, json.dumps(heard).encode()))
-
-
-if __name__ == "__main__":
-    main()
+            replies.send(Kind.HEARD, id, json.dumps(heard).encode())
