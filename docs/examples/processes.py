@@ -16,8 +16,9 @@ import pytest
 
 __all__ = ("CLIENTS", "free_port", "nginx", "node_program", "rtvi_run", "running", "with_values")
 
+_TESTS = Path(__file__).parents[2] / "tests"
 #: Where the published npm clients are installed.
-CLIENTS = Path(__file__).parents[2] / "tests" / "clients" / "node_modules"
+CLIENTS = _TESTS / "clients" / "node_modules"
 
 #: Loads a published client under the name that applications import it by, and gives Node what browsers have.
 _PACKAGE = """
@@ -29,24 +30,6 @@ _BROWSER = """
 import { createRequire } from "node:module";
 globalThis.window ??= {};
 globalThis.WebSocket ??= createRequire(process.env.CLIENTS + "/")("ws");
-"""
-
-
-# The whole nginx.conf around a file of an example. Without the first line, root's workers could not open the folders.
-_NGINX = """
-user root root;
-daemon off;
-pid nginx.pid;
-error_log stderr notice;
-events {}
-http {
-    client_body_temp_path body;
-    proxy_temp_path proxy;
-    fastcgi_temp_path fastcgi;
-    uwsgi_temp_path uwsgi;
-    scgi_temp_path scgi;
-    include site.conf;
-}
 """
 
 
@@ -72,7 +55,7 @@ def nginx(folder: Path, site: str) -> Generator[None]:
     if program is None:
         pytest.fail("nginx is not installed. On Debian: apt-get install nginx-light")
     (folder / "site.conf").write_text(site)
-    (folder / "nginx.conf").write_text(_NGINX)
+    shutil.copy(_TESTS / "tools" / "nginx.conf", folder)
     with running(["sh", "-c", f"exec {program} -p {folder} -c nginx.conf 2>&1"], r"(start worker processes)"):
         yield
 

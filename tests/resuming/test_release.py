@@ -36,6 +36,7 @@ CALLS = int(os.environ.get("SOAK_CALLS", "6"))
 #: How long the old processes let the calls go on, in seconds.
 DRAIN = 1
 LINE = Path(__file__).with_name("line.py")
+NGINX = Path(__file__).parents[1] / "tools" / "nginx.conf"
 
 log = logging.getLogger(__name__)
 
@@ -145,39 +146,26 @@ async def test_new_workers_take_over_all_calls(tmp_path: Path) -> None:
 
 # ---- two processes behind a load balancer --------------------------------------------------------------------------
 
-#: Without the first line, root's workers could not open the folders below.
-NGINX = """
-user root root;
-daemon off;
-pid nginx.pid;
-error_log stderr notice;
-events {}
-http {
-    client_body_temp_path body;
-    proxy_temp_path proxy;
-    fastcgi_temp_path fastcgi;
-    uwsgi_temp_path uwsgi;
-    scgi_temp_path scgi;
-    access_log off;
-    map $http_upgrade $connection_header { default upgrade; "" ""; }
-    upstream starts {
-        server 127.0.0.1:ONE max_fails=0;
-        server 127.0.0.1:OTHER max_fails=0;
+SITE = """
+access_log off;
+map $http_upgrade $connection_header { default upgrade; "" ""; }
+upstream starts {
+    server 127.0.0.1:ONE max_fails=0;
+    server 127.0.0.1:OTHER max_fails=0;
+}
+server {
+    listen 127.0.0.1:PORT;
+    proxy_http_version 1.1;
+    proxy_set_header Upgrade $http_upgrade;
+    proxy_set_header Connection $connection_header;
+    proxy_set_header Host $http_host;
+    # A start that is refused, or that no process has received, has no effect.
+    location = /start {
+        proxy_pass http://starts;
+        proxy_next_upstream error http_503 non_idempotent;
     }
-    server {
-        listen 127.0.0.1:PORT;
-        proxy_http_version 1.1;
-        proxy_set_header Upgrade $http_upgrade;
-        proxy_set_header Connection $connection_header;
-        proxy_set_header Host $http_host;
-        # A start that is refused, or that no process has received, has no effect.
-        location = /start {
-            proxy_pass http://starts;
-            proxy_next_upstream error http_503 non_idempotent;
-        }
-        location /one/ { proxy_pass http://127.0.0.1:ONE/; }
-        location /other/ { proxy_pass http://127.0.0.1:OTHER/; }
-    }
+    location /one/ { proxy_pass http://127.0.0.1:ONE/; }
+    location /other/ { proxy_pass http://127.0.0.1:OTHER/; }
 }
 """
 
@@ -188,10 +176,11 @@ def balancing(folder: Path, port: int, one: int, other: int) -> Generator[None]:
     if (program := shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")) is None:
         pytest.fail("nginx is not installed. On Debian: apt-get install nginx-light")
     values = {"PORT": port, "ONE": one, "OTHER": other}
-    text = NGINX
+    site = SITE
     for name, value in values.items():
-        text = text.replace(name, str(value))
-    (folder / "nginx.conf").write_text(text)
+        site = site.replace(name, str(value))
+    (folder / "site.conf").write_text(site)
+    shutil.copy(NGINX, folder)
     command = ["sh", "-c", f"exec {program} -p {folder} -c nginx.conf 2>&1"]
     with running(command, r"(start worker processes)", env=environment()):
         yield
