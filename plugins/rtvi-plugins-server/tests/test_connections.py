@@ -27,8 +27,12 @@ from rtvi_plugins_server._addresses import Proxies, client_group, trusted_proxie
 from rtvi_plugins_server._uvicorn import http_guard
 from rtvi_plugins_server._uvicorn.acceptor import Acceptor
 from rtvi_plugins_server._uvicorn.chunked_body import ChunkedBody
-from rtvi_plugins_server._uvicorn.connections import ConnectionLimiter, ConnectionLimits, TrackedConnection
-from rtvi_plugins_server._uvicorn.request_rate import RequestRate
+from rtvi_plugins_server._uvicorn.connections import (
+    ConnectionLimiter,
+    ConnectionLimits,
+    RequestRate,
+    TrackedConnection,
+)
 
 HANDSHAKE = (
     b"GET /ws?token=x HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"

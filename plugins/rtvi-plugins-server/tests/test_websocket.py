@@ -35,7 +35,7 @@ from rtvi_plugins.loading import load_bot
 from rtvi_plugins.security import LogThrottle
 from rtvi_plugins.session import Session
 from rtvi_plugins_server._protobuf import decode, encode
-from rtvi_plugins_server._uvicorn import handshake, keepalive, websocket
+from rtvi_plugins_server._uvicorn import handshake, websocket
 from rtvi_plugins_server._uvicorn.connections import ConnectionLimiter, ConnectionLimits
 from rtvi_plugins_server._uvicorn.handshake import HandshakeProtocol
 from rtvi_plugins_server._websocket_session import EXTENSION, CloseFrame
@@ -463,8 +463,8 @@ def test_a_client_that_answers_no_ping_is_one_line_in_the_log(
 
 def test_a_silent_client_is_asked_and_given_up(host: Host, monkeypatch: pytest.MonkeyPatch, loop: str) -> None:
     """One that answers stays; one that does not has lost its network."""
-    monkeypatch.setattr(keepalive, "_PING_SECONDS", 0.5)
-    monkeypatch.setattr(keepalive, "_LOST_SECONDS", 1.5)
+    monkeypatch.setattr(websocket, "_PING_SECONDS", 0.5)
+    monkeypatch.setattr(websocket, "_LOST_SECONDS", 1.5)
     with live(host, loop=loop) as server, bare(server) as silent, polite(server) as answering:
         pings = [opcode for opcode, _ in silent.frames()]
         assert pings == [Opcode.PING]

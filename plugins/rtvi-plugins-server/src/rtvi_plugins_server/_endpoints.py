@@ -28,7 +28,6 @@ class Endpoints:
 
     @property
     def routes(self) -> list[BaseRoute]:
-        """The routes, for Starlette."""
         return [
             Route("/connect", self.connect, methods=["POST"]),
             Route("/start", self.start, methods=["POST"]),

@@ -47,7 +47,7 @@ class OriginList:
     """The origins whose pages may use the server."""
 
     def __init__(self, origins: Iterable[str]) -> None:
-        listed = [origins] if isinstance(origins, str) else list(origins)
+        listed = list(origins)
         self._any = ANY in listed
         self._origins = frozenset(_exact(each) for each in listed if each != ANY)
 

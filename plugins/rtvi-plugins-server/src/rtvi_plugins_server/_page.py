@@ -86,7 +86,6 @@ class Page:
         return self._serve(request, _INDEX)
 
     async def file(self, request: Request) -> Response:
-        """Send a file of the page."""
         return self._serve(request, request.path_params["name"])
 
     async def facts(self, request: Request) -> Response:

@@ -168,12 +168,10 @@ class WebSocketSession:
 
     @property
     def begun(self) -> bool:
-        """Return whether the client has sent its first message."""
         return self._form is not None
 
     @property
     def close_frame(self) -> CloseFrame | None:
-        """Return the close frame after the end of the session."""
         if not self.connection.closed:
             return None
         return CloseFrame(self.connection.close_code, self.connection.close_reason)

@@ -83,7 +83,7 @@ def create_app(
         middleware=[
             Middleware(
                 RequestMiddleware,
-                origins=OriginList([*_listed(origins), *public_origin]),
+                origins=OriginList([*([origins] if isinstance(origins, str) else origins), *public_origin]),
                 hosts=HostList(names),
             ),
         ],
@@ -95,10 +95,6 @@ def create_app(
     # A redirect to the path without the slash would use the name that a proxy sent, not the public one.
     app.router.redirect_slashes = False
     return app
-
-
-def _listed(origins: Iterable[str]) -> list[str]:
-    return [origins] if isinstance(origins, str) else list(origins)
 
 
 def _name(origin: str) -> str | None:

@@ -52,11 +52,9 @@ class Acceptor:
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     def close(self) -> None:
-        """Stop accepting."""
         self._task.cancel()
 
     async def wait_closed(self) -> None:
-        """Wait until accepting has stopped."""
         await asyncio.wait([self._task])
 
     async def _run(self) -> None:

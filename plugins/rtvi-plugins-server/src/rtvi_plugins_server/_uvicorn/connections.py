@@ -10,20 +10,22 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable
+from typing import Final
 
 from attrs import field, frozen
 
 from rtvi_plugins.security import LogThrottle
 
 from .._addresses import Proxies, address_group
-from .request_rate import RequestRate
 
-__all__ = ("ConnectionLimiter", "ConnectionLimits", "TrackedConnection")
+__all__ = ("ConnectionLimiter", "ConnectionLimits", "RequestRate", "TrackedConnection")
 
 log = logging.getLogger("rtvi_plugins.server")
 
 #: Of the descriptors of the process, this many and this share stay free for the services of sessions.
 _FREE, _FREE_PART = 32, 4
+#: How many seconds' worth of requests an address may send at once.
+_BURST_SECONDS: Final = 2.0
 
 
 def _descriptors() -> float:
@@ -95,7 +97,6 @@ class TrackedConnection:
 
     @property
     def limits(self) -> ConnectionLimits:
-        """Return the limits of a connection."""
         return self._limiter.limits
 
     def attach(self, transport: asyncio.Transport, check: Callable[[float], None]) -> None:
@@ -185,7 +186,6 @@ class ConnectionLimiter:
         return connection
 
     def release(self, connection: TrackedConnection) -> None:
-        """Stop counting a connection."""
         if connection in self.connections:
             self.connections.remove(connection)
             if connection.address is not None:
@@ -194,7 +194,6 @@ class ConnectionLimiter:
                     del self._addresses[connection.address]
 
     def buffered(self, address: str) -> int:
-        """Return how many bytes are buffered for an address."""
         return self._buffered[address]
 
     def may_buffer(self, address: str | None, more: int) -> bool:
@@ -213,3 +212,22 @@ class ConnectionLimiter:
         self.request_rate.forget(now)
         for connection in list(self.connections):
             connection.check(now)
+
+
+class RequestRate:
+    """A limit for the requests of each address in a second."""
+
+    def __init__(self, per_second: float) -> None:
+        self._interval = 1 / per_second
+        #: When the next request of an address is due, if its requests were spread evenly.
+        self._due: dict[str, float] = {}
+
+    def delay(self, address: str, now: float) -> float:
+        """Count a request. Return for how many seconds it must wait."""
+        due = max(self._due.get(address, 0.0), now - _BURST_SECONDS)
+        self._due[address] = due + self._interval
+        return max(0.0, due - now)
+
+    def forget(self, now: float) -> None:
+        """Forget the addresses that have not sent requests for a while."""
+        self._due = {address: due for address, due in self._due.items() if due > now - _BURST_SECONDS}

@@ -63,7 +63,6 @@ class FrameReader:
 
     @property
     def unread(self) -> int:
-        """Return the number of bytes that wait to be read."""
         return len(self._data) - self._at
 
     @property
@@ -72,12 +71,10 @@ class FrameReader:
         return self.unread + self._frame_parsed + self._fragments_size
 
     def feed(self, data: bytes) -> None:
-        """Add bytes from the client."""
         self._data = self._data[self._at :] + data if self.unread else data
         self._at = 0
 
     def clear(self) -> None:
-        """Drop what was not read."""
         self._data, self._at = b"", 0
 
     def next(self) -> ReadEvent | None:
@@ -191,7 +188,6 @@ class FrameWriter:
         self._pong = b""
 
     def resume(self) -> None:
-        """Go on writing: the client reads again."""
         self.writable = True
         self._send_pong()
 

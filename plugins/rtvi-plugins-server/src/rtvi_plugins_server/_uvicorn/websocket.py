@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from websockets.server import ServerProtocol
 
@@ -22,7 +22,6 @@ from rtvi_plugins.security import LogThrottle
 from .._websocket_session import LEFT, CloseFrame, WebSocketApp
 from .connections import TrackedConnection
 from .frames import FrameReader, FrameWriter, ReadEvent
-from .keepalive import Keepalive
 from .small_reads import READ_BYTES
 
 __all__ = ("WebSocket",)
@@ -36,6 +35,8 @@ _FRAMES: Final = 20
 _BEHIND: Final = 4 * READ_BYTES
 #: What a client may still send after its session has ended, in bytes, and how many bytes each frame adds to that.
 _LATE_BYTES, _LATE_FRAME = 262_144, 1_024
+#: A silent client is sent a ping after the first time, and disconnected after the second.
+_PING_SECONDS, _LOST_SECONDS = 20.0, 40.0
 _POLICY, _RESTART = 1008, 1012
 
 
@@ -246,6 +247,33 @@ class WebSocket(asyncio.Protocol):
                     pass
 
     def shutdown(self) -> None:
-        """Close: the server ends."""
         self.close(CloseFrame(_RESTART))
         self._close_transport()
+
+
+class Keepalive:
+    """The times to send a ping and to disconnect."""
+
+    def __init__(self, now: float) -> None:
+        #: Set when anything arrives from the client.
+        self.active = True
+        self._pinged = False
+        self._silent_since = now
+
+    def check(self, now: float, *, reading: bool, writable: bool) -> Literal["ping", "lost"] | None:
+        """Return what to do now. Call it about once a second.
+
+        While the server is not `reading`, it would not see a pong, so the client is not given up.
+        """
+        silent = now - self._silent_since
+        if self.active:
+            self.active = self._pinged = False
+            self._silent_since = now
+        elif silent >= _LOST_SECONDS and reading:
+            return "lost"
+        elif silent >= _PING_SECONDS and writable and not (self._pinged and reading):
+            self._pinged = True
+            if not reading:
+                self._silent_since = now
+            return "ping"
+        return None

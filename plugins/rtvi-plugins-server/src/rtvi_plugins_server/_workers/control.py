@@ -59,13 +59,11 @@ class Report:
     taken: int = 0
 
     def to_bytes(self) -> bytes:
-        """Return the report as one message."""
         numbers = _FORM.pack(self.open_sessions, self.accepts, self.connections, self.taken)
         return (numbers + self.announcement.encode())[:LONGEST]
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Report:
-        """Return the report in a message."""
         open_sessions, accepts, connections, taken = _FORM.unpack_from(data)
         return cls(open_sessions, accepts, data[_FORM.size :].decode(errors="replace"), connections, taken)
 

@@ -137,7 +137,6 @@ class Front:
     # ---- workers -------------------------------------------------------------------------------------------------
 
     def _spawn(self) -> None:
-        """Start all workers that are missing."""
         for _ in range(self._missing):
             key, self._next_key = self._next_key, self._next_key + 1
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

@@ -91,12 +91,10 @@ class HandedOver:
         self._reporting = self._loop.create_task(self._report())
 
     def close(self) -> None:
-        """Take no more connections."""
         self._loop.remove_reader(self._control)
         self._reporting.cancel()
 
     async def wait_closed(self) -> None:
-        """Wait until nothing is reported any more."""
         await asyncio.wait([self._reporting, *self._admitting])
 
     def _take(self) -> None:
