@@ -137,6 +137,20 @@ def test_a_head_that_can_be_read_in_two_ways_is_refused(host: Host, parser: str,
         none_is_left(server)
 
 
+@pytest.mark.parametrize("path", [b"/\xc3\xa9", b"/\xff"])
+@pytest.mark.parametrize("upgrade", [b"", b"Upgrade: websocket\r\nConnection: Upgrade\r\n"])
+def test_a_path_of_other_than_ascii_characters_is_refused(host: Host, parser: str, path: bytes, upgrade: bytes) -> None:
+    """The client reads how to write it."""
+    with (
+        live(host) as server,
+        server.connect(b"GET " + path + b" HTTP/1.1\r\nHost: x\r\n" + upgrade + b"\r\n") as client,
+    ):
+        status, body = answer(client)
+        assert (status, body["error"]) == (400, "bad-request")
+        assert "ASCII" in body["info"]
+        none_is_left(server)
+
+
 @pytest.mark.parametrize(
     "body",
     [b"2\r\n{}\r\n0\r\nX-A: 1\r\n\r\n", b"2\n{}\r\n0\r\n\r\n", b"0x2\r\n{}", b"-2\r\n", b"2;" + b"x" * 300, b"\r\n"],
