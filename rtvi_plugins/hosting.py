@@ -55,14 +55,14 @@ from .registry.key_store import KeyStore
 from .registry.modules import top
 from .registry.registry import Provider, Registry
 from .resuming import SessionStore
-from .runtime.actions import Threads
-from .runtime.bot_session import Shared
+from .runtime.action_threads import Threads
 from .runtime.connection import Connection, ConnectionStream
 from .runtime.key_checks import can_check
 from .runtime.lifespans import OpenLifespans
-from .runtime.resumable import read_token
+from .runtime.resume_tokens import read_token
 from .runtime.saved_sessions import SavedSessions, reading
 from .runtime.services import Opener
+from .runtime.session_core import Shared
 from .runtime.session_life import LiveSession
 from .runtime.slow_imports import Postponed
 from .runtime.system_clock import Clock, ManualClock, SystemClock

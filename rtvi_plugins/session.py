@@ -243,30 +243,28 @@ class Alternatives(ABC):
         """Return whether the service has a `Failover`."""
 
     @property
-    @abstractmethod
     def seconds(self) -> float | None:
         """Return how long the present provider may send nothing before its first output.
 
         None if no other is left to take over: then the caller decides.
         """
+        return None
 
-    @abstractmethod
-    async def choose(self) -> None:
+    async def choose(self) -> None:  # noqa: B027 - without a `Failover` nothing is chosen
         """Let the first provider serve that works. It is opened if it is not open yet.
 
         In the same use, later calls change nothing, unless the present provider has failed.
         """
 
-    @abstractmethod
     async def failed(self, error: ProviderError, *, replace: bool = True) -> bool:
         """Note a failure, and let the next provider serve. Return whether one does, which gets the request again.
 
         Pass `replace=False` if the user has received a part of the output. A failure of the category "bad-request"
         changes nothing.
         """
+        return False
 
-    @abstractmethod
-    def answered(self) -> None:
+    def answered(self) -> None:  # noqa: B027 - without a `Failover` nothing is noted
         """Note that the present provider works."""
 
 

@@ -50,7 +50,6 @@ class AudioInput:
 
     @contextmanager
     def listening(self, listener: Listener) -> Generator[None]:
-        """Pass the user's audio to `listener`."""
         if self._listener is not None:
             raise RuntimeError("A listener hears this session already; only one can at a time.")
         self._listener = listener
@@ -62,7 +61,6 @@ class AudioInput:
             self.close()
 
     def close(self) -> None:
-        """Stop passing the user's audio to the listener."""
         listener, self._listener = self._listener, None
         try:
             if listener is not None:
@@ -71,11 +69,9 @@ class AudioInput:
             report("the listener", error)
 
     def record(self, recorder: Recorder) -> None:
-        """Record the user's audio from now on."""
         self._recorder = recorder
 
     def microphone(self, enabled: bool) -> None:
-        """Note that the client switched its microphone on or off."""
         self._microphone_on = enabled
         try:
             if self._listener is not None:

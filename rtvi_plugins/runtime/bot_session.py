@@ -9,13 +9,12 @@ import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from functools import partial
-from pathlib import Path
 from typing import Any, cast, final, overload
 
 import anyio
-from attrs import Factory, define, evolve, field, frozen
+from attrs import define, evolve, field
 
-from ..clock import Clock, Timer
+from ..clock import Timer
 from ..context import Context, Function, Message
 from ..declare.specs import StateSpec
 from ..declare.to_json import to_checked_json
@@ -34,14 +33,10 @@ from ..errors import (
 )
 from ..events import Event, FunctionCallStarted, serialize
 from ..kinds import Audio
-from ..limits import Limits
 from ..protocol.config import SessionConfig
-from ..protocol.offer import Offer, Offers
-from ..protocol.old_names import OldNames
+from ..protocol.offer import Offer
 from ..protocol.start_request import StartRequest
 from ..protocol.state_machine import RTVIProtocol
-from ..registry.hooks import Hooks
-from ..resuming import SessionStore
 from ..session import (
     Alternatives,
     ClientInfo,
@@ -59,78 +54,34 @@ from ..utils.error_texts import where
 from ..utils.json_values import frozen_json, plain_json
 from ..utils.plugin_calls import reraise_control_flow
 from ..utils.waiting import Iteration, cancellation_classes, clear_stray_cancellation
-from ..voice.recording import Recorder
-from .actions import Actions, Threads
-from .audio_input import AudioInput
+from .actions import Actions
 from .client_errors import as_request_error
-from .failover import alternatives_of
+from .failover import Failovers, alternatives_of
 from .function_calls import FunctionCalls
-from .history import History
-from .key_checks import KeyChecks
-from .lifespans import OpenLifespans
+from .live_services import LiveServices
 from .outbox import Outbox
-from .provider_health import Health
-from .reconfigure import LiveServices
+from .reconfigure import ConfigUpdates
 from .services import Handle
-from .session_end import Ending
+from .session_core import SessionCore, Shared
+from .session_end import SessionEnd
 from .turns import Turns
 
-__all__ = ("BotSession", "SessionParts", "Shared")
-
-
-@frozen(eq=False)
-class Shared:
-    """The objects that all sessions of one host share."""
-
-    #: What the bot grants to clients.
-    offers: Offers
-    #: What the bot grants to its LLM.
-    functions: Offers
-    hooks: Hooks
-    limits: Limits
-    clock: Clock
-    threads: Threads
-    lifespans: OpenLifespans
-    #: The folder for recordings. None records nothing.
-    record: Path | None = None
-    #: The store in which sessions are saved, the address under which other processes know this one, and how long a
-    #: session waits for a client that has lost its connection. Without a store nothing is saved.
-    store: SessionStore | None = None
-    address: str = ""
-    resume_seconds: float = 60.0
-    #: How long the store keeps the history of a session that has ended. 0 keeps none.
-    history_seconds: float = 0.0
-    old_names: OldNames = field(factory=OldNames)
-    key_checks: KeyChecks = field(factory=KeyChecks)
-    health: Health = field(default=Factory(lambda self: Health(self.clock), takes_self=True))
+__all__ = ("BotSession", "SessionParts")
 
 
 log = logging.getLogger("rtvi_plugins")
 
 
 @define(eq=False)
-class SessionParts:
-    """The parts of one session that the runtime works with.
+class SessionParts(SessionCore):
+    """The parts of one session."""
 
-    They are not attributes of the session, so a plugin that sets an attribute on its session replaces none of them.
-    """
-
-    protocol: RTVIProtocol
-    outbox: Outbox
-    turns: Turns
-    ending: Ending
-    services: LiveServices
-    actions: Actions
-    calls: FunctionCalls
-    hooks: Hooks
-    #: The user's audio, if the client's transport carries any.
-    audio_input: AudioInput | None = None
-    recorder: Recorder | None = None
-    history: History | None = None
-    #: The timers of `Session.call_after`.
-    timers: list[Timer] = field(factory=list[Timer])
-    #: Whether the client is sent the arguments of the functions that the bot carries out.
-    reports_functions: bool = False
+    end: SessionEnd = field(init=False)
+    services: LiveServices = field(init=False)
+    updates: ConfigUpdates = field(init=False)
+    failovers: Failovers = field(init=False)
+    actions: Actions = field(init=False)
+    calls: FunctionCalls = field(init=False)
 
 
 @final
@@ -165,36 +116,15 @@ class BotSession(Session[Any]):
         protocol = RTVIProtocol(offer, config, limits, shared.clock.now(), self._old_name_used)
         outbox = Outbox(protocol, limits, self._overflow, self._error_reported)
         turns = Turns(self.context, limits.in_flight, self.emit, self._report_transcript)
-        ending = Ending(shared.clock, turns, outbox, limits.goodbye_seconds, stop)
-        services = LiveServices(
-            session=self,
-            start=start,
-            config=config,
-            protocol=protocol,
-            outbox=outbox,
-            turns=turns,
-            hooks=shared.hooks,
-            offers=shared.offers,
-            limits=limits,
-            lifespans=shared.lifespans,
-            key_checks=shared.key_checks,
-            health=shared.health,
-            end=ending.fail,
-        )
-        handles = {name: Handle(partial(services.failovers.present, name)) for name in services.registry.bot.services}
-        actions = Actions(
-            session=self,
-            protocol=protocol,
-            outbox=outbox,
-            hooks=shared.hooks,
-            limits=limits,
-            threads=shared.threads,
-            find=services.failovers.for_action,
-            handles=handles,
-            lifespans=shared.lifespans,
-        )
-        calls = FunctionCalls(shared.clock, limits, self.emit)
-        self._parts = SessionParts(protocol, outbox, turns, ending, services, actions, calls, shared.hooks)
+        parts = self._parts = SessionParts(self, start, shared, config, protocol, outbox, turns)
+        parts.end = SessionEnd(parts, stop)
+        parts.services = LiveServices(parts)
+        parts.updates = ConfigUpdates(parts, parts.services, parts.end.fail)
+        parts.failovers = parts.updates.failovers
+        present = parts.failovers.present
+        handles = {name: Handle(partial(present, name)) for name in shared.offers.registry.bot.services}
+        parts.actions = Actions(parts, parts.failovers, handles)
+        parts.calls = FunctionCalls(parts)
 
     @classmethod
     def create(
@@ -207,11 +137,13 @@ class BotSession(Session[Any]):
     def _overflow(self) -> None:
         error = SlowClient("The client does not read what is sent to it.")
         log.warning("session %s: %s", self.id, error.message, extra={"session": self.id, "code": error.code})
-        self._parts.ending.fail(error)
+        self._parts.end.fail(error)
 
     def _error_reported(self, error: RequestError) -> None:
         provider, category = (error.provider, error.category) if isinstance(error, ProviderFailed) else (None, None)
-        self._parts.hooks.notify("error_reported", session=self, code=error.code, provider=provider, category=category)
+        self._parts.shared.hooks.notify(
+            "error_reported", session=self, code=error.code, provider=provider, category=category
+        )
 
     def _old_name_used(self, name: str) -> None:
         self._old_names.used(self.client, self.start_data, name)
@@ -224,14 +156,14 @@ class BotSession(Session[Any]):
 
     @property
     def providers(self) -> Mapping[str, str]:
-        return self._parts.services.offer.providers
+        return self._parts.protocol.offer.providers
 
     @overload
     def config(self) -> Mapping[str, Mapping[str, Any]]: ...
     @overload
     def config(self, service: str) -> Mapping[str, Any]: ...
     def config(self, service: str | None = None) -> Mapping[str, Any]:
-        values = self._parts.services.config.values
+        values = self._parts.config.values
         if service is not None and service not in values:
             raise BotError(f"session.config(): {unknown('service', service, values).message}")
         return cast("Mapping[str, Any]", frozen_json(values if service is None else values[service]))
@@ -243,7 +175,7 @@ class BotSession(Session[Any]):
     async def configure(
         self, service: str | Mapping[str, Mapping[str, Any]], /, *, interrupt: bool = False, **options: Any
     ) -> None:
-        if self._parts.ending.closed:
+        if self._parts.end.closed:
             raise SessionClosed("The session has ended.")
         sent: Mapping[str, Mapping[str, Any]]
         if isinstance(service, str):
@@ -252,7 +184,7 @@ class BotSession(Session[Any]):
             raise TypeError(f"configure() takes options by service, or as arguments ({', '.join(options)}), not both.")
         else:
             sent = service
-        await self._parts.services.configure(plain_json(to_checked_json(sent)), interrupt=interrupt)
+        await self._parts.updates.configure(plain_json(to_checked_json(sent)), interrupt=interrupt)
 
     async def switch(self, service: str, provider: str, *, interrupt: bool = False) -> None:
         await self.configure(service, provider=provider, interrupt=interrupt)
@@ -260,7 +192,7 @@ class BotSession(Session[Any]):
     def alternatives(self, service: object) -> Alternatives:
         handles = self._parts.actions.handles
         name = next((name for name, handle in handles.items() if handle is service or name == service), None)
-        return alternatives_of(self._parts.services.failovers, name)
+        return alternatives_of(self._parts.failovers, name)
 
     # ---- the bot's own state ---------------------------------------------------------------------------------------
 
@@ -285,7 +217,7 @@ class BotSession(Session[Any]):
 
     def restore_state(self, saved: Any) -> None:
         """Set the state from its JSON. If it does not fit the class, as after a new release, begin anew and log it."""
-        declared = self._parts.services.registry.bot.state
+        declared = self._parts.shared.offers.registry.bot.state
         if declared is None:
             return
         state, problems = check(declared.shape, saved)
@@ -296,7 +228,7 @@ class BotSession(Session[Any]):
             self._state = state
 
     def _declared_state(self) -> StateSpec:
-        bot = self._parts.services.registry.bot
+        bot = self._parts.shared.offers.registry.bot
         if bot.state is None:
             raise RuntimeError(
                 f"{where(bot.function)} declares no state. Write @bot(state=…) with the class of the state."
@@ -307,7 +239,7 @@ class BotSession(Session[Any]):
 
     def emit(self, event: Event) -> None:
         if self._observes_events:
-            self._parts.hooks.notify("event_emitted", session=self, event=event)
+            self._parts.shared.hooks.notify("event_emitted", session=self, event=event)
         if self._parts.protocol.ready:
             if self._parts.reports_functions and isinstance(event, FunctionCallStarted):
                 event = evolve(event, by_client=True)  # its messages are those with the arguments
@@ -339,15 +271,16 @@ class BotSession(Session[Any]):
         return True
 
     def _report_transcript(self, messages: Sequence[Message]) -> None:
+        parts = self._parts
         for message in messages:
             text, role = message.get("content"), message["role"]
             if isinstance(text, str) and role in ("user", "assistant"):
                 interrupted = message.get("interrupted", False)
-                if self._parts.recorder is not None:
-                    self._parts.recorder.said(self.clock.now(), role, text, interrupted)
-                if self._parts.history is not None:
-                    self._parts.history.said(role, text, interrupted)
-                self._parts.hooks.notify("transcript", session=self, role=role, text=text, interrupted=interrupted)
+                if parts.recorder is not None:
+                    parts.recorder.said(self.clock.now(), role, text, interrupted)
+                if parts.history is not None:
+                    parts.history.said(role, text, interrupted)
+                parts.shared.hooks.notify("transcript", session=self, role=role, text=text, interrupted=interrupted)
 
     # ---- functions -------------------------------------------------------------------------------------------------
 
@@ -411,19 +344,18 @@ class BotSession(Session[Any]):
         return Iteration(self._parts.turns.inputs.next)
 
     def turn(self, *, interruptible: bool = True) -> AbstractAsyncContextManager[Turn]:
-        boundary = self._parts.services.turn_boundary
-        failovers = self._parts.services.failovers
+        failovers, boundary = self._parts.failovers, self._parts.updates.turn_boundary
         return self._parts.turns.turn(lambda: failovers.in_use, boundary, interruptible=interruptible)
 
     def interrupt(self) -> bool:
         return self._parts.turns.interrupt()
 
     def start_soon(self, function: Callable[..., Coroutine[Any, Any, object]], *args: object) -> None:
-        if self._parts.ending.closed:
+        if self._parts.end.closed:
             raise SessionClosed("The session has ended.")
-        if self._parts.ending.tasks is None:
+        if self._parts.tasks is None:
             raise RuntimeError("The services of the session are opening, and it runs nothing yet.")
-        self._parts.ending.tasks.start_soon(self._run, function, args)
+        self._parts.tasks.start_soon(self._run, function, args)
 
     async def _run(self, function: Callable[..., Coroutine[Any, Any, object]], args: tuple[object, ...]) -> None:
         try:
@@ -467,7 +399,7 @@ class BotSession(Session[Any]):
         parts = self._parts
 
         def call() -> None:
-            if not (parts.ending.closing or parts.ending.closed):
+            if not (parts.end.closing or parts.end.closed):
                 callback()
 
         timer = self.clock.call_after(seconds, call)
@@ -476,10 +408,10 @@ class BotSession(Session[Any]):
 
     @property
     def closing(self) -> bool:
-        return self._parts.ending.closing
+        return self._parts.end.closing
 
     def close(self, reason: str = "", *, now: bool = False) -> None:
-        self._parts.ending.close(reason, now=now)
+        self._parts.end.close(reason, now=now)
 
 
 def _with_words(content: str | list[dict[str, Any]] | None, more: str) -> str | list[dict[str, Any]]:

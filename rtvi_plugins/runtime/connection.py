@@ -36,6 +36,8 @@ class Connection:
     Pass on what the client sends with `receive` and `receive_audio`; neither blocks nor raises. Send the client what
     `outgoing` or `take` returns. Call `disconnected` when the client is gone. Calls may come from a task or, on
     asyncio, from a plain callback of the event loop.
+
+    `on_end` is called once when `closed` becomes true. Set it if your transport may still be sending then.
     """
 
     def __init__(self, live: LiveSession, proof: str | None = None) -> None:
@@ -46,21 +48,26 @@ class Connection:
         #: Whether the connection before carried audio, and this one does not.
         self._drops_audio = live.parts.turns.audio is not None
         self._on_sendable: Callable[[], None] | None = None
-        self._on_end: Callable[[], None] | None = None
+        self.on_end: Callable[[], None] | None = None
         self._session, self._parts = live.session, live.parts
-        self._protocol, self._time = live.parts.protocol, live.time
-        self._outbox = live.parts.outbox
+        self._protocol, self._end, self._outbox = live.parts.protocol, live.parts.end, live.parts.outbox
         live.connected(self._replace, proof)
+        live.on_end = self._ended
 
     def _replace(self) -> None:
         """End this connection: the client has come back on another one."""
         self._replaced = True
-        self._outbox = Outbox(self._protocol, self._time.limits, lambda: None)  # an empty one in place of the session's
+        # An empty one, in place of the session's.
+        self._outbox = Outbox(self._protocol, self._parts.shared.limits, lambda: None)
         self._outbox.close()
         self._outbox.finish()
-        for callback in (self._on_sendable, self._on_end):
-            if callback is not None:
-                callback()
+        if self._on_sendable is not None:
+            self._on_sendable()
+        self._ended()
+
+    def _ended(self) -> None:
+        if self.on_end is not None:
+            self.on_end()
 
     @property
     def session(self) -> Session:
@@ -82,7 +89,7 @@ class Connection:
         live, protocol = self._live, self._protocol
         if self._outbox.closed:
             return
-        self._time.last_received = now = live.clock.now()
+        self._end.last_received = now = live.clock.now()
         before = logged_session.set(live.id)
         with live.task_context:
             try:
@@ -95,7 +102,8 @@ class Connection:
                 self._fail(InternalError("The framework failed; please report this."))
             finally:
                 logged_session.reset(before)
-            self._time.watch_requests()
+            if pending := protocol.requests.pending:
+                self._end.watch_request(next(reversed(pending.values())))  # the one that was received last
         if protocol.rate.flooded:
             self._flooded()
 
@@ -117,7 +125,7 @@ class Connection:
             self._fail(RateLimited("The client went on sending far more than the session accepts."))
 
     def _fail(self, error: RequestError) -> None:
-        self._parts.ending.fail(error)
+        self._end.fail(error)
 
     # ---- audio -----------------------------------------------------------------------------------------------------
 
@@ -137,7 +145,7 @@ class Connection:
                 parts.turns.audio = AudioOutput(
                     output_rate, live.clock, self._session.emit, outbox.put_audio, outbox.discard_audio, on_interrupt
                 )
-            parts.audio_input = AudioInput(live.clock, self._time.limits.audio_seconds, self._warn)
+            parts.audio_input = AudioInput(live.clock, self._parts.shared.limits.audio_seconds, self._warn)
 
     def _warn(self, error: RequestError) -> None:
         log.warning("session %s: %s", self.id, error.message, extra={"session": self.id, "code": error.code})
@@ -147,7 +155,7 @@ class Connection:
         """Take audio from the user's microphone, of any rate."""
         live, audio_input = self._live, self._parts.audio_input
         if audio_input is not None and not self._outbox.closed and not self._protocol.rate.in_debt:
-            self._time.last_received = live.clock.now()
+            self._end.last_received = live.clock.now()
             with live.task_context:
                 audio_input.receive(audio)
 
@@ -222,23 +230,12 @@ class Connection:
     @property
     def close_code(self) -> int:
         """The close code of WebSocket that says why it has ended: 1000, 1008, 1011, or 1012 if the session goes on."""
-        return RESTART if self._replaced else self._parts.ending.close_code
+        return RESTART if self._replaced else self._end.close_code
 
     @property
     def close_reason(self) -> str:
         """Why it has ended, in words."""
-        return "The client has come back on another connection." if self._replaced else self._parts.ending.close_reason
-
-    @property
-    def on_end(self) -> Callable[[], None] | None:
-        """Return the function that is called once when `closed` becomes true, for a transport that is still sending."""
-        return self._on_end
-
-    @on_end.setter
-    def on_end(self, callback: Callable[[], None] | None) -> None:
-        self._on_end = callback
-        if not self._replaced:
-            self._live.on_end = callback
+        return "The client has come back on another connection." if self._replaced else self._end.close_reason
 
     # ---- single-turn requests --------------------------------------------------------------------------------------
 

@@ -11,26 +11,23 @@ The module has more than 300 lines because choosing an alternative and opening i
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final, final
 
-import anyio
 from attrs import define, field
 
 from ..declare.specs import ActionSpec, Choice
 from ..errors import MissingKey, ProviderError, RequestError, report
 from ..protocol.config import ConfigChanges, is_same
 from ..protocol.offer import OptionGroup
-from ..protocol.state_machine import RTVIProtocol
-from ..registry.hooks import Hooks
 from ..registry.registry import Provider
-from ..session import Alternatives, Session
+from ..session import Alternatives
+from .live_services import LiveServices
 from .option_groups import AppliedOptions, arguments_of
-from .outbox import Outbox
-from .provider_health import Health, Used
-from .services import Opener, OpenService
-from .turns import Turns
+from .provider_health import Used
+from .services import OpenService
+from .session_core import SessionCore
 
 __all__ = ("Failovers", "alternatives_of")
 
@@ -51,23 +48,10 @@ class _StandIn:
 class Failovers:
     """The stand-ins of one session, and which of them serve."""
 
-    session: Session
+    core: SessionCore
+    services: LiveServices
     applied: AppliedOptions
     changes: ConfigChanges
-    protocol: RTVIProtocol
-    outbox: Outbox
-    turns: Turns
-    hooks: Hooks
-    health: Health
-    #: Returns the lock that is held while services change.
-    lock: Callable[[], anyio.Lock]
-    #: Calls the options functions of a service that was opened again. Raises `StartFailed`.
-    set_first: Callable[[str], None]
-    #: Closes a service once no turn uses it.
-    retire: Callable[[OpenService], None]
-    #: Runs a coroutine function in a task of the session.
-    submit: Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
-    opener: Opener = field(init=False)
     #: The stand-ins that serve, by service.
     serving: dict[str, OpenService] = field(factory=dict[str, OpenService])
     _opened: dict[tuple[str, str], _StandIn] = field(factory=dict[tuple[str, str], _StandIn])
@@ -81,29 +65,23 @@ class Failovers:
 
     @property
     def in_use(self) -> Mapping[str, OpenService]:
-        """Return the services that serve from now on, by name."""
-        return {**self.applied.live, **self.serving} if self.serving else self.applied.live
-
-    @property
-    def opened(self) -> Sequence[OpenService]:
-        """Return the stand-ins that are open."""
-        return [each.opened for each in self._opened.values()]
+        return {**self.services.open, **self.serving} if self.serving else self.services.open
 
     def for_action(self, service: str, spec: ActionSpec) -> OpenService:
         """Return the service for an action: the one that serves if it has the action, or else the chosen one."""
         found = self.serving.get(service)
         own = found is not None and found.provider.actions.get(spec.name) is spec
-        return found if found is not None and own else self.applied.live[service]
+        return found if found is not None and own else self.services.open[service]
 
     def choice(self, service: str) -> Choice:
         """Return the present choice of a service: its provider, and those that take over."""
-        chosen = self.protocol.offer.providers[service]
-        found = self.protocol.offer.registry.services[service].chosen_from.get(chosen)
+        chosen = self.core.protocol.offer.providers[service]
+        found = self.core.shared.offers.registry.services[service].chosen_from.get(chosen)
         return found if found is not None and len(found.labels) > 1 else Choice((chosen,))
 
     def present(self, service: str) -> OpenService:
         """Return the service that serves now, also within a turn."""
-        turn = self.turns.current
+        turn = self.core.turns.current
         return (turn.live if turn is not None else self.in_use)[service]
 
     def used_of(self, service: str, label: str) -> Used:
@@ -111,67 +89,63 @@ class Failovers:
         key = service, label
         if key not in self._used:  # to find a key may take a while
             provider = self._provider(service, label)
-            fingerprint, is_shared = self.opener.fingerprint(service, provider)
+            fingerprint, is_shared = self.services.opener.fingerprint(service, provider)
             self._used[key] = Used(f"{provider.spec.kind}.{label}", provider.spec.function, fingerprint, is_shared)
         return self._used[key]
 
     def may_use(self, service: str, label: str) -> bool:
         """Return whether a provider works, as far as anybody knows, or may be tried again now."""
-        return (service, label) not in self._keyless and self.health.may_use(self.used_of(service, label))
+        return (service, label) not in self._keyless and self.core.shared.health.may_use(self.used_of(service, label))
 
     def _provider(self, service: str, label: str) -> Provider:
-        return self.protocol.offer.registry.services[service].providers[label]
+        return self.core.shared.offers.registry.services[service].providers[label]
 
     # ---- opening ---------------------------------------------------------------------------------------------------
 
-    async def open_first(self, service: str) -> None:
-        """Open the chosen provider of a service or, if it fails, one that takes over. Raise the `RequestError`."""
+    async def open_all(self) -> None:
+        """Open the services in the order of the bot's parameters, and set all options. Raise a `RequestError`."""
+        for service in self.core.shared.offers.registry.services:
+            await self._open_first(service)
+        for group in self.core.protocol.offer.groups.values():
+            self.applied.set_first(group)
+
+    async def _open_first(self, service: str) -> None:
+        """Open the chosen provider of a service or, if it fails, one that takes over."""
         chosen, *others = self.choice(service).labels
-        provider, live = self._provider(service, chosen), self.applied.live
+        provider, services = self._provider(service, chosen), self.services
         if not others:
-            live[service] = await self.opener.open(service, provider)
+            services.open[service] = await services.opener.open(service, provider)
             return
         failed: RequestError | None = None
         if self.may_use(service, chosen):
             try:
-                live[service] = await self.opener.open(service, provider)
+                services.open[service] = await services.opener.open(service, provider)
                 return
             except RequestError as error:
                 self._note_unopened(service, chosen, failed := error)
-        live[service] = OpenService.down(service, provider)
+        services.open[service] = OpenService.down(service, provider)
         for label in others:
             if await self.use(service, label, is_last=False):
                 return
         if failed is not None:
             raise failed
-        live[service] = await self.opener.open(service, provider)
+        services.open[service] = await services.opener.open(service, provider)
 
     async def _reopen(self, service: str) -> None:
         """Open the chosen provider that could not be opened, or that has died."""
-        applied, chosen = self.applied, self.protocol.offer.providers[service]
+        old = self.services.open[service]
         try:
-            async with self.lock():
-                down = applied.live[service]
-                if down.is_up:
-                    return
-                opened = await self.opener.open(service, self.protocol.offer.chosen[service])
-                applied.live = {**applied.live, service: opened}
-                try:
-                    self.set_first(service)
-                except RequestError:
-                    applied.live = {**applied.live, service: down}
-                    self.retire(opened)
-                    raise
-                self.retire(down)
+            if not old.is_up:
+                await self.applied.reopen(service, old)
         except RequestError as error:
-            self._note_unopened(service, chosen, error)
+            self._note_unopened(service, self.core.protocol.offer.providers[service], error)
         finally:
             self._reopening.discard(service)
 
     def _reopen_soon(self, service: str) -> None:
-        if service not in self._reopening:
+        if service not in self._reopening and self.core.tasks is not None:
             self._reopening.add(service)
-            self.submit(partial(self._reopen, service))
+            self.core.workers.submit(partial(self._reopen, service), later=True)
 
     # ---- changing what serves --------------------------------------------------------------------------------------
 
@@ -180,23 +154,23 @@ class Failovers:
 
         Nobody waits for the chosen provider to open again, unless it `is_last`.
         """
-        if label != self.protocol.offer.providers[service]:
+        if label != self.core.protocol.offer.providers[service]:
             opened = await self._stand_in(service, label)
         else:
-            if not self.applied.live[service].is_up and is_last:
+            if not self.services.open[service].is_up and is_last:
                 await self._reopen(service)
-            opened = self.applied.live[service]
+            opened = self.services.open[service]
             if not opened.is_up and not is_last:
                 self._reopen_soon(service)
         if opened is None or not opened.is_up:
             return False
-        self.health.begin(self.used_of(service, label))
+        self.core.shared.health.begin(self.used_of(service, label))
         self._serve(service, opened)
         return True
 
     def _serve(self, service: str, opened: OpenService) -> None:
-        before, turn = self.present(service), self.turns.current
-        if opened is self.applied.live[service]:
+        before, turn = self.present(service), self.core.turns.current
+        if opened is self.services.open[service]:
             self.serving.pop(service, None)
         else:
             self.serving[service] = opened
@@ -206,19 +180,18 @@ class Failovers:
             self._report_change(service)
 
     def _report_change(self, service: str) -> None:
-        """Report which provider serves, once the client is there."""
-        if not self.protocol.ready:
+        if not self.core.protocol.ready:
             return
-        label, chosen = self.present(service).provider.label, self.protocol.offer.providers[service]
-        why = self.health.category(self.used_of(service, chosen)) or self.why.get(service, "unavailable")
+        label, chosen = self.present(service).provider.label, self.core.protocol.offer.providers[service]
+        why = self.core.shared.health.category(self.used_of(service, chosen)) or self.why.get(service, "unavailable")
         facts = {
             "service": service,
             "provider": label,
             "chosen": chosen,
             "category": None if label == chosen else why,
         }
-        self.outbox.send("server-message", {"type": "failover", **facts})
-        self.hooks.notify("provider_changed", session=self.session, **facts)
+        self.core.outbox.send("server-message", {"type": "failover", **facts})
+        self.core.shared.hooks.notify("provider_changed", session=self.core.session, **facts)
 
     def report_all(self) -> None:
         """Report the stand-ins that serve: the client has just become ready."""
@@ -230,7 +203,7 @@ class Failovers:
         self.serving.pop(service, None)
         labels = self.choice(service).labels[1:]
         for key in [key for key in self._opened if key[0] == service and key[1] not in labels]:
-            self.retire(self._opened.pop(key).opened)
+            self.services.retire(self._opened.pop(key).opened)
 
     # ---- stand-ins -------------------------------------------------------------------------------------------------
 
@@ -240,13 +213,13 @@ class Failovers:
         found = self._opened.get(key)
         if found is None or not found.opened.is_up:
             try:
-                opened = await self.opener.open(service, self._provider(service, label))
+                opened = await self.services.opener.open(service, self._provider(service, label))
             except RequestError as error:
                 self._note_unopened(service, label, error)
                 return None
             other = self._opened.get(key)
             if other is not None and other.opened.is_up:  # somebody else has opened it meanwhile
-                self.retire(opened)
+                self.services.retire(opened)
                 found = other
             else:
                 found = self._opened[key] = _StandIn(opened)
@@ -254,13 +227,13 @@ class Failovers:
             self._set(service, label, found)
         except Exception as error:
             report(f"the stand-in {service}.{label}, while its options were set,", error)
-            self.retire(self._opened.pop(key).opened)
+            self.services.retire(self._opened.pop(key).opened)
             return None
         return found.opened
 
     def _set(self, service: str, label: str, stand_in: _StandIn) -> None:
         """Set the options of a stand-in: the options of its kind as they are now, its own to their defaults."""
-        offer, values = self.protocol.offer, self.applied.values
+        offer, values = self.core.protocol.offer, self.applied.values
         own = self.changes.offer_of({**offer.providers, service: label})
         values = {**values, service: self.changes.started(values, offer, own, service)}
         for group in own.groups.values():
@@ -276,7 +249,7 @@ class Failovers:
             self._keyless.add((service, label))
             log.info("%s.%s is left out. %s", service, label, error.message, extra={"code": error.code})
         else:
-            self.health.failed(self.used_of(service, label), ProviderError(label, "unavailable"))
+            self.core.shared.health.failed(self.used_of(service, label), ProviderError(label, "unavailable"))
 
 
 # ---- alternatives --------------------------------------------------------------------------------------------------
@@ -304,19 +277,6 @@ class _NoAlternatives(Alternatives):
     @property
     def exist(self) -> bool:
         return False
-
-    @property
-    def seconds(self) -> float | None:
-        return None
-
-    async def choose(self) -> None:
-        pass
-
-    async def failed(self, error: ProviderError, *, replace: bool = True) -> bool:
-        return False
-
-    def answered(self) -> None:
-        pass
 
 
 #: Another vendor would not accept such a request either. And a client can make one at will.
@@ -360,7 +320,7 @@ class _SessionAlternatives(Alternatives):
         if self._has_begun and self._label not in self._tried:
             return
         self._has_begun = True
-        if every.health.is_good and service not in every.serving and every.applied.live[service].is_up:
+        if every.core.shared.health.is_good and service not in every.serving and every.services.open[service].is_up:
             return
         for label in self._untried():
             if every.may_use(service, label) and await every.use(service, label, is_last=False):
@@ -374,7 +334,7 @@ class _SessionAlternatives(Alternatives):
         self._tried.add(self._label)
         every.why[service] = error.category
         if error.category != _OF_THE_ANSWER:
-            every.health.failed(every.used_of(service, self._label), error)
+            every.core.shared.health.failed(every.used_of(service, self._label), error)
         while replace and (left := self._untried()):
             label = next((each for each in left if every.may_use(service, each)), left[0])
             if await every.use(service, label, is_last=len(left) == 1):
@@ -383,8 +343,8 @@ class _SessionAlternatives(Alternatives):
         return False
 
     def answered(self) -> None:
-        if not self._all.health.is_good:
-            self._all.health.worked(self._all.used_of(self._service, self._label))
+        if not self._all.core.shared.health.is_good:
+            self._all.core.shared.health.worked(self._all.used_of(self._service, self._label))
 
     def _untried(self) -> list[str]:
         return [each for each in self._all.choice(self._service).labels if each not in self._tried]

@@ -10,25 +10,23 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Any, final
+from typing import Any, Literal, final
 
 import anyio
-from anyio.abc import TaskGroup
 from attrs import define, field
 
-from ..clock import Clock, Timer
+from ..clock import Timer
 from ..declare.specs import ActionSpec
 from ..errors import ActionFailed, FunctionCallFailed, InvalidResult, ProviderFailed, RequestError, report
-from ..events import Event, FunctionCallEnded, FunctionCallStarted
-from ..limits import Limits
+from ..events import FunctionCallEnded, FunctionCallStarted
 from ..protocol.codec import encode_json
 from ..session import FunctionCall
 from ..utils.error_texts import shorten
 from ..utils.json_values import check_json
 from ..utils.plugin_calls import reraise_control_flow
 from ..utils.waiting import OneShotEvent, cancellation_classes, clear_stray_cancellation
-from .history import History
 from .saving import Saver
+from .session_core import SessionCore
 
 __all__ = ("FunctionCalls",)
 
@@ -78,7 +76,7 @@ class _Call(FunctionCall):
         if self.kept is not None:
             self.kept("cancelled" if cancelled else "ok" if failed is None else "failed")
         self._end.set()
-        self.calls.emit(FunctionCallEnded(self.id, self.name, cancelled, self.value))
+        self.calls.core.session.emit(FunctionCallEnded(self.id, self.name, cancelled, self.value))
         if self.then is not None and not cancelled:
             self.then(self.value)
 
@@ -111,7 +109,6 @@ class OwnCall(_Call):
     task: int | None = None
 
     async def run(self, function: Callable[[], Awaitable[Any]]) -> None:
-        """Run the function, and end the call with its result or failure."""
         self.task = anyio.get_current_task().id
         try:
             with self.scope:
@@ -156,16 +153,8 @@ class OwnCall(_Call):
 class FunctionCalls:
     """The calls of one session that have not ended."""
 
-    clock: Clock
-    limits: Limits
-    emit: Callable[[Event], None]
-    #: The tasks of the session, while it runs.
-    tasks: TaskGroup | None = None
-    #: In a session that is saved: writes down that a call begins, and its result.
-    saver: Saver | None = None
-    #: Keeps what was called, if the operator wants it.
-    history: History | None = None
-    #: The calls that it has written down.
+    core: SessionCore
+    #: The calls whose beginning is in the record of a session that is saved.
     _noted: set[str] = field(factory=set[str])
     _running: dict[str, _Call] = field(factory=dict[str, _Call])
     _begun: int = 0
@@ -179,12 +168,10 @@ class FunctionCalls:
         call = ClientCall(self._id(id), name, self)
         call.noted = {"name": name, "arguments": dict(arguments)}
         self._announce(FunctionCallStarted(call.id, name, arguments))
-        if self.history is not None:
-            call.kept = self.history.function(name, arguments, "client")
-        self._begin(call, self.limits.function_seconds)
-        if self.saver is not None:
+        self._begin(call, arguments, self.core.shared.limits.function_seconds)
+        if self.core.saver is not None:
             self._noted.add(call.id)
-            self.saver.note(f"call/{call.id}", call.noted)
+            self.core.saver.note(f"call/{call.id}", call.noted)
         return call
 
     def carry_out(
@@ -198,17 +185,15 @@ class FunctionCalls:
 
         Raise `FunctionCallFailed` if the client is sent the arguments, and they are too long.
         """
-        assert self.tasks is not None
+        assert self.core.tasks is not None
         call = OwnCall(self._id(id), action.name, self, finish=action.finish, stops=action.is_async)
         self._announce(FunctionCallStarted(call.id, call.name, arguments, by_client=False))
-        if self.history is not None:
-            call.kept = self.history.function(call.name, arguments, "bot")
-        self._begin(call, min(self.limits.function_seconds, action.deadline or math.inf))
-        if self.saver is not None and not action.repeatable:
+        self._begin(call, arguments, min(self.core.shared.limits.function_seconds, action.deadline or math.inf))
+        if self.core.saver is not None and not action.repeatable:
             call.noted = {"name": call.name, "arguments": dict(arguments)}
             self._noted.add(call.id)
-            function = partial(self._noted_first, self.saver, call, function)
-        self.tasks.start_soon(call.run, function)
+            function = partial(self._noted_first, self.core.saver, call, function)
+        self.core.tasks.start_soon(call.run, function)
         return call
 
     async def _noted_first(self, saver: Saver, call: OwnCall, function: Callable[[], Awaitable[Any]]) -> Any:
@@ -225,7 +210,6 @@ class FunctionCalls:
 
     @property
     def carries_out(self) -> bool:
-        """Return whether the bot carries out a function."""
         return any(isinstance(each, OwnCall) for each in self._running.values())
 
     def is_awaited(self, task: int) -> bool:
@@ -234,10 +218,10 @@ class FunctionCalls:
         return any(each.task == task and each.then is None for each in calls)
 
     def ended(self, call: _Call) -> None:
-        """Remove a call that has ended."""
         self._running.pop(call.id, None)
-        if self.saver is not None and call.id in self._noted and not self.saver.stopped:
-            self.saver.note(f"call/{call.id}", {**call.noted, "result": call.value})
+        saver = self.core.saver
+        if saver is not None and call.id in self._noted and not saver.stopped:
+            saver.note(f"call/{call.id}", {**call.noted, "result": call.value})
 
     def take_noted(self, id: str) -> bool:
         """Return whether a noted call has ended. If it has, forget the note."""
@@ -251,16 +235,20 @@ class FunctionCalls:
         id = id or f"call-{self._begun}"
         if id in self._running:
             raise FunctionCallFailed(f"The function call {id!r} is pending already.")
-        if len(self._running) >= self.limits.in_flight:
-            raise FunctionCallFailed(f"{self.limits.in_flight} function calls are running. Call it again later.")
+        most = self.core.shared.limits.in_flight
+        if len(self._running) >= most:
+            raise FunctionCallFailed(f"{most} function calls are running. Call it again later.")
         return id
 
     def _announce(self, event: FunctionCallStarted) -> None:
         try:
-            self.emit(event)
+            self.core.session.emit(event)
         except ValueError as error:
             raise FunctionCallFailed(f"The arguments are too long: {error}") from None
 
-    def _begin(self, call: ClientCall | OwnCall, seconds: float) -> None:
+    def _begin(self, call: ClientCall | OwnCall, arguments: Mapping[str, Any], seconds: float) -> None:
+        if self.core.history is not None:
+            by: Literal["client", "bot"] = "client" if isinstance(call, ClientCall) else "bot"
+            call.kept = self.core.history.function(call.name, arguments, by)
         self._running[call.id] = call
-        call.timer = self.clock.call_after(seconds, lambda: call.expire(seconds))
+        call.timer = self.core.shared.clock.call_after(seconds, lambda: call.expire(seconds))

@@ -45,17 +45,14 @@ class History:
         self._add("started", bot=bot, providers=dict(providers), start=_kept(start_data) or {})
 
     def resumed(self, record: Mapping[str, str]) -> None:
-        """Go on after the entries of a record."""
         sizes = {int(key.removeprefix(HISTORY)): len(text) for key, text in record.items() if key.startswith(HISTORY)}
         self._count, self._size = max(sizes, default=-1) + 1, sum(sizes.values())
         self._add("resumed")
 
     def said(self, role: str, text: str, interrupted: bool) -> None:
-        """Add what the user has said, or what the user has heard of the bot."""
         self._add("said", role=role, text=text, interrupted=interrupted)
 
     def configured(self, by: Literal["client", "bot"], changed: Mapping[str, Any], revision: int) -> None:
-        """Add a change of the config, with the new values by option."""
         self._add("config", by=by, changed={name: _kept(value) for name, value in changed.items()}, revision=revision)
 
     def action(self, action: str, arguments: Mapping[str, Any]) -> Callable[[str], None]:

@@ -5,9 +5,8 @@ A session whose provider has a refused key asks the vendor again: the key may ha
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
-from functools import partial
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, Final, TypeAlias
 
 import anyio
@@ -48,36 +47,40 @@ class KeyChecks:
         self, spec: ProviderSpec, keys: Sequence[Secret | None], manager: AbstractAsyncContextManager[Any]
     ) -> str | None:
         """Open a service, and ask its vendor. Return a sentence for the operator if the key is refused."""
-
-        async def ask() -> None:
-            async with manager as live:
-                if isinstance(live, ChecksKey):
-                    await _call(spec, live)
-
         used = _used(spec, keys)
         done = self._running[used] = anyio.Event()
         try:
-            return await self._ask(spec, used, ask)
+            return await self._ask_vendor(spec, used, manager)
         finally:
             del self._running[used]
             done.set()
 
     async def check_again(self, spec: ProviderSpec, keys: Sequence[Secret | None], live: object) -> str | None:
         """Ask the vendor again if it has refused the key before. Return the error's text if it still refuses it."""
-        if not (self._refused or self._running) or not isinstance(live, ChecksKey):
+        if not (self._refused or self._running):
             return None
         used = _used(spec, keys)
         if used in self._running:
             await self._running[used].wait()
-            return _sentence(spec) if used in self._refused else None
-        return await self._ask(spec, used, partial(_call, spec, live)) if used in self._refused else None
+        elif used in self._refused:
+            return await self._ask_vendor(spec, used, nullcontext(live))
+        return _sentence(spec) if used in self._refused else None
 
-    async def _ask(self, spec: ProviderSpec, used: _Used, ask: Callable[[], Awaitable[None]]) -> str | None:
-        if await _is_refused(ask):
-            self._refused.add(used)
-            return _sentence(spec)
-        self._refused.discard(used)
-        return None
+    async def _ask_vendor(
+        self, spec: ProviderSpec, used: _Used, manager: AbstractAsyncContextManager[Any]
+    ) -> str | None:
+        is_refused = False
+        with anyio.move_on_after(_SECONDS):
+            try:
+                async with manager as live:
+                    if isinstance(live, ChecksKey):
+                        await _check_key(spec, live)
+            except BaseException as error:
+                reraise_control_flow(error, anyio.get_cancelled_exc_class())
+                failure = unwrap_group(error)
+                is_refused = isinstance(failure, ProviderError) and failure.category == "auth"
+        (self._refused.add if is_refused else self._refused.discard)(used)
+        return _sentence(spec) if is_refused else None
 
 
 def _sentence(spec: ProviderSpec) -> str:
@@ -90,7 +93,7 @@ def _used(spec: ProviderSpec, keys: Sequence[Secret | None]) -> _Used:
     return spec.function, hash(tuple(each and each.reveal() for each in keys))
 
 
-async def _call(spec: ProviderSpec, live: ChecksKey) -> None:
+async def _check_key(spec: ProviderSpec, live: ChecksKey) -> None:
     """Ask the vendor. An exception that is no `ProviderError` is a bug of the provider, and is logged."""
     try:
         await live.check_key()
@@ -99,14 +102,3 @@ async def _call(spec: ProviderSpec, live: ChecksKey) -> None:
         if not isinstance(found := unwrap_group(error), ProviderError):
             report(f"check_key() of the provider {spec.provider!r}", found)
         raise
-
-
-async def _is_refused(ask: Callable[[], Awaitable[None]]) -> bool:
-    with anyio.move_on_after(_SECONDS):
-        try:
-            await ask()
-        except BaseException as error:
-            reraise_control_flow(error, anyio.get_cancelled_exc_class())
-            found = unwrap_group(error)
-            return isinstance(found, ProviderError) and found.category == "auth"
-    return False

@@ -32,33 +32,21 @@ __all__ = ("OpenContext", "OpenLifespans")
 log = logging.getLogger("rtvi_plugins")
 
 
+@define(eq=False)
 class OpenContext:
     """A context manager, and the task that keeps it open. `name` is its name in the log."""
 
-    __slots__ = (
-        "_closed",
-        "_closing",
-        "_manager",
-        "_scope",
-        "abandoned",
-        "ended",
-        "error",
-        "live",
-        "name",
-        "settled",
-    )
-
-    def __init__(self, name: str, manager: AbstractAsyncContextManager[Any]) -> None:
-        self.name = name
-        self.live: Any = None
-        self.error: Exception | None = None
-        self.settled = OneShotEvent()
-        #: Whether it was cancelled and has not ended, and whether it has ended.
-        self.abandoned = self.ended = False
-        self._manager: AbstractAsyncContextManager[Any] | None = manager
-        self._closing: OneShotEvent | None = None
-        self._closed: OneShotEvent | None = None
-        self._scope: anyio.CancelScope | None = None
+    name: str
+    _manager: AbstractAsyncContextManager[Any] | None
+    live: Any = None
+    error: Exception | None = None
+    settled: OneShotEvent = field(factory=OneShotEvent)
+    #: Whether it was cancelled and has not ended, and whether it has ended.
+    abandoned: bool = False
+    ended: bool = False
+    _closing: OneShotEvent | None = None
+    _closed: OneShotEvent | None = None
+    _scope: anyio.CancelScope | None = None
 
     async def keep(self) -> None:
         """Enter it, wait for `close`, and leave it. No cancellation of the caller ends it."""
@@ -129,7 +117,6 @@ class OpenLifespans:
     _open: dict[LifespanSpec, OpenContext] = field(factory=dict[LifespanSpec, OpenContext])
 
     def value(self, function: AnyFunction, parameter: LifespanValue) -> Any:
-        """Return what a function receives for a parameter."""
         return self._open[self.lifespans.of_parameter[function, parameter.name]].live
 
     @asynccontextmanager

@@ -6,6 +6,7 @@ groups of options that changed during the turn are set at its end, to the values
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -13,18 +14,20 @@ from attrs import define, evolve, field, frozen
 
 from ..declare.specs import Given, Injected, LifespanValue
 from ..declare.types import check
-from ..errors import ApplyFailed, RequestError, report
-from ..protocol.config import SessionConfig, Values
+from ..errors import ApplyFailed, RequestError, StartFailed, report
+from ..protocol.config import Values
 from ..protocol.offer import Offer, OptionGroup
-from ..protocol.state_machine import RTVIProtocol
-from ..session import Session
 from ..utils.error_texts import where
 from ..utils.plugin_calls import call_plugin, reraise_control_flow
 from .client_errors import as_request_error
-from .lifespans import OpenLifespans
+from .live_services import LiveServices
 from .services import OpenService
+from .session_core import SessionCore
 
 __all__ = ("AppliedOptions", "arguments_of", "author_sentence", "set_group_error")
+
+
+log = logging.getLogger("rtvi_plugins")
 
 
 @frozen
@@ -37,20 +40,17 @@ class _DeferredChange:
 
 @define(eq=False)
 class AppliedOptions:
-    """The live services of one session and the values that they were set to."""
+    """The values that the options of one session were last set to."""
 
-    session: Session
-    config: SessionConfig
-    protocol: RTVIProtocol
-    lifespans: OpenLifespans
+    core: SessionCore
+    services: LiveServices
     #: Called with the name of a service that can no longer be set.
     on_broken: Callable[[str], None]
-    live: dict[str, OpenService] = field(factory=dict[str, OpenService])
     values: Values = field(init=False)
     _deferred: list[_DeferredChange] = field(factory=list[_DeferredChange])
 
     def __attrs_post_init__(self) -> None:
-        self.values = self.config.values
+        self.values = self.core.config.values
 
     # ---- setting groups --------------------------------------------------------------------------------------------
 
@@ -72,15 +72,43 @@ class AppliedOptions:
 
     def _injected(self, parameter: Injected, opened: OpenService, group: OptionGroup) -> Any:
         if isinstance(parameter, LifespanValue):
-            return self.lifespans.value(group.spec.function, parameter)
-        return self.session if parameter is Given.SESSION else opened.live
+            return self.core.shared.lifespans.value(group.spec.function, parameter)
+        return self.core.session if parameter is Given.SESSION else opened.live
 
-    def set_again(self, group: OptionGroup) -> None:
-        """Set a group of the live service to the values that it was last set to."""
-        self._set(group, self.values)
+    def set_first(self, group: OptionGroup) -> None:
+        """Set a group of a service that has just been opened. Raise `StartFailed`."""
+        try:
+            self._set(group, self.values)
+        except Exception as error:
+            start, service = self.core.start, group.service
+            text = f"The options of the service {service!r} could not be set.{author_sentence(error)}"
+            if not isinstance(error, RequestError):
+                report(where(group.spec.function), error)
+            elif start.values[service] == start.defaults.of(service, start.providers[service]):
+                log.error("%s", text)  # a mistake of the bot's author or the operator, who read the log
+            # The client reads the text too, so the operator's own strings are removed.
+            raise StartFailed(start.hide(text)) from None
+
+    async def reopen(self, service: str, old: OpenService) -> None:
+        """Open a service again and set its options, unless `old` was replaced meanwhile. Raise a `RequestError`."""
+        services, offer = self.services, self.core.protocol.offer
+        async with services.lock:
+            if services.open[service] is not old:
+                return
+            opened = await services.opener.open(service, offer.chosen[service])
+            services.replace(service, opened)
+            try:
+                for group in offer.groups.values():
+                    if group.service == service and group.sets_service:
+                        self.set_first(group)
+            except RequestError:
+                services.replace(service, old)
+                services.retire(opened)
+                raise
+            services.retire(old)
 
     def _set(self, group: OptionGroup, values: Values) -> None:
-        self.set_group(group, self.live[group.service], arguments_of(group, values))
+        self.set_group(group, self.services.open[group.service], arguments_of(group, values))
 
     def apply(
         self,
@@ -94,7 +122,7 @@ class AppliedOptions:
         If one group fails: call `undo`, set the groups before it to their old values again, and return the error.
         """
         done: list[OptionGroup] = []
-        restore = self.session.context.snapshot()
+        restore = self.core.session.context.snapshot()
         for group in groups:
             done.append(group)
             try:
@@ -112,11 +140,11 @@ class AppliedOptions:
 
     def _set_back(self, group: OptionGroup) -> None:
         # After an undone switch, the group may be one that only the new provider has.
-        old = self.protocol.offer.groups.get((group.service, group.spec))
+        old = self.core.protocol.offer.groups.get((group.service, group.spec))
         if old is None:
             return
         try:
-            self.set_again(old)
+            self._set(old, self.values)
         except Exception as error:
             report(where(group.spec.function), error)
             self.on_broken(group.service)
@@ -134,9 +162,9 @@ class AppliedOptions:
         Options of the session are not set by opening a service: those that exist with both providers keep their last
         values, and the others have those in `session_values`. Return the names of those that are kept.
         """
-        provider = self.protocol.offer.chosen[service]
+        provider = self.core.protocol.offer.chosen[service]
         kept = before.chosen[service].session_options & provider.session_options
-        last, values = self.values[service], dict(self.config.values[service])
+        last, values = self.values[service], dict(self.core.config.values[service])
         values |= {name: session_values[service][name] for name in provider.session_options}
         values |= {name: last[name] for name in kept}
         self.values = {**self.values, service: values}
@@ -147,7 +175,7 @@ class AppliedOptions:
 
     def defer(self, changed: Iterable[tuple[str, str]], groups: Iterable[OptionGroup]) -> None:
         """Set groups at the turn boundary, to the values that the config holds then."""
-        values = self.config.values
+        values = self.core.config.values
         options = {(service, name): values[service][name] for service, name in changed}
         if groups := tuple(groups):
             self._deferred.append(_DeferredChange(options, groups))
@@ -162,7 +190,7 @@ class AppliedOptions:
         ]
 
     def _sets(self, group: OptionGroup, options: Collection[tuple[str, str]]) -> bool:
-        names = self.protocol.offer.options_of(group.service, group.spec)
+        names = self.core.protocol.offer.options_of(group.service, group.spec)
         return any((group.service, name) in options for name in names)
 
     def apply_deferred(self) -> list[RequestError]:
@@ -171,7 +199,7 @@ class AppliedOptions:
             return []
         deferred, self._deferred = self._deferred, []
         groups = self._current(group for each in deferred for group in each.groups)
-        failed = self.apply(groups, self.config.values, lambda: self._revert(deferred)) if groups else None
+        failed = self.apply(groups, self.core.config.values, lambda: self._revert(deferred)) if groups else None
         if failed is None:
             return []
         # Only one of several changes may be invalid, so each is tried by itself, in order.
@@ -180,22 +208,21 @@ class AppliedOptions:
 
     def _current(self, groups: Iterable[OptionGroup]) -> list[OptionGroup]:
         """Return each group once, `last` groups at the end, as the present providers have it."""
-        offered = self.protocol.offer.groups
+        offered = self.core.protocol.offer.groups
         current = [offered[key] for each in dict.fromkeys(groups) if (key := (each.service, each.spec)) in offered]
         return sorted(current, key=lambda group: group.spec.last)
 
     def _revert(self, deferred: Iterable[_DeferredChange]) -> None:
         """Replace the deferred values in the config by those that were applied last."""
-        self.config.revise({key: self.values[key[0]][key[1]] for each in deferred for key in each.options})
+        self.core.config.revise({key: self.values[key[0]][key[1]] for each in deferred for key in each.options})
 
     def _try(self, change: _DeferredChange) -> RequestError | None:
-        before = self.config.values
-        self.config.revise(change.options)
-        return self.apply(self._current(change.groups), self.config.values, lambda: self.config.undo(before))
+        before = self.core.config.values
+        self.core.config.revise(change.options)
+        return self.apply(self._current(change.groups), self.core.config.values, lambda: self.core.config.undo(before))
 
 
 def arguments_of(group: OptionGroup, values: Values) -> dict[str, Any]:
-    """Return the keyword arguments of a group's options function."""
     of_service, parameters = values[group.service], group.spec.parameters
     arguments: dict[str, Any] = {}
     for name in group.options:

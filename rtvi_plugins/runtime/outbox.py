@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from attrs import define, field
+
 from ..errors import RequestError
 from ..kinds import Audio
 from ..limits import Limits
@@ -28,18 +30,17 @@ __all__ = ("Outbox", "SentTexts", "texts_in")
 _TEXTS, _SIZE = 512, 1_048_576
 
 
+@define(eq=False)
 class SentTexts:
     """A list of texts in which a position is a number that stays: that of the first text is 0."""
 
-    def __init__(self) -> None:
-        self._texts: list[str] = []
-        self._size = 0
-        #: The position of the first text that is kept.
-        self._first = 0
+    _texts: list[str] = field(factory=list[str])
+    _size: int = 0
+    #: The position of the first text that is kept.
+    _first: int = 0
 
     @property
     def end(self) -> int:
-        """Return the position of the next text."""
         return self._first + len(self._texts)
 
     def append(self, text: str) -> None:
@@ -66,86 +67,64 @@ class SentTexts:
 # ---- the outbox ----------------------------------------------------------------------------------------------------
 
 
+@define(eq=False)
 class Outbox:
-    """Texts and audio that wait to be sent. `overflow` is called once, when they exceed the limits.
+    """Texts and audio that wait to be sent.
 
     In a session that is saved, a text waits until everything before it is written to the store. Between two
     connections, texts are kept for the next one, and audio is dropped.
     """
 
-    __slots__ = (
-        "_detached",
-        "_held",
-        "_limits",
-        "_overflow",
-        "_overflowed",
-        "_protocol",
-        "_reader",
-        "_ready",
-        "_reported",
-        "_saver",
-        "_saving",
-        "_sendable",
-        "_sent",
-        "_size",
-        "_unsaved",
-        "_waiting",
-        "_watched",
-        "closed",
-        "on_sendable",
-    )
-
-    def __init__(
-        self,
-        protocol: RTVIProtocol,
-        limits: Limits,
-        overflow: Callable[[], None],
-        reported: Callable[[RequestError], None] = lambda error: None,
-    ) -> None:
-        self.closed = self._held = False
-        self._protocol = protocol
-        self._limits = limits
-        self._size = 0
-        self._overflowed = False
-        self._overflow = overflow
-        self._reported = reported
-        self._waiting: list[str | Audio] = []
-        self._sendable: OneShotEvent | None = None
-        #: Called when there is something to take, and at the end; once after each `take_now`.
-        self.on_sendable: Callable[[], None] | None = None
-        self._watched = True
-        #: Increases with each connection that ends, so that nobody takes texts for it any more.
-        self._reader = 0
-        self._detached = False
-        #: In a session that is saved: what waits for the next write and for the present one, and what has left.
-        self._saver: Saver | None = None
-        self._unsaved: list[str | Audio] = []
-        self._saving: list[str | Audio] = []
-        self._sent = SentTexts()
-        #: The last `bot-ready`.
-        self._ready = ""
+    _protocol: RTVIProtocol
+    _limits: Limits
+    #: Called once, when what waits exceeds the limits.
+    _on_overflow: Callable[[], None]
+    #: Called with each error that answers no request.
+    _on_error: Callable[[RequestError], None] = lambda error: None
+    #: Whether nothing more is accepted.
+    closed: bool = False
+    #: Whether the last texts still wait to be saved.
+    _held: bool = False
+    _outgoing: list[str | Audio] = field(factory=list["str | Audio"])
+    #: The size of all that waits.
+    _size: int = 0
+    _overflowed: bool = False
+    #: Set when there is something to take.
+    _sendable: OneShotEvent | None = None
+    #: Called when there is something to take, and at the end; once after each `take_now`.
+    on_sendable: Callable[[], None] | None = None
+    _calls_on_sendable: bool = True
+    #: The number of the connection: nobody takes texts any more for one that has ended.
+    _connection: int = 0
+    is_detached: bool = False
+    #: In a session that is saved: what waits for the next write and for the present one, and what has left.
+    _saver: Saver | None = None
+    _unsaved: list[str | Audio] = field(factory=list["str | Audio"])
+    _saving: list[str | Audio] = field(factory=list["str | Audio"])
+    _sent: SentTexts = field(factory=SentTexts)
+    _bot_ready: str = ""
 
     def put(self, text: str) -> None:
         """Send a text after everything that was put before it."""
         if self._saver is not None or self._held:
             return self._hold(text, len(text))
-        self._waiting.append(text)
+        self._outgoing.append(text)
         return self._added(len(text))
 
     def put_audio(self, audio: Audio) -> None:
         """Send a frame of audio after everything that was put before it."""
-        if self._detached:
+        if self.is_detached:
             return None
         if self._unsaved or self._saving:
             return self._hold(audio, len(audio.data))
-        self._waiting.append(audio)
+        self._outgoing.append(audio)
         return self._added(len(audio.data))
 
     def _added(self, size: int) -> None:
         self._size += size
         self._wake()
         # Looked at here first, because all messages come this way, and few are too much.
-        if len(self._waiting) > self._limits.outbox or self._size - size > self._limits.outbox_size:
+        if len(self._outgoing) > self._limits.outbox or self._size - size > self._limits.outbox_size:
             self._check_limits(size)
 
     def _hold(self, item: str | Audio, size: int) -> None:
@@ -158,13 +137,13 @@ class Outbox:
 
     def _check_limits(self, size: int) -> None:
         """Discard everything if too much waits. `size` is that of the item that was added last."""
-        count = len(self._waiting) + len(self._saving) + len(self._unsaved)
+        count = len(self._outgoing) + len(self._saving) + len(self._unsaved)
         # Only what waited before counts: a long message must not end the session of a client that reads.
         too_much = count > self._limits.outbox or self._size - size > self._limits.outbox_size
         if too_much and not self._overflowed:
             self._overflowed = True
             self.drop()
-            self._overflow()
+            self._on_overflow()
 
     def send(self, type: str, data: Any) -> None:
         """Send a message that answers no request.
@@ -189,7 +168,6 @@ class Outbox:
             self.put(text)
 
     def fail(self, request: Request, error: RequestError) -> None:
-        """Answer a request with an error, unless it was answered already."""
         self.answer(request, encode("error-response", request.id, self.sendable_form(error)), error.code)
 
     def refuse(self, id: str, error: RequestError) -> None:
@@ -205,7 +183,7 @@ class Outbox:
         """Report an error that answers no request. A `fatal` one is the end of the session."""
         form = self.sendable_form(error)
         self.send("error", {"message": form["error"], "fatal": fatal, **form})
-        self._reported(error)
+        self._on_error(error)
 
     def sendable_form(self, error: RequestError) -> dict[str, Any]:
         """Return an error as JSON. Of one that is too long or that JSON cannot carry, return the sentence alone."""
@@ -218,7 +196,7 @@ class Outbox:
     def finish(self) -> None:
         """Let the last texts leave."""
         self._held = False
-        self._waiting += self._take_unsaved()
+        self._outgoing += self._take_unsaved()
         self._wake()
 
     @property
@@ -228,46 +206,45 @@ class Outbox:
 
     def drop(self) -> None:
         """Discard everything: nobody is left to send it to."""
-        self._waiting.clear()
+        self._outgoing.clear()
         self._take_unsaved()
         self._size = 0
 
     def discard_audio(self) -> int:
-        """Discard the frames of audio that wait, and return their number."""
         dropped = 0
-        for items in (self._waiting, self._saving, self._unsaved):
+        for items in (self._outgoing, self._saving, self._unsaved):
             count = len(items)
             items[:] = texts_in(items)
             dropped += count - len(items)
-        self._size = _total((*self._waiting, *self._saving, *self._unsaved))
+        self._size = _total((*self._outgoing, *self._saving, *self._unsaved))
         return dropped
 
     def _wake(self) -> None:
         if self._sendable is not None:
             self._sendable.set()
             self._sendable = None
-        elif self._watched and self.on_sendable is not None:
-            self._watched = False
+        elif self._calls_on_sendable and self.on_sendable is not None:
+            self._calls_on_sendable = False
             self.on_sendable()
 
     async def take(self) -> Sequence[str | Audio]:
         """Wait for what is to be sent next, and return it in order. Empty once the session has ended."""
-        if self._waiting:
+        if self._outgoing:
             return self.take_now()
-        reader = self._reader
-        while not self._waiting:
+        connection = self._connection
+        while not self._outgoing:
             if self.finished:
                 return ()
             self._sendable = OneShotEvent()
             await self._sendable.wait()
-            if reader != self._reader:
+            if connection != self._connection:
                 return ()
         return self.take_now()
 
     def take_now(self) -> Sequence[str | Audio]:
         """Return what is to be sent, in order; empty when there is nothing."""
-        self._watched = True
-        batch, self._waiting, self._size = self._waiting, [], 0
+        self._calls_on_sendable = True
+        batch, self._outgoing, self._size = self._outgoing, [], 0
         if self._saver is not None:
             self._size = _total((*self._saving, *self._unsaved))
         return batch
@@ -278,13 +255,8 @@ class Outbox:
         """Let texts wait for this saver from now on."""
         self._saver = saver
         saver.on_write, saver.on_saved = self._begin_saving, self._release
-        self._unsaved, self._waiting = self._waiting, []
+        self._unsaved, self._outgoing = self._outgoing, []
         saver.wake()
-
-    @property
-    def is_detached(self) -> bool:
-        """Return whether texts are kept for the next connection."""
-        return self._detached
 
     def _begin_saving(self) -> None:
         self._saving += self._unsaved
@@ -300,17 +272,17 @@ class Outbox:
         batch, self._saving = self._saving, []
         for text in texts_in(batch):
             self._sent.append(text)
-        if self._detached:
+        if self.is_detached:
             self._size -= _total(batch)
         elif batch:
-            self._waiting += batch
+            self._outgoing += batch
             self._wake()
 
     def detach(self) -> None:
         """Keep the texts for the next connection: this one has ended, or is replaced."""
-        self._detached = True
-        self._reader += 1
-        self._waiting.clear()
+        self.is_detached = True
+        self._connection += 1
+        self._outgoing.clear()
         self.discard_audio()
         self.on_sendable = None
         if self._sendable is not None:
@@ -319,7 +291,7 @@ class Outbox:
     def put_ready(self, ready: str) -> int:
         """Send a `bot-ready` to a client that was here all the time. Return the position of the text."""
         position = self._sent.end + len(texts_in((*self._saving, *self._unsaved)))
-        self._ready = ready
+        self._bot_ready = ready
         self.put(ready)
         return position
 
@@ -331,8 +303,8 @@ class Outbox:
         """
         unsaved = self._take_unsaved()
         missed = [] if position is None else [*self._sent.cut(position), *texts_in(unsaved)]
-        missed = [each for each in missed if each != self._ready]
-        self._detached, self._ready = False, ready
+        missed = [each for each in missed if each != self._bot_ready]
+        self.is_detached, self._bot_ready = False, ready
         self._unsaved = [ready, *missed, *answers(missed)]
         self._size = _total(self._unsaved)
         if self._saver is not None:
@@ -345,5 +317,4 @@ def _total(items: Sequence[str | Audio]) -> int:
 
 
 def texts_in(items: Sequence[str | Audio]) -> list[str]:
-    """Return the items without audio."""
     return [each for each in items if isinstance(each, str)]

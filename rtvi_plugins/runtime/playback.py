@@ -74,7 +74,6 @@ class AudioOutput:
         self._recorder = recorder, rate
 
     def send(self, frame: bytes) -> None:
-        """Send a frame to the client, and to the recorder."""
         self.put(Audio(frame, self.rate))
         if self._recorder is not None:
             data = frame if self._resampler is None else self._resampler.feed(frame)

@@ -74,7 +74,6 @@ class Health:
 
     @property
     def is_good(self) -> bool:
-        """Return whether no provider fails."""
         return not self._failing
 
     def may_use(self, used: Used) -> bool:
@@ -118,7 +117,6 @@ class Health:
             log.warning("The provider %s fails (%s). It is left out for %g s.", used.name, error.category, pause)
 
     def worked(self, used: Used) -> None:
-        """Note that a provider works."""
         if self._failing.pop(used, None) is not None and used.has_shared_keys:
             log.warning("The provider %s works again.", used.name)
 

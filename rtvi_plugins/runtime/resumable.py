@@ -1,18 +1,8 @@
-"""Let a client come back to its session: the record, the tokens, and the time without a connection.
-
-A token is the session's id and a random secret. The record of the session has a hash of the secret as a key, so that
-the store can check it, and nobody who reads the store can use it. Each `bot-ready` brings a new token. The one before
-it is valid for a while, because the client may not have received the new one; all others are revoked.
-
-The module has more than 300 lines because a token is part of the session's record.
-"""
+"""Let a client come back to its session: what is saved, and the time without a connection."""
 
 from __future__ import annotations
 
-import hashlib
 import math
-import re
-import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -23,112 +13,19 @@ import anyio
 from anyio.abc import TaskGroup
 from attrs import define, field
 
-from ..clock import Clock, Timer
 from ..errors import NotReceived, RequestError, SessionTooLong
 from ..protocol.codec import decode_json, encode, encode_json
 from ..protocol.requests import ClientReady
 from ..resuming import HISTORY, OWNER
-from ..session import RunLLM, Secret
-from .bot_session import BotSession, SessionParts, Shared
+from ..session import RunLLM
+from .bot_session import BotSession, SessionParts
 from .history import History
+from .resume_tokens import ResumeTokens
 from .saved_sessions import SavedSession, reading
 from .saving import Saver
-from .session_deadlines import SessionTime
 from .snapshot import Snapshot
 
-__all__ = ("Resumable", "ResumeTokens", "read_token")
-
-# ---- tokens --------------------------------------------------------------------------------------------------------
-
-#: How long a token is still valid after the next one was sent, in seconds.
-_GRACE_SECONDS: Final = 30.0
-
-#: The longest token that is read.
-_LONGEST: Final = 256
-
-#: What the id of a session is made of. Anything else is not looked for in the store.
-_ID: Final = re.compile(r"[A-Za-z0-9_-]+")
-
-_KEY: Final = "token/"
-
-
-def read_token(token: object) -> tuple[str, str] | None:
-    """Return the id of the session, and the key of the record that proves the token; None if this is no token."""
-    if not isinstance(token, str) or len(token) > _LONGEST:
-        return None
-    session, _, secret = token.partition(".")
-    return (session, _key(secret)) if _ID.fullmatch(session) and secret else None
-
-
-def _key(secret: str) -> str:
-    return _KEY + hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-class ResumeTokens:
-    """The valid tokens of one session. `note` writes a key of its record, or with None removes it."""
-
-    def __init__(self, session: str, clock: Clock, note: Callable[[str, str | None], None]) -> None:
-        self._session = session
-        self._clock = clock
-        self._note = note
-        #: The valid keys, oldest first: each with the position of the `bot-ready` that brought the token. None: another
-        #: process has sent it.
-        self._positions: dict[str, int | None] = {}
-        #: The key of the token with which the present connection was made.
-        self._used: str | None = None
-        #: Kept so that no log shows the tokens.
-        self._hidden: dict[str, Secret] = {}
-        self._timer: Timer | None = None
-
-    def restore(self, key: str) -> None:
-        """Accept the token of another process."""
-        if key.startswith(_KEY):
-            self._positions[key] = None
-
-    def is_valid(self, key: str) -> bool:
-        """Return whether the token with this key may be used."""
-        return key in self._positions
-
-    def use(self, key: str) -> None:
-        """Note that the present connection was made with this token."""
-        self._used = key
-
-    @property
-    def position(self) -> int | None:
-        """Return the position of the `bot-ready` that brought the used token; None if another process has sent it."""
-        return None if self._used is None else self._positions.get(self._used)
-
-    def issue(self) -> str:
-        """Return a new token. Only the used one, or else the one before it, stays valid for a while."""
-        kept = self._used if self._used in self._positions else next(reversed(self._positions), None)
-        for key in [each for each in self._positions if each != kept]:
-            self._revoke(key)
-        secret = secrets.token_urlsafe(24)
-        key, token = _key(secret), f"{self._session}.{secret}"
-        self._positions[key], self._hidden[key] = 0, Secret(secret)  # not the id, which the log has
-        self._note(key, "1")
-        if self._timer is not None:
-            self._timer.cancel()
-        if kept is not None:
-            self._timer = self._clock.call_after(_GRACE_SECONDS, lambda: self._revoke(kept))
-        return token
-
-    def place(self, position: int) -> None:
-        """Set the position of the `bot-ready` that brings the newest token."""
-        self._positions[next(reversed(self._positions))] = position
-
-    def _revoke(self, key: str) -> None:
-        del self._positions[key]
-        self._hidden.pop(key, None)
-        self._note(key, None)
-
-    def close(self) -> None:
-        """Stop the timer: the session has ended."""
-        if self._timer is not None:
-            self._timer.cancel()
-
-
-# ---- the session ---------------------------------------------------------------------------------------------------
+__all__ = ("Resumable",)
 
 #: How long the history of a session waits for what was cancelled at its end, in seconds.
 _UNWIND_SECONDS: Final = 1.0
@@ -145,23 +42,19 @@ class Resumable:
 
     session: BotSession
     parts: SessionParts
-    clock: Clock
-    time: SessionTime
     saver: Saver
     snapshot: Snapshot
     tokens: ResumeTokens
-    resume_seconds: float
     #: The first keys of the record.
     first: Mapping[str, str]
-    #: What happened in the session, if the operator wants it.
-    history: History | None
     #: Set when everything that ran in the session has ended.
     unwound: anyio.Event = field(factory=anyio.Event)
-    _begun: bool = False
+    #: Whether the session is saved: there is a record.
+    is_saved: bool = False
     #: Whether the next `bot-ready` is the first one of a process that has restored the session.
     _is_news: bool = False
     #: Tells the transport of the present connection that another one has replaced it.
-    _replace: Callable[[], None] | None = field(default=None)
+    _replace: Callable[[], None] | None = None
     #: When the client had sent something last before the present connection.
     _last_received: float = 0.0
     #: The bot was speaking when the connection was lost.
@@ -172,36 +65,32 @@ class Resumable:
         cls,
         session: BotSession,
         parts: SessionParts,
-        shared: Shared,
         start: Mapping[str, Any],
         saved: SavedSession | None,
-        session_time: SessionTime,
-        on_lost: Callable[[], None],
     ) -> Resumable | None:
         """Return what makes a session resumable; None if the host saves no sessions. `start` is saved with it."""
+        shared = parts.shared
         if shared.store is None:
             return None
         keeping = shared.history_seconds
-        saver = Saver(session.id, 1, shared.store, shared.clock, shared.resume_seconds, on_lost, keeping)
-        snapshot = Snapshot(session, parts, saver, session_time, time.time)
+        saver = Saver(session.id, 1, shared.store, shared.clock, shared.resume_seconds, parts.end.move, keeping)
+        snapshot = Snapshot(session, parts, saver, time.time)
         saver.snapshot, saver.answered = snapshot.note, snapshot.answered
         tokens = ResumeTokens(session.id, shared.clock, saver.note_text)
         first = {OWNER: shared.address, "start": encode_json(start)} if saved is None else {}
         most = shared.limits.history_size
         full = SessionTooLong(f"The history of the session has reached its greatest size, {most} characters.")
-        end = partial(shared.clock.call_after, 0.0, partial(parts.ending.fail, full))  # the action begins before
-        history = None if not keeping else History(saver, time.time, most, end)
-        seconds = shared.resume_seconds
-        made = cls(session, parts, shared.clock, session_time, saver, snapshot, tokens, seconds, first, history)
+        end = partial(shared.clock.call_after, 0.0, partial(parts.end.fail, full))  # the action begins before
+        parts.history = None if not keeping else History(saver, time.time, most, end)
+        made = cls(session, parts, saver, snapshot, tokens, first)
         parts.protocol.resume = made._offer
-        parts.history = parts.actions.history = parts.calls.history = parts.services.history = history
-        if history is not None and saved is None:
-            history.started(shared.offers.registry.bot.name, session.providers, session.start_data)
+        if parts.history is not None and saved is None:
+            parts.history.started(shared.offers.registry.bot.name, session.providers, session.start_data)
         return made
 
     def _offer(self) -> dict[str, Any]:
         restored, self._is_news = self._is_news, False
-        offer = {"token": self.tokens.issue(), "seconds": self.resume_seconds}
+        offer = {"token": self.tokens.issue(), "seconds": self.parts.shared.resume_seconds}
         return {**offer, "restored": True} if restored else offer
 
     # ---- the record ------------------------------------------------------------------------------------------------
@@ -216,31 +105,22 @@ class Resumable:
     def _read(self, record: Mapping[str, str]) -> None:
         self.session.resumed = self._is_news = True
         self.parts.outbox.detach()
-        if self.history is not None:
+        if self.parts.history is not None:
             self.saver.keys.update(key for key in record if not key.startswith(HISTORY))
-            self.history.resumed(record)
+            self.parts.history.resumed(record)
         for key in record:
             self.tokens.restore(key)
         self.snapshot.restore(record)
 
     def begin(self, tasks: TaskGroup) -> None:
         """Save the session from now on."""
-        self._begun = True
+        self.is_saved = True
         for key, text in self.first.items():
             self.saver.note_text(key, text)
         self.parts.outbox.save_with(self.saver)
-        self.parts.actions.saver = self.parts.calls.saver = self.saver
+        self.parts.saver = self.saver
         self.parts.turns.on_rest = self.saver.wake
         tasks.start_soon(self.saver.run)
-
-    def freeze(self) -> None:
-        """Stop here: the session goes on in another process."""
-        self.saver.freeze()
-
-    @property
-    def is_saved(self) -> bool:
-        """Whether there is a record."""
-        return self._begun
 
     async def finish(self, then: Callable[[], None]) -> None:
         """Forget the record but for the history, or write the last one after `freeze`.
@@ -250,10 +130,11 @@ class Resumable:
         self.tokens.close()
         with anyio.CancelScope(shield=True):
             try:
-                if self.history is not None:  # what was cancelled may still have something to add
+                history = self.parts.history
+                if history is not None:  # what was cancelled may still have something to add
                     with anyio.move_on_after(_UNWIND_SECONDS):
                         await self.unwound.wait()
-                await self.saver.finish(None if self.history is None else self.history.ended(self.parts.ending.code))
+                await self.saver.finish(None if history is None else history.ended(self.parts.end.code))
             finally:
                 then()
 
@@ -262,7 +143,7 @@ class Resumable:
     @property
     def can_detach(self) -> bool:
         """Whether the session goes on when its connection is lost."""
-        return self._begun and not self.session.closing
+        return self.is_saved and not self.session.closing
 
     def connected(self, replace: Callable[[], None], proof: str | None) -> None:
         """Use a new connection, which was made with the token that `proof` is the key of; None is the first one.
@@ -271,7 +152,7 @@ class Resumable:
         """
         before, self._replace = self._replace, replace
         if proof is not None:
-            self._last_received = self.time.last_received
+            self._last_received = self.parts.end.last_received
             self.tokens.use(proof)
             self._detach()
             if before is not None:
@@ -292,8 +173,9 @@ class Resumable:
 
     def _wait(self) -> None:
         """Wait for the client, for a limited time."""
-        self.time.away_until = min(self.time.away_until, self.clock.now() + self.resume_seconds)
-        self.time.watch()
+        end, shared = self.parts.end, self.parts.shared
+        end.away_until = min(end.away_until, shared.clock.now() + shared.resume_seconds)
+        end.watch_session()
 
     def _microphone(self, enabled: bool) -> None:
         """End what the user was saying, or listen again."""
@@ -303,13 +185,13 @@ class Resumable:
     def ready(self, operation: ClientReady, tasks: TaskGroup) -> None:
         """Send `bot-ready`, and to a client that has come back what it has missed."""
         outbox = self.parts.outbox
-        if not self._begun:
+        if not self.is_saved:
             self.begin(tasks)
-        self.time.away_until = math.inf
+        self.parts.end.away_until = math.inf
         if not outbox.is_detached:
             self.tokens.place(outbox.put_ready(operation.text))
             return
-        self.time.last_received = self._last_received  # a resume is not the user's doing
+        self.parts.end.last_received = self._last_received  # a resume is not the user's doing
         issued = self.tokens.position
         position = None if operation.waiting is None else 0 if issued is None else issued + operation.received
         self.tokens.place(outbox.attach(operation.text, position, partial(self._answers, operation)))

@@ -194,7 +194,6 @@ class Saver:
     # ---- the end ---------------------------------------------------------------------------------------------------
 
     def stop(self) -> None:
-        """Note and write nothing more."""
         self.stopped = True
         self.notes.clear()
         self._renewal.cancel()

@@ -1,19 +1,22 @@
-"""The end of a session: at once, or when the user has heard what the bot is saying; with an error, or without."""
+"""The end of a session: at once, or when the user has heard what the bot is saying; with an error, or without.
+
+One timer watches all deadlines: of the requests, of the session's length and idle time, and of a client that may come
+back.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
-from anyio.abc import TaskGroup
+from ..clock import Deadline, Timer
+from ..errors import ActionTimeout, RateLimited, RequestError, SessionIdle, SessionTooLong, SlowClient
+from ..protocol.requests import Request
+from .session_core import SessionCore
 
-from ..clock import Clock, Timer
-from ..errors import RateLimited, RequestError, SessionIdle, SessionTooLong, SlowClient
-from .outbox import Outbox
-from .turns import Turns
-
-__all__ = ("RESTART", "Ending")
+__all__ = ("RESTART", "SessionEnd")
 
 #: The close codes of WebSocket for the reasons of an end: 1000 is normal, 1008 policy, and any other is 1011, an error.
 _CLOSE_CODES: Mapping[str, int] = {
@@ -28,57 +31,54 @@ _CLOSE_CODES: Mapping[str, int] = {
 RESTART: Final = 1012
 
 
-class Ending:
+class SessionEnd:
     """Ends one session, once. `stop` stops everything that runs in it."""
 
-    def __init__(
-        self, clock: Clock, turns: Turns, outbox: Outbox, goodbye_seconds: float, stop: Callable[[], None]
-    ) -> None:
+    def __init__(self, core: SessionCore, stop: Callable[[], None]) -> None:
         #: The code of the error that ended the session; empty without an error.
         self.code = ""
         self.close_code, self.close_reason = 1000, ""
         #: Whether the session goes on in another process.
         self.moved = False
-        #: The tasks of the session, while it runs.
-        self.tasks: TaskGroup | None = None
-        self._clock = clock
-        self._turns = turns
-        self._outbox = outbox
-        self._goodbye_seconds = goodbye_seconds
+        self._core = core
+        self._clock, self._limits = core.shared.clock, core.shared.limits
+        self._outbox, self._inputs = core.outbox, core.turns.inputs
         self._stop = stop
         self._begun = False
+        #: When the client sent something last, and when the session reaches its greatest length.
+        self.last_received = self.too_long_at = self._clock.now()
+        #: When the session ends because its client has not come back.
+        self.away_until = math.inf
+        self._deadline = Deadline(self._clock, self._deadline_reached)
 
     @property
     def closed(self) -> bool:
-        """Return whether the session has ended."""
         return self._outbox.closed
 
     @property
     def closing(self) -> bool:
         """Return whether the session will end after the bot's current speech."""
-        return self._turns.inputs.closing
+        return self._inputs.closing
 
     def close(self, reason: str, *, now: bool) -> None:
-        """End the session without an error."""
-        end = partial(self.end, "", reason)
         if now:
-            end()
+            self.end("", reason)
         else:
-            self.when_heard(end)
+            self._end_when_heard(partial(self.end, "", reason))
 
-    def when_heard(self, end: Callable[[], None]) -> None:
+    def _end_when_heard(self, end: Callable[[], None]) -> None:
         """Call `end` when everything submitted so far was heard, or after `Limits.goodbye_seconds`."""
         if self.closed or self.closing:
             return
-        if self.tasks is None or self._turns.is_idle:
+        if self._core.tasks is None or self._core.turns.is_idle:
             return end()
-        self._turns.inputs.closing = True
-        timer = self._clock.call_after(self._goodbye_seconds, end)
-        self.tasks.start_soon(self._end_when_idle, end, timer)
+        self._inputs.closing = True
+        timer = self._clock.call_after(self._limits.goodbye_seconds, end)
+        self._core.tasks.start_soon(self._end_when_idle, end, timer)
         return None
 
     async def _end_when_idle(self, end: Callable[[], None], timer: Timer) -> None:
-        await self._turns.idle()
+        await self._core.turns.idle()
         timer.cancel()
         end()
 
@@ -87,20 +87,84 @@ class Ending:
         self._outbox.report(error, fatal=True)
         self.end(error.code, error.message)
 
-    def move(self) -> None:
-        """End the session in this process, and send the client nothing: the session goes on in another one."""
-        if self.closed or self._begun:
-            return
-        self._begun = self.moved = True
-        self.close_code, self.close_reason = RESTART, "The session goes on in another process; resume it."
-        self._stop()
+    def leave(self, reason: str) -> None:
+        """End the session at once, and send nothing more: the client has left."""
+        self.end("", reason)
         self._outbox.drop()
 
     def end(self, code: str = "", reason: str = "") -> None:
-        """End the session at once."""
-        if self.closed or self._begun:
-            return
+        if not self._begun:
+            self.code = code
+            self._end(_CLOSE_CODES.get(code, 1011), reason)
+
+    def move(self) -> None:
+        """End the session in this process, and send the client nothing: the session goes on in another one."""
+        if not self._begun:
+            self.moved = True
+            self._end(RESTART, "The session goes on in another process; resume it.")
+            self._outbox.drop()
+
+    def _end(self, close_code: int, reason: str) -> None:
         self._begun = True
-        self.code = code
-        self.close_code, self.close_reason = _CLOSE_CODES.get(code, 1011), reason
+        self.close_code, self.close_reason = close_code, reason
         self._stop()
+        self._deadline.cancel()
+
+    # ---- deadlines -------------------------------------------------------------------------------------------------
+
+    def start_time(self) -> None:
+        """Start the session's time: its first client has connected."""
+        self.last_received = self._clock.now()
+        self.too_long_at = self.last_received + self._limits.session_seconds
+        self.watch_session()
+
+    def watch_session(self) -> None:
+        """Watch the deadlines of the session itself, which have changed."""
+        self._end_no_later_than(self._session_due())
+
+    def watch_request(self, request: Request) -> None:
+        self._end_no_later_than(request.due)
+
+    def watch_requests(self) -> None:
+        pending = self._core.protocol.requests.pending.values()
+        self._end_no_later_than(min((each.due for each in pending), default=math.inf))
+
+    def _end_no_later_than(self, due: float) -> None:
+        if not self.closed:
+            self._deadline.no_later_than(due)
+
+    def _session_due(self) -> float:
+        return math.inf if self.closing else min(self.too_long_at, self._idle_due(), self.away_until)
+
+    def _idle_due(self) -> float:
+        """Return when the session has been idle for too long, as seen now. A timer of the bot counts like a message."""
+        now = self._clock.now()
+        timers = [each.due for each in self._core.timers if each.callback is not None or each.due <= now]
+        return max(self.last_received, *timers, 0.0) + self._limits.idle_seconds
+
+    def _deadline_reached(self) -> None:
+        """Look which deadlines have passed, and wait for the next one."""
+        now, limits = self._clock.now(), self._limits
+        if now >= self.too_long_at:
+            length = f"The session has reached its greatest length, {limits.session_seconds:g} s."
+            self._end_when_heard(partial(self.fail, SessionTooLong(length)))
+        elif now >= self._idle_due():
+            silence = f"The client sent nothing for {limits.idle_seconds:g} s."
+            self._end_when_heard(partial(self.fail, SessionIdle(silence)))
+        elif now >= self.away_until:
+            self.leave("the client has not come back")
+        if self.closed:
+            return
+        pending = self._core.protocol.requests.pending
+        for request in [each for each in pending.values() if each.due <= now]:
+            self._expire(request)
+        self.watch_requests()
+        self.watch_session()
+
+    def _expire(self, request: Request) -> None:
+        """Answer a request that took too long, without waiting for its function to unwind."""
+        begun, waits = "It may or may not have taken effect.", "The client has not sent client-ready."
+        hint = begun if self._core.protocol.ready else waits
+        self._outbox.fail(request, ActionTimeout(f"The request was not finished in time. {hint}"))
+        if request.work is not None:
+            request.work.cancel()

@@ -42,10 +42,10 @@ from ..utils.plugin_calls import TaskContext, reraise_control_flow
 from ..utils.waiting import OneShotEvent, cancellation_classes
 from ..voice.recording import record
 from .audio_input import INPUT_RATE
-from .bot_session import BotSession, Shared
+from .bot_session import BotSession
 from .resumable import Resumable
 from .saved_sessions import SavedSession
-from .session_deadlines import SessionTime
+from .session_core import Shared
 from .worker_tasks import Workers
 
 __all__ = ("LiveSession",)
@@ -72,22 +72,18 @@ class LiveSession:
         self.on_end: Callable[[], None] | None = None
         #: Held around calls from a transport, which may come from a plain callback of the event loop.
         self.task_context: AbstractContextManager[None] = nullcontext()
-        self.time = SessionTime(shared.clock, shared.limits, self.parts)
-        self._shared = shared
         self._began = OneShotEvent()
-        self._tasks: TaskGroup | None = None
         self._keepers: TaskGroup | None = None
         #: Set when the session has ended and its record is finished.
         self.finished = anyio.Event()
         self._opened, self._saved = False, saved
         #: What lets a client come back; None if it cannot.
-        self.resumable = Resumable.create(
-            self.session, self.parts, shared, body, saved, self.time, self.parts.ending.move
-        )
+        self.resumable = Resumable.create(self.session, self.parts, body, saved)
 
     def offer_again(self) -> None:
         """Offer what the registry has now, with the same providers."""
-        self.parts.services.offer_again()
+        parts = self.parts
+        parts.protocol.offer = parts.shared.offers.get(parts.protocol.offer.providers, parts.start.grants)
 
     # ---- from the start to the end ---------------------------------------------------------------------------------
 
@@ -102,37 +98,35 @@ class LiveSession:
         async with anyio.create_task_group() as keepers:
             self._keepers = keepers
             try:
-                failed = await self.parts.services.open(keepers) or await self._restore()
-                if failed is None:
-                    await self._serve(task_status)
+                try:
+                    self.parts.services.begin(keepers)
+                    await self.parts.failovers.open_all()
+                    await self._restore()
+                except RequestError as error:
+                    task_status.started(error)
                 else:
-                    task_status.started(failed)
+                    await self._serve(task_status)
             finally:
                 with anyio.CancelScope(shield=True):
                     await self._shut()
                 keepers.cancel_scope.cancel()
 
-    async def _restore(self) -> RequestError | None:
-        """Restore a saved session, and claim it, now that its services are open. Return the error if that fails."""
-        try:
-            if self._saved is not None and self.resumable is not None and not self.closed:
-                await self.resumable.restore(self._saved)
-        except RequestError as error:
-            return error
-        return SessionClosed("The session was closed while its services were opening.") if self.closed else None
+    async def _restore(self) -> None:
+        """Restore a saved session, and claim it, now that its services are open. Raise a `RequestError`."""
+        if self._saved is not None and self.resumable is not None and not self.closed:
+            await self.resumable.restore(self._saved)
+        if self.closed:
+            raise SessionClosed("The session was closed while its services were opening.")
 
     async def _serve(self, task_status: TaskStatus[RequestError | None]) -> None:
         """Let the client connect, and stay until the session ends, which cancels everything in here."""
         parts = self.parts
         async with anyio.create_task_group() as tasks:
-            self._tasks = parts.ending.tasks = parts.calls.tasks = tasks
-            workers = Workers(tasks)
-            parts.services.serve(tasks, workers)
-            parts.actions.serve(workers)
+            parts.tasks, parts.workers = tasks, Workers(tasks)
             if self.session.resumed and self.resumable is not None:
                 self.resumable.begin(tasks)
             self._opened = True
-            parts.hooks.notify("session_opened", session=self.session)
+            parts.shared.hooks.notify("session_opened", session=self.session)
             task_status.started(None)
             await self._began.wait()
             await checkpoint_if_cancelled()  # the client may have left already
@@ -144,7 +138,7 @@ class LiveSession:
     @asynccontextmanager
     async def _recorded(self) -> AsyncGenerator[None]:
         """Record the session, if the operator has given a folder for it."""
-        folder, parts = self._shared.record, self.parts
+        folder, parts = self.parts.shared.record, self.parts
         if folder is None:
             yield
             return
@@ -161,23 +155,24 @@ class LiveSession:
 
     async def _run_bot(self) -> None:
         """Run the bot's function. If it returns, the session goes on; if it raises, the session ends."""
-        bot = self.parts.services.registry.bot
+        bot = self.parts.shared.offers.registry.bot
         try:
-            lifespans = self._shared.lifespans
+            lifespans = self.parts.shared.lifespans
             values = [lifespans.value(bot.function, each) for each in bot.given if isinstance(each, LifespanValue)]
             await bot.function(self.session, *values, **self.parts.actions.handles)
         except BaseException as error:
             reraise_control_flow(error, *cancellation_classes())
             report(where(bot.function), error)
-            self.parts.ending.fail(BotFailed("The bot failed, and the session is over."))
+            self.parts.end.fail(BotFailed("The bot failed, and the session is over."))
 
     async def _shut(self) -> None:
-        self.parts.ending.end()
+        self.parts.end.end()
         if self.resumable is not None:
             self.resumable.unwound.set()
+        self.parts.tasks = None  # they have ended
         await self.parts.services.close()
         if self._opened:
-            self.parts.hooks.notify("session_closed", session=self.session, reason=self.parts.ending.code)
+            self.parts.shared.hooks.notify("session_closed", session=self.session, reason=self.parts.end.code)
 
     def _stop(self) -> None:
         """Answer every pending request, and cancel everything that runs: the session ends."""
@@ -189,15 +184,14 @@ class LiveSession:
         if parts.audio_input is not None:
             parts.audio_input.close()
         for request in list(parts.protocol.requests.pending.values()):
-            if parts.ending.moved:  # the other process answers
+            if parts.end.moved:  # the other process answers
                 parts.protocol.requests.settle(request)
             else:
                 parts.outbox.fail(request, SessionClosed("The session has ended."))
-        if not parts.ending.moved:
+        if not parts.end.moved:
             parts.actions.end()
-        self.time.cancel()
-        if self._tasks is not None:
-            self._tasks.cancel_scope.cancel()
+        if parts.tasks is not None:
+            parts.tasks.cancel_scope.cancel()
         parts.outbox.close()
         if self._keepers is not None and self.resumable is not None and self.resumable.is_saved:
             # Otherwise a client that learns of the end could still resume the session.
@@ -214,18 +208,16 @@ class LiveSession:
 
     @property
     def closed(self) -> bool:
-        """Whether the session has ended."""
         return self.parts.outbox.closed
 
     @property
     def unclosed(self) -> list[str]:
-        """The names of services that were cancelled because they did not close, and that have not ended."""
         return self.parts.services.unclosed
 
     @property
     def flooded(self) -> bool:
         """Whether the session has ended because the client sent far too much."""
-        return self.parts.ending.code == RateLimited.code
+        return self.parts.end.code == RateLimited.code
 
     @property
     def busy(self) -> bool:
@@ -240,15 +232,14 @@ class LiveSession:
         if self.resumable is not None:
             self.resumable.connected(replace, proof)
         if proof is None:
-            self.time.start()
+            self.parts.end.start_time()
 
     def disconnected(self, *, left: bool) -> None:
         """Wait for the client to come back, if it may. Otherwise, or if it has `left` on purpose, end the session."""
         if self.resumable is not None and not left and self.resumable.can_detach:
             self.resumable.disconnected()
         else:
-            self.parts.ending.end("", "the client has left")
-            self.parts.outbox.drop()
+            self.parts.end.leave("the client has left")
 
     @property
     def can_move(self) -> bool:
@@ -264,21 +255,20 @@ class LiveSession:
         """End here if another process can go on with the session. Return whether it can."""
         if self.resumable is None or not self.can_move:
             return False
-        self.resumable.freeze()
-        self.parts.ending.move()
+        self.resumable.saver.freeze()
+        self.parts.end.move()
         return True
 
     # ---- carrying out operations -----------------------------------------------------------------------------------
 
     def carry_out(self, operation: Operation) -> None:
-        """Do what a message of the client asks for."""
         match operation:
             case CallAction():
                 self.parts.actions.start(operation)
             case Reply():
                 self.parts.outbox.put(operation.text)
             case UpdateConfig():
-                self.parts.services.update(operation)
+                self.parts.updates.update(operation)
             case ClientReady():
                 self._ready(operation)
             case SubmitText():
@@ -286,20 +276,20 @@ class LiveSession:
             case FunctionResult():
                 self._take_result(operation)
             case Disconnect():
-                self.parts.ending.end("", "the client asked the bot to leave")
+                self.parts.end.end("", "the client asked the bot to leave")
 
     def _ready(self, operation: ClientReady) -> None:
         if self.resumable is None or self.session.single_turn:
             self.parts.outbox.put(operation.text)
-        elif self._tasks is not None:
-            self.resumable.ready(operation, self._tasks)
+        elif self.parts.tasks is not None:
+            self.resumable.ready(operation, self.parts.tasks)
         self._began.set()
-        for each in self.parts.services.start.old_names:
+        for each in self.parts.start.old_names:
             self.parts.protocol.on_old_name(each)
-        self.parts.services.failovers.report_all()
+        self.parts.failovers.report_all()
         for waited in self.parts.protocol.release():
             self.carry_out(waited)
-        self.time.watch_all_requests()
+        self.parts.end.watch_requests()
 
     def _take_result(self, operation: FunctionResult) -> None:
         if not self.parts.calls.answered(operation.call, operation.result):

@@ -88,6 +88,5 @@ class Postponed:
                 raise StartFailed("A provider that the start names could not be imported. The log says why.")
 
     async def wait(self) -> None:
-        """Wait until they are imported."""
         if self._over is not None:
             await self._over.wait()

@@ -26,7 +26,6 @@ from ..protocol.codec import decode_json, encode, encode_json
 from ..session import ClientInfo, Input, Persona, RunLLM, Say, UserText
 from .bot_session import BotSession, SessionParts
 from .saving import Saver
-from .session_deadlines import SessionTime
 
 __all__ = ("Snapshot",)
 
@@ -44,7 +43,6 @@ class Snapshot:
     session: BotSession
     parts: SessionParts
     saver: Saver
-    time: SessionTime
     #: Returns the time of day, which other processes know too.
     wall_clock: Callable[[], float]
     #: What was noted last, by key: objects that are replaced and not changed, or the text.
@@ -56,9 +54,8 @@ class Snapshot:
     _state_failed: bool = False
 
     def note(self) -> None:
-        """Note everything that has changed."""
         parts, context = self.parts, self.session.context
-        config, inputs, protocol = parts.services.config, parts.turns.inputs, parts.protocol
+        config, inputs, protocol = parts.config, parts.turns.inputs, parts.protocol
         self._compare("config", (config.values, config.revision, protocol.offer.providers), _config_json)
         self._compare("client", (protocol.client,), _client_json)
         self._compare("functions", (context.functions, context.tool_choice), list)
@@ -67,9 +64,8 @@ class Snapshot:
         self._note_state()
         self._note_messages()
         if self.saver.notes:
-            now, time = self.time.clock.now(), self.time
-            at = self.wall_clock()
-            times = {"at": at, "left": time.ends - now, "idle": now - time.last_received}
+            now, end, at = self.session.clock.now(), parts.end, self.wall_clock()
+            times = {"at": at, "left": end.too_long_at - now, "idle": now - end.last_received}
             self.saver.note("time", {**times, "until": at + self.saver.keep_seconds})
 
     def _compare(self, key: str, now: tuple[Any, ...], to_json: Callable[[Any], Any]) -> None:
@@ -128,11 +124,11 @@ class Snapshot:
         def read(key: str, default: Any) -> Any:
             return decode_json(record[key]) if key in record else default
 
-        now, time = self.time.clock.now(), read("time", {})
-        away = max(0.0, self.wall_clock() - time["at"])
-        self.time.ends = now + time["left"] - away
-        self.time.last_received = now - time["idle"] - away
-        parts.services.config.revision = read("config", {"revision": 1})["revision"]
+        now, times = self.session.clock.now(), read("time", {})
+        away = max(0.0, self.wall_clock() - times["at"])
+        parts.end.too_long_at = now + times["left"] - away
+        parts.end.last_received = now - times["idle"] - away
+        parts.config.revision = read("config", {"revision": 1})["revision"]
         client = read("client", {"version": [0, 3, 0], "about": {}})
         parts.protocol.client = ClientInfo(tuple(client["version"]), client["about"])
         parts.protocol.ready = True

@@ -32,7 +32,7 @@ from ..protocol.codec import encode
 from ..protocol.operator_fields import key_variable
 from ..registry.grants import known_names
 from ..registry.installed_plugins import Installed
-from ..runtime.actions import action_threads
+from ..runtime.action_threads import action_threads
 from ..runtime.system_clock import ManualClock
 from ..session import Secret, Session
 
