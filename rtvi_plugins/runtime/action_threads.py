@@ -16,7 +16,7 @@ from ..errors import Busy
 
 __all__ = ("Threads", "action_threads")
 
-_limiter: anyio.lowlevel.RunVar[anyio.CapacityLimiter] = anyio.lowlevel.RunVar("threads for actions")
+_thread_limiter: anyio.lowlevel.RunVar[anyio.CapacityLimiter] = anyio.lowlevel.RunVar("threads for actions")
 
 
 def action_threads() -> anyio.CapacityLimiter:
@@ -24,10 +24,10 @@ def action_threads() -> anyio.CapacityLimiter:
 
     The limit is that of `Threads`, which also counts threads that are no longer waited for.
     """
-    limiter = _limiter.get(None)
+    limiter = _thread_limiter.get(None)
     if limiter is None:
         limiter = anyio.CapacityLimiter(math.inf)
-        _limiter.set(limiter)
+        _thread_limiter.set(limiter)
     return limiter
 
 
@@ -38,18 +38,18 @@ class Threads:
     limit: int
     running: int = 0
     abandoned: int = 0
-    _lock: Lock = field(factory=Lock)
+    _count_lock: Lock = field(factory=Lock)
 
     def take(self) -> bool:
         """Reserve a thread. Return False when all are in use."""
-        with self._lock:
+        with self._count_lock:
             free = self.running < self.limit
             self.running += free
             return free
 
     def give_back(self) -> None:
         """Release a thread. The thread calls this, or the caller if the thread did not start."""
-        with self._lock:
+        with self._count_lock:
             self.running -= 1
 
     async def run(self, function: Callable[[], Any]) -> Any:

@@ -70,7 +70,7 @@ class Actions:
     #: How many jobs there were.
     started: int = 0
     #: Called with the outcome of each job.
-    _ended: dict[str, Callable[[str], None]] = field(factory=dict[str, "Callable[[str], None]"])
+    _job_ended: dict[str, Callable[[str], None]] = field(factory=dict[str, "Callable[[str], None]"])
     #: Whether a plugin has a hook for actions.
     _observed: bool = field(init=False)
 
@@ -81,12 +81,14 @@ class Actions:
     def start(self, call: CallAction) -> None:
         """Start an action. A long one is answered at once."""
         history = self.core.history
-        kept = None if history is None else history.action(_name(call.action), call.arguments)
+        kept = None if history is None else history.action(_action_name(call.action), call.arguments)
         if call.action.spec.long:
             self._start_job(call, kept)
         else:
             call.request.answered = kept
-            call.request.work = self.core.workers.submit(partial(self._perform, call, self._service_of(call.action)))
+            call.request.work = self.core.workers.submit(
+                partial(self._perform_action, call, self._service_of(call.action))
+            )
 
     def _service_of(self, action: OfferedAction) -> OpenService | None:
         """Return the service of an action when the call arrives. It may be switched before the action starts."""
@@ -96,13 +98,13 @@ class Actions:
             return self.failovers.for_action(action.service, action.spec)
         return self.failovers.services.open[action.service]
 
-    async def _perform(self, call: CallAction, service: OpenService | None) -> None:
+    async def _perform_action(self, call: CallAction, service: OpenService | None) -> None:
         core, request = self.core, call.request
         try:
             if core.saver is not None and not call.action.spec.repeatable:
-                await core.saver.begin(f"begun/{request.id}", _name(call.action))
+                await core.saver.begin(f"begun/{request.id}", _action_name(call.action))
             carry = partial(core.protocol.result, request)
-            text = await self._result(call.action, call.arguments, service, carry)
+            text = await self._action_result(call.action, call.arguments, service, carry)
         except RequestError as error:
             core.outbox.fail(request, error)
         except anyio.get_cancelled_exc_class():
@@ -111,7 +113,7 @@ class Actions:
         else:
             core.outbox.answer(request, text)
 
-    async def _result(
+    async def _action_result(
         self,
         action: OfferedAction,
         arguments: Mapping[str, Any],
@@ -124,29 +126,33 @@ class Actions:
         """
         call = next(_calls)
         if self._observed:
-            self._tell("action_started", action, arguments=arguments, call=call)
+            self._notify_action("action_started", action, arguments=arguments, call=call)
         try:
-            carried = _carried(action, await self._run(action, arguments, service), carry)
+            carried = _carried_result(action, await self._call_function(action, arguments, service), carry)
         except anyio.get_cancelled_exc_class():
-            self._tell("action_finished", action, error=Cancelled.code, call=call)
+            self._notify_action("action_finished", action, error=Cancelled.code, call=call)
             raise
         except BaseException as raised:  # also SystemExit, or the panic of a library in Rust
             reraise_control_flow(raised)
             error = _as_request_error(action, raised)
-            self._tell("action_finished", action, error=error.code, call=call)
+            self._notify_action("action_finished", action, error=error.code, call=call)
             raise error from None
         if self._observed:
-            self._tell("action_finished", action, error=None, call=call)
+            self._notify_action("action_finished", action, error=None, call=call)
         return carried
 
-    async def _run(self, action: OfferedAction, arguments: Mapping[str, Any], service: OpenService | None) -> Any:
+    async def _call_function(
+        self, action: OfferedAction, arguments: Mapping[str, Any], service: OpenService | None
+    ) -> Any:
         spec = action.spec
-        given = [self.core.session if each is _SESSION else self._other(each, service, spec) for each in spec.given]
+        given = [
+            self.core.session if each is _SESSION else self._other_injected(each, service, spec) for each in spec.given
+        ]
         if spec.is_async:
             return await spec.function(*given, **arguments)
         return await self.core.shared.threads.run(partial(spec.function, *given, **arguments))
 
-    def _other(self, parameter: Injected, service: OpenService | None, spec: ActionSpec) -> Any:
+    def _other_injected(self, parameter: Injected, service: OpenService | None, spec: ActionSpec) -> Any:
         """Return a service, or the value of a lifespan."""
         if isinstance(parameter, BotService):
             return self.handles[parameter.name]
@@ -163,14 +169,14 @@ class Actions:
             raise InvalidResult(f"The result is {size} characters long; at most {longest} are sent.")
         return result
 
-    def _tell(self, hook: str, action: OfferedAction, **facts: Any) -> None:
+    def _notify_action(self, hook: str, action: OfferedAction, **facts: Any) -> None:
         about = {"session": self.core.session, "service": action.service, "action": action.spec.name}
         self.core.shared.hooks.notify(hook, **about, **facts)
 
     async def call(self, action: OfferedAction, sent: Mapping[str, Any]) -> Any:
         """Run an action that the bot's LLM calls. Return its result as JSON; raise `RequestError` if it fails."""
         arguments = action.binder.bind(dict(sent), "$.arguments")
-        return await self._result(action, arguments, self._service_of(action), self._sendable)
+        return await self._action_result(action, arguments, self._service_of(action), self._sendable)
 
     # ---- long actions ----------------------------------------------------------------------------------------------
 
@@ -182,9 +188,9 @@ class Actions:
         self.started += 1
         id = f"job-{self.started}"
         if kept is not None:
-            self._ended[id] = kept
+            self._job_ended[id] = kept
         if core.saver is not None:
-            core.saver.note_text(f"job/{id}", _name(call.action))
+            core.saver.note_text(f"job/{id}", _action_name(call.action))
             core.saver.note("jobs", self.started)
         core.outbox.answer(call.request, core.protocol.result(call.request, {"job": id}))
         run = partial(self._perform_long, id, call, self._service_of(call.action))
@@ -196,22 +202,22 @@ class Actions:
         end = _cancelled(call.action)
         try:
             if self.core.saver is not None:
-                await self.core.saver.begin(f"job/{id}", _name(call.action))
-            result = await self._result(call.action, call.arguments, service, self._sendable)
+                await self.core.saver.begin(f"job/{id}", _action_name(call.action))
+            result = await self._action_result(call.action, call.arguments, service, self._sendable)
             end = {"status": "done", "result": result}
         except RequestError as error:
             end = {"status": "failed", **self.core.outbox.sendable_form(error)}
         finally:
             _running_job.reset(token)
             if self.jobs.pop(id, None) is not None:
-                self._report(id, call.action, end)
+                self._report_job(id, call.action, end)
 
-    def _report(self, id: str, action: OfferedAction, more: Mapping[str, Any]) -> None:
-        if more["status"] != "progress" and (ended := self._ended.pop(id, None)) is not None:
+    def _report_job(self, id: str, action: OfferedAction, more: Mapping[str, Any]) -> None:
+        if more["status"] != "progress" and (ended := self._job_ended.pop(id, None)) is not None:
             ended("ok" if more["status"] == "done" else more.get("code", more["status"]))
         if self.core.saver is not None and id not in self.jobs:
             self.core.saver.end(f"job/{id}", always=True)
-        self.core.outbox.send("server-message", {"type": "job", "job": id, "action": _name(action), **more})
+        self.core.outbox.send("server-message", {"type": "job", "job": id, "action": _action_name(action), **more})
 
     def progress(self, data: Any) -> None:
         """Send the progress of the background job that runs in this context.
@@ -221,12 +227,12 @@ class Actions:
         id = _running_job.get(None)
         if id is None or id not in self.jobs:
             raise RuntimeError("session.progress() reports on a long action: declare it @action(..., long=True).")
-        self._report(id, self.jobs[id].action, {"status": "progress", "data": to_checked_json(data)})
+        self._report_job(id, self.jobs[id].action, {"status": "progress", "data": to_checked_json(data)})
 
     def end(self) -> None:
         """Report the end of every background job, while the client can still be reached."""
         for id, job in self.jobs.items():
-            self._report(id, job.action, _cancelled(job.action))
+            self._report_job(id, job.action, _cancelled(job.action))
         self.jobs.clear()
 
     def cancel(self, id: str) -> bool:
@@ -236,18 +242,18 @@ class Actions:
             return False
         if job.work.scope is None:  # it has not started, so it cannot report its end itself
             del self.jobs[id]
-            self._report(id, job.action, {"status": "cancelled"})
+            self._report_job(id, job.action, {"status": "cancelled"})
         job.work.cancel()
         return True
 
 
-def _name(action: OfferedAction) -> str:
+def _action_name(action: OfferedAction) -> str:
     return f"{action.service}:{action.spec.name}"
 
 
-def _carried(action: OfferedAction, result: Any, carry: Callable[[Any], T]) -> T:
+def _carried_result(action: OfferedAction, result: Any, carry: Callable[[Any], T]) -> T:
     if result.__class__ is not action.spec.result.exact:
-        result = _checked(action, result)
+        result = _checked_result(action, result)
     try:
         return carry(result)
     except TypeError:
@@ -258,7 +264,7 @@ def _carried(action: OfferedAction, result: Any, carry: Callable[[Any], T]) -> T
 _NO_JSON = ("$", "it cannot be written as JSON")
 
 
-def _checked(action: OfferedAction, result: Any) -> Any:
+def _checked_result(action: OfferedAction, result: Any) -> Any:
     """Return a result in its JSON form. Raise `InvalidResult` if it does not have the declared type."""
     try:
         form = to_json(result)

@@ -37,13 +37,13 @@ class AudioInput:
 
     def __init__(self, clock: Clock, ahead: float, warn: Callable[[RequestError], None] = lambda error: None) -> None:
         self._clock = clock
-        self._ahead = ahead
+        self._most_ahead = ahead
         self._warn = warn
         self._warned_of: set[str] = set()
         self._recorder: Recorder | None = None
         self._listener: Listener | None = None
         self._resamplers: dict[int, Resampler] = {}
-        self._received_until = -math.inf
+        self._audio_until = -math.inf
         self._microphone_on = True
 
     # ---- listening -------------------------------------------------------------------------------------------------
@@ -128,9 +128,9 @@ class AudioInput:
             return False
         if not audio.data:
             return False
-        begun = self._received_until > -math.inf
-        until = max(self._received_until, now - _STALL_SECONDS if begun else now) + audio.seconds
-        if until - now > self._ahead:
+        begun = self._audio_until > -math.inf
+        until = max(self._audio_until, now - _STALL_SECONDS if begun else now) + audio.seconds
+        if until - now > self._most_ahead:
             # Usually the client labels it with a lower rate than it has.
             self._warn_once(
                 "speed",
@@ -141,7 +141,7 @@ class AudioInput:
                 ),
             )
             return False
-        self._received_until = until
+        self._audio_until = until
         return True
 
     def _converted(self, audio: Audio) -> Audio | None:
@@ -150,7 +150,7 @@ class AudioInput:
             return None  # the resampler is not installed; trying the import for each frame would cost too much
         form = f"Audio of {audio.rate} Hz and {audio.channels} channel{'s' if audio.channels > 1 else ''}"
         try:
-            return self._as_input(audio)
+            return self._at_input_rate(audio)
         except AuthorError as error:
             self.reject("resampler", f"{form} cannot be used by this server: {error}. Or send {INPUT_RATE} Hz, mono.")
         except Exception as error:
@@ -159,7 +159,7 @@ class AudioInput:
             self.reject("conversion", f"{form} cannot be converted. Send {INPUT_RATE} Hz, mono.")
         return None
 
-    def _as_input(self, audio: Audio) -> Audio | None:
+    def _at_input_rate(self, audio: Audio) -> Audio | None:
         if audio.rate == INPUT_RATE and audio.channels == 1:
             return audio
         from ..voice.resampling import Resampler, to_mono

@@ -54,12 +54,12 @@ class Failovers:
     changes: ConfigChanges
     #: The stand-ins that serve, by service.
     serving: dict[str, OpenService] = field(factory=dict[str, OpenService])
-    _opened: dict[tuple[str, str], _StandIn] = field(factory=dict[tuple[str, str], _StandIn])
+    _open_stand_ins: dict[tuple[str, str], _StandIn] = field(factory=dict[tuple[str, str], _StandIn])
     #: The category of the last failure of a service in this session.
     why: dict[str, str] = field(factory=dict[str, str])
     #: Providers of services for which this session has no key.
     _keyless: set[tuple[str, str]] = field(factory=set[tuple[str, str]])
-    _used: dict[tuple[str, str], Used] = field(factory=dict[tuple[str, str], Used])
+    _used_providers: dict[tuple[str, str], Used] = field(factory=dict[tuple[str, str], Used])
     #: Services whose chosen provider is being opened again.
     _reopening: set[str] = field(factory=set[str])
 
@@ -87,11 +87,13 @@ class Failovers:
     def used_of(self, service: str, label: str) -> Used:
         """Return a provider with the keys and service options of this session."""
         key = service, label
-        if key not in self._used:  # to find a key may take a while
+        if key not in self._used_providers:  # to find a key may take a while
             provider = self._provider(service, label)
             fingerprint, is_shared = self.services.opener.fingerprint(service, provider)
-            self._used[key] = Used(f"{provider.spec.kind}.{label}", provider.spec.function, fingerprint, is_shared)
-        return self._used[key]
+            self._used_providers[key] = Used(
+                f"{provider.spec.kind}.{label}", provider.spec.function, fingerprint, is_shared
+            )
+        return self._used_providers[key]
 
     def may_use(self, service: str, label: str) -> bool:
         """Return whether a provider works, as far as anybody knows, or may be tried again now."""
@@ -202,36 +204,36 @@ class Failovers:
         """Note that another provider was chosen: close the stand-ins that are not among its alternatives."""
         self.serving.pop(service, None)
         labels = self.choice(service).labels[1:]
-        for key in [key for key in self._opened if key[0] == service and key[1] not in labels]:
-            self.services.retire(self._opened.pop(key).opened)
+        for key in [key for key in self._open_stand_ins if key[0] == service and key[1] not in labels]:
+            self.services.retire(self._open_stand_ins.pop(key).opened)
 
     # ---- stand-ins -------------------------------------------------------------------------------------------------
 
     async def _stand_in(self, service: str, label: str) -> OpenService | None:
         """Return an open stand-in, set to the values of the config; None if it cannot be opened."""
         key = service, label
-        found = self._opened.get(key)
+        found = self._open_stand_ins.get(key)
         if found is None or not found.opened.is_up:
             try:
                 opened = await self.services.opener.open(service, self._provider(service, label))
             except RequestError as error:
                 self._note_unopened(service, label, error)
                 return None
-            other = self._opened.get(key)
+            other = self._open_stand_ins.get(key)
             if other is not None and other.opened.is_up:  # somebody else has opened it meanwhile
                 self.services.retire(opened)
                 found = other
             else:
-                found = self._opened[key] = _StandIn(opened)
+                found = self._open_stand_ins[key] = _StandIn(opened)
         try:
-            self._set(service, label, found)
+            self._set_stand_in(service, label, found)
         except Exception as error:
             report(f"the stand-in {service}.{label}, while its options were set,", error)
-            self.services.retire(self._opened.pop(key).opened)
+            self.services.retire(self._open_stand_ins.pop(key).opened)
             return None
         return found.opened
 
-    def _set(self, service: str, label: str, stand_in: _StandIn) -> None:
+    def _set_stand_in(self, service: str, label: str, stand_in: _StandIn) -> None:
         """Set the options of a stand-in: the options of its kind as they are now, its own to their defaults."""
         offer, values = self.core.protocol.offer, self.applied.values
         own = self.changes.offer_of({**offer.providers, service: label})
@@ -267,12 +269,12 @@ def alternatives_of(failovers: Failovers, service: str | None) -> Alternatives:
 class _NoAlternatives(Alternatives):
     """Those of a service with one provider, or of an object that is no service."""
 
-    _all: Failovers
+    _failovers: Failovers
     _service: str | None
 
     @property
     def provider(self) -> str | None:
-        return None if self._service is None else self._all.present(self._service).provider.label
+        return None if self._service is None else self._failovers.present(self._service).provider.label
 
     @property
     def exist(self) -> bool:
@@ -291,10 +293,10 @@ _OF_THE_ANSWER: Final = "no-answer"
 class _SessionAlternatives(Alternatives):
     """Those of a service of one session, for one use of it."""
 
-    _all: Failovers
+    _failovers: Failovers
     _service: str
     #: The providers that have failed in this use.
-    _tried: set[str] = field(factory=set[str])
+    _tried_providers: set[str] = field(factory=set[str])
     _has_begun: bool = False
 
     @property
@@ -307,17 +309,21 @@ class _SessionAlternatives(Alternatives):
 
     @property
     def seconds(self) -> float | None:
-        choice, present = self._all.choice(self._service), self._label
-        return choice.seconds if any(each not in self._tried and each != present for each in choice.labels) else None
+        choice, present = self._failovers.choice(self._service), self._label
+        return (
+            choice.seconds
+            if any(each not in self._tried_providers and each != present for each in choice.labels)
+            else None
+        )
 
     @property
     def _label(self) -> str:
-        return self._all.present(self._service).provider.label
+        return self._failovers.present(self._service).provider.label
 
     async def choose(self) -> None:
         """Let the first provider serve that works. Within one use, only a failure changes it."""
-        every, service = self._all, self._service
-        if self._has_begun and self._label not in self._tried:
+        every, service = self._failovers, self._service
+        if self._has_begun and self._label not in self._tried_providers:
             return
         self._has_begun = True
         if every.core.shared.health.is_good and service not in every.serving and every.services.open[service].is_up:
@@ -330,8 +336,8 @@ class _SessionAlternatives(Alternatives):
         """Note the failure, and let the next provider serve: one that works, or else any that has not failed here."""
         if error.category == _OF_THE_REQUEST:
             return False
-        every, service = self._all, self._service
-        self._tried.add(self._label)
+        every, service = self._failovers, self._service
+        self._tried_providers.add(self._label)
         every.why[service] = error.category
         if error.category != _OF_THE_ANSWER:
             every.core.shared.health.failed(every.used_of(service, self._label), error)
@@ -339,12 +345,12 @@ class _SessionAlternatives(Alternatives):
             label = next((each for each in left if every.may_use(service, each)), left[0])
             if await every.use(service, label, is_last=len(left) == 1):
                 return True
-            self._tried.add(label)
+            self._tried_providers.add(label)
         return False
 
     def answered(self) -> None:
-        if not self._all.core.shared.health.is_good:
-            self._all.core.shared.health.worked(self._all.used_of(self._service, self._label))
+        if not self._failovers.core.shared.health.is_good:
+            self._failovers.core.shared.health.worked(self._failovers.used_of(self._service, self._label))
 
     def _untried(self) -> list[str]:
-        return [each for each in self._all.choice(self._service).labels if each not in self._tried]
+        return [each for each in self._failovers.choice(self._service).labels if each not in self._tried_providers]

@@ -56,10 +56,10 @@ class _Call(FunctionCall):
     kept: Callable[[str], None] | None = None
     #: Called with the result if it comes after `leave`.
     then: Callable[[Any], None] | None = None
-    _end: OneShotEvent = field(factory=OneShotEvent)
+    _call_over: OneShotEvent = field(factory=OneShotEvent)
 
     async def result(self) -> Any:
-        await self._end.wait()
+        await self._call_over.wait()
         if self.failed is not None:
             raise FunctionCallFailed(self.failed)
         return self.value
@@ -75,7 +75,7 @@ class _Call(FunctionCall):
         self.calls.ended(self)
         if self.kept is not None:
             self.kept("cancelled" if cancelled else "ok" if failed is None else "failed")
-        self._end.set()
+        self._call_over.set()
         self.calls.core.session.emit(FunctionCallEnded(self.id, self.name, cancelled, self.value))
         if self.then is not None and not cancelled:
             self.then(self.value)
@@ -112,14 +112,14 @@ class OwnCall(_Call):
         self.task = anyio.get_current_task().id
         try:
             with self.scope:
-                await self._run(function)
+                await self._run_function(function)
             self.end(cancelled=True)
         finally:
             if self.timer is not None:
                 self.timer.cancel()
         await clear_stray_cancellation()
 
-    async def _run(self, function: Callable[[], Awaitable[Any]]) -> None:
+    async def _run_function(self, function: Callable[[], Awaitable[Any]]) -> None:
         try:
             self.end(await function())
         except RequestError as error:
@@ -155,9 +155,9 @@ class FunctionCalls:
 
     core: SessionCore
     #: The calls whose beginning is in the record of a session that is saved.
-    _noted: set[str] = field(factory=set[str])
-    _running: dict[str, _Call] = field(factory=dict[str, _Call])
-    _begun: int = 0
+    _noted_calls: set[str] = field(factory=set[str])
+    _running_calls: dict[str, _Call] = field(factory=dict[str, _Call])
+    _call_count: int = 0
 
     def ask_client(self, name: str, arguments: Mapping[str, Any], id: str | None) -> FunctionCall:
         """Ask the client to carry out a function. Pass its answer to `answered`.
@@ -165,12 +165,12 @@ class FunctionCalls:
         Raise `TypeError` for arguments that JSON cannot carry, `FunctionCallFailed` for those that are too long.
         """
         check_json(dict(arguments), "$.arguments")
-        call = ClientCall(self._id(id), name, self)
+        call = ClientCall(self._call_id(id), name, self)
         call.noted = {"name": name, "arguments": dict(arguments)}
         self._announce(FunctionCallStarted(call.id, name, arguments))
-        self._begin(call, arguments, self.core.shared.limits.function_seconds)
+        self._begin_call(call, arguments, self.core.shared.limits.function_seconds)
         if self.core.saver is not None:
-            self._noted.add(call.id)
+            self._noted_calls.add(call.id)
             self.core.saver.note(f"call/{call.id}", call.noted)
         return call
 
@@ -186,12 +186,12 @@ class FunctionCalls:
         Raise `FunctionCallFailed` if the client is sent the arguments, and they are too long.
         """
         assert self.core.tasks is not None
-        call = OwnCall(self._id(id), action.name, self, finish=action.finish, stops=action.is_async)
+        call = OwnCall(self._call_id(id), action.name, self, finish=action.finish, stops=action.is_async)
         self._announce(FunctionCallStarted(call.id, call.name, arguments, by_client=False))
-        self._begin(call, arguments, min(self.core.shared.limits.function_seconds, action.deadline or math.inf))
+        self._begin_call(call, arguments, min(self.core.shared.limits.function_seconds, action.deadline or math.inf))
         if self.core.saver is not None and not action.repeatable:
             call.noted = {"name": call.name, "arguments": dict(arguments)}
-            self._noted.add(call.id)
+            self._noted_calls.add(call.id)
             function = partial(self._noted_first, self.core.saver, call, function)
         self.core.tasks.start_soon(call.run, function)
         return call
@@ -202,7 +202,7 @@ class FunctionCalls:
 
     def answered(self, id: str, result: Any) -> bool:
         """Take the client's answer to a call. Return whether such a call is running."""
-        call = self._running.get(id)
+        call = self._running_calls.get(id)
         if not isinstance(call, ClientCall):
             return False
         call.end(result)
@@ -210,33 +210,33 @@ class FunctionCalls:
 
     @property
     def carries_out(self) -> bool:
-        return any(isinstance(each, OwnCall) for each in self._running.values())
+        return any(isinstance(each, OwnCall) for each in self._running_calls.values())
 
     def is_awaited(self, task: int) -> bool:
         """Return whether a turn waits for the function that runs in this task."""
-        calls = (each for each in self._running.values() if isinstance(each, OwnCall))
+        calls = (each for each in self._running_calls.values() if isinstance(each, OwnCall))
         return any(each.task == task and each.then is None for each in calls)
 
     def ended(self, call: _Call) -> None:
-        self._running.pop(call.id, None)
+        self._running_calls.pop(call.id, None)
         saver = self.core.saver
-        if saver is not None and call.id in self._noted and not saver.stopped:
+        if saver is not None and call.id in self._noted_calls and not saver.stopped:
             saver.note(f"call/{call.id}", {**call.noted, "result": call.value})
 
     def take_noted(self, id: str) -> bool:
         """Return whether a noted call has ended. If it has, forget the note."""
-        if id not in self._noted or id in self._running:
+        if id not in self._noted_calls or id in self._running_calls:
             return False
-        self._noted.remove(id)
+        self._noted_calls.remove(id)
         return True
 
-    def _id(self, id: str | None) -> str:
-        self._begun += 1
-        id = id or f"call-{self._begun}"
-        if id in self._running:
+    def _call_id(self, id: str | None) -> str:
+        self._call_count += 1
+        id = id or f"call-{self._call_count}"
+        if id in self._running_calls:
             raise FunctionCallFailed(f"The function call {id!r} is pending already.")
         most = self.core.shared.limits.in_flight
-        if len(self._running) >= most:
+        if len(self._running_calls) >= most:
             raise FunctionCallFailed(f"{most} function calls are running. Call it again later.")
         return id
 
@@ -246,9 +246,9 @@ class FunctionCalls:
         except ValueError as error:
             raise FunctionCallFailed(f"The arguments are too long: {error}") from None
 
-    def _begin(self, call: ClientCall | OwnCall, arguments: Mapping[str, Any], seconds: float) -> None:
+    def _begin_call(self, call: ClientCall | OwnCall, arguments: Mapping[str, Any], seconds: float) -> None:
         if self.core.history is not None:
             by: Literal["client", "bot"] = "client" if isinstance(call, ClientCall) else "bot"
             call.kept = self.core.history.function(call.name, arguments, by)
-        self._running[call.id] = call
+        self._running_calls[call.id] = call
         call.timer = self.core.shared.clock.call_after(seconds, lambda: call.expire(seconds))

@@ -21,7 +21,7 @@ from .saving import Saver
 __all__ = ("History",)
 
 #: A value whose JSON is longer is left out, in characters.
-_LONGEST: Final = 65_536
+_LONGEST_KEPT: Final = 65_536
 
 
 @define(eq=False)
@@ -36,57 +36,59 @@ class History:
     #: Called once, when they have more.
     on_full: Callable[[], object]
     #: How many entries there are, and their size.
-    _count: int = field(default=0, init=False)
-    _size: int = field(default=0, init=False)
+    _entry_count: int = field(default=0, init=False)
+    _history_size: int = field(default=0, init=False)
     _is_full: bool = field(default=False, init=False)
 
     def started(self, bot: str, providers: Mapping[str, str], start_data: Mapping[str, Any]) -> None:
         """Add the beginning of the session. `start_data` has the application's own fields of the start request."""
-        self._add("started", bot=bot, providers=dict(providers), start=_kept(start_data) or {})
+        self._add_entry("started", bot=bot, providers=dict(providers), start=_json_to_keep(start_data) or {})
 
     def resumed(self, record: Mapping[str, str]) -> None:
         sizes = {int(key.removeprefix(HISTORY)): len(text) for key, text in record.items() if key.startswith(HISTORY)}
-        self._count, self._size = max(sizes, default=-1) + 1, sum(sizes.values())
-        self._add("resumed")
+        self._entry_count, self._history_size = max(sizes, default=-1) + 1, sum(sizes.values())
+        self._add_entry("resumed")
 
     def said(self, role: str, text: str, interrupted: bool) -> None:
-        self._add("said", role=role, text=text, interrupted=interrupted)
+        self._add_entry("said", role=role, text=text, interrupted=interrupted)
 
     def configured(self, by: Literal["client", "bot"], changed: Mapping[str, Any], revision: int) -> None:
-        self._add("config", by=by, changed={name: _kept(value) for name, value in changed.items()}, revision=revision)
+        self._add_entry(
+            "config", by=by, changed={name: _json_to_keep(value) for name, value in changed.items()}, revision=revision
+        )
 
     def action(self, action: str, arguments: Mapping[str, Any]) -> Callable[[str], None]:
         """Add an action that the client calls. Return a function, to be called with "ok" or the code of its error."""
-        return self._begin("action", by="client", action=action, arguments=_kept(arguments))
+        return self._begin_entry("action", by="client", action=action, arguments=_json_to_keep(arguments))
 
     def function(
         self, function: str, arguments: Mapping[str, Any], carried_out_by: Literal["client", "bot"]
     ) -> Callable[[str], None]:
         """Add a function that the bot or its LLM calls. Return a function, to be called with its outcome."""
-        return self._begin(
-            "function", by="bot", function=function, carried_out_by=carried_out_by, arguments=_kept(arguments)
+        return self._begin_entry(
+            "function", by="bot", function=function, carried_out_by=carried_out_by, arguments=_json_to_keep(arguments)
         )
 
     def ended(self, code: str) -> str:
         """Return the last entry. `code` is that of the error that has ended the session, or empty."""
         return encode_json({"at": self._now(), "type": "ended", "code": code})
 
-    def _begin(self, type: str, **fields: Any) -> Callable[[str], None]:
-        return partial(self._end, *self._add(type, **fields))
+    def _begin_entry(self, type: str, **fields: Any) -> Callable[[str], None]:
+        return partial(self._end_entry, *self._add_entry(type, **fields))
 
-    def _end(self, key: str, entry: str, outcome: str) -> None:
+    def _end_entry(self, key: str, entry: str, outcome: str) -> None:
         more = encode_json({"outcome": outcome, "ended": self._now()})
-        self._size += len(more)
+        self._history_size += len(more)
         self.saver.note_text(key, f"{entry[:-1]},{more[1:]}")
 
-    def _add(self, type: str, **fields: Any) -> tuple[str, str]:
+    def _add_entry(self, type: str, **fields: Any) -> tuple[str, str]:
         """Add an entry. Return its key and its text."""
-        key, text = f"{HISTORY}{self._count}", encode_json({"at": self._now(), "type": type, **fields})
-        self._count += 1
-        self._size += len(text)
+        key, text = f"{HISTORY}{self._entry_count}", encode_json({"at": self._now(), "type": type, **fields})
+        self._entry_count += 1
+        self._history_size += len(text)
         self.saver.note_text(key, text)
         # Without the entries that follow, a client could hide what it does. So the session ends.
-        if self._size > self.most and not self._is_full:
+        if self._history_size > self.most and not self._is_full:
             self._is_full = True
             self.on_full()
         return key, text
@@ -95,10 +97,10 @@ class History:
         return datetime.fromtimestamp(self.wall_clock(), UTC).isoformat(timespec="milliseconds")
 
 
-def _kept(value: Any) -> Any:
+def _json_to_keep(value: Any) -> Any:
     """Return the JSON form of a value. Return None if it is too long for a history, or if JSON cannot carry it."""
     try:
         form = to_json(value)
-        return form if len(encode_json(form)) <= _LONGEST else None
+        return form if len(encode_json(form)) <= _LONGEST_KEPT else None
     except (TypeError, ValueError, RecursionError):
         return None

@@ -30,12 +30,12 @@ class InputQueue:
     #: The input that the loop has taken, until it asks for the next one.
     in_progress: Input | None = None
     #: The number of the input that was taken last.
-    _number: int = 0
+    _input_number: int = 0
     #: How many inputs were added. It is also the number of the last one; the first input is number 1.
     added: int = 0
     #: The inputs that wait, each with its number.
-    _waiting: list[tuple[int, Input]] = field(factory=list[tuple[int, Input]])
-    _arrived: OneShotEvent | None = None
+    _waiting_inputs: list[tuple[int, Input]] = field(factory=list[tuple[int, Input]])
+    _input_arrived: OneShotEvent | None = None
 
     def check(self, input: Input) -> None:
         """Raise if an input cannot be taken: `TypeError`, `SessionClosed`, `NoConversation` or `Busy`."""
@@ -49,59 +49,61 @@ class InputQueue:
             raise SessionClosed("The session is ending or has ended, so nothing more is said in it.")
         if not self.open:
             raise NoConversation("This bot holds no conversation, so nobody listens.")
-        if len(self._waiting) >= self.limit:
+        if len(self._waiting_inputs) >= self.limit:
             raise Busy("The conversation receives more than it can process; send again later.")
 
     def put(self, input: Input) -> None:
         """Add an input. One that asks for an answer at once is answered together with the texts that wait before it."""
         if isinstance(input, UserText) and input.run:
-            self._waiting = [
+            self._waiting_inputs = [
                 (number, evolve(each, run=False) if isinstance(each, UserText) else each)
-                for number, each in self._waiting
+                for number, each in self._waiting_inputs
             ]
         self.added += 1
-        self._waiting.append((self.added, input))
-        if self._arrived is not None:
-            self._arrived.set()
+        self._waiting_inputs.append((self.added, input))
+        if self._input_arrived is not None:
+            self._input_arrived.set()
 
     def discard_speech(self) -> list[int]:
         """Remove each `Say` that waits and may be interrupted. Return their numbers."""
-        discarded = [number for number, each in self._waiting if isinstance(each, Say) and each.interruptible]
-        self._waiting = [(number, each) for number, each in self._waiting if number not in discarded]
+        discarded = [number for number, each in self._waiting_inputs if isinstance(each, Say) and each.interruptible]
+        self._waiting_inputs = [(number, each) for number, each in self._waiting_inputs if number not in discarded]
         return discarded
 
     async def next(self) -> Input:
         self.in_progress = None
         self.on_next()
-        while not self._waiting:
-            self._arrived = OneShotEvent()
-            await self._arrived.wait()
-        self._number, input = self._waiting.pop(0)
+        while not self._waiting_inputs:
+            self._input_arrived = OneShotEvent()
+            await self._input_arrived.wait()
+        self._input_number, input = self._waiting_inputs.pop(0)
         self.in_progress = input
         return input
 
     def restore(self, inputs: Sequence[Input]) -> None:
         """Wait with these inputs only: the session is restored."""
-        self._waiting.clear()
+        self._waiting_inputs.clear()
         for each in inputs:
             self.put(each)
 
     @property
     def waiting(self) -> tuple[Input, ...]:
-        return tuple(each for _, each in self._waiting)
+        return tuple(each for _, each in self._waiting_inputs)
 
     def is_done(self, number: int) -> bool:
         """Return whether each input up to this number was processed or discarded, or nobody takes inputs."""
         if not self.open:
             return True
-        after = self._waiting[0][0] if self._waiting else self.added + 1
-        first = after if self.in_progress is None else self._number
+        after = self._waiting_inputs[0][0] if self._waiting_inputs else self.added + 1
+        first = after if self.in_progress is None else self._input_number
         return number < first
 
     @property
     def wants_answer(self) -> bool:
         """Return whether an input waits that the LLM is to answer."""
-        return any(isinstance(each, RunLLM) or (isinstance(each, UserText) and each.run) for _, each in self._waiting)
+        return any(
+            isinstance(each, RunLLM) or (isinstance(each, UserText) and each.run) for _, each in self._waiting_inputs
+        )
 
     def close(self) -> None:
         """Take no more inputs: the bot's function has returned, or the session has ended."""
@@ -110,4 +112,4 @@ class InputQueue:
 
     @property
     def is_idle(self) -> bool:
-        return not (self.open and (self._waiting or self.in_progress is not None))
+        return not (self.open and (self._waiting_inputs or self.in_progress is not None))

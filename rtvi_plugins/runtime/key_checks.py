@@ -24,7 +24,7 @@ from ..utils.plugin_calls import reraise_control_flow
 __all__ = ("KeyChecks", "can_check")
 
 #: How long a vendor may take to answer, in seconds. The key of a slower one counts as valid.
-_SECONDS: Final = 3.0
+_VENDOR_SECONDS: Final = 3.0
 
 #: A provider with its keys. Their hash is enough to recognise them.
 _Used: TypeAlias = "tuple[AnyFunction, int]"
@@ -39,38 +39,38 @@ def can_check(spec: ProviderSpec) -> bool:
 class KeyChecks:
     """The keys that vendors have refused in this process."""
 
-    _refused: set[_Used] = field(factory=set[_Used])
+    _refused_keys: set[_Used] = field(factory=set[_Used])
     #: The checks that run now. A session that starts meanwhile waits for them.
-    _running: dict[_Used, anyio.Event] = field(factory=dict[_Used, anyio.Event])
+    _running_checks: dict[_Used, anyio.Event] = field(factory=dict[_Used, anyio.Event])
 
     async def check(
         self, spec: ProviderSpec, keys: Sequence[Secret | None], manager: AbstractAsyncContextManager[Any]
     ) -> str | None:
         """Open a service, and ask its vendor. Return a sentence for the operator if the key is refused."""
-        used = _used(spec, keys)
-        done = self._running[used] = anyio.Event()
+        used = _keys_in_use(spec, keys)
+        done = self._running_checks[used] = anyio.Event()
         try:
             return await self._ask_vendor(spec, used, manager)
         finally:
-            del self._running[used]
+            del self._running_checks[used]
             done.set()
 
     async def check_again(self, spec: ProviderSpec, keys: Sequence[Secret | None], live: object) -> str | None:
         """Ask the vendor again if it has refused the key before. Return the error's text if it still refuses it."""
-        if not (self._refused or self._running):
+        if not (self._refused_keys or self._running_checks):
             return None
-        used = _used(spec, keys)
-        if used in self._running:
-            await self._running[used].wait()
-        elif used in self._refused:
+        used = _keys_in_use(spec, keys)
+        if used in self._running_checks:
+            await self._running_checks[used].wait()
+        elif used in self._refused_keys:
             return await self._ask_vendor(spec, used, nullcontext(live))
-        return _sentence(spec) if used in self._refused else None
+        return _refused_key_sentence(spec) if used in self._refused_keys else None
 
     async def _ask_vendor(
         self, spec: ProviderSpec, used: _Used, manager: AbstractAsyncContextManager[Any]
     ) -> str | None:
         is_refused = False
-        with anyio.move_on_after(_SECONDS):
+        with anyio.move_on_after(_VENDOR_SECONDS):
             try:
                 async with manager as live:
                     if isinstance(live, ChecksKey):
@@ -79,17 +79,17 @@ class KeyChecks:
                 reraise_control_flow(error, anyio.get_cancelled_exc_class())
                 failure = unwrap_group(error)
                 is_refused = isinstance(failure, ProviderError) and failure.category == "auth"
-        (self._refused.add if is_refused else self._refused.discard)(used)
-        return _sentence(spec) if is_refused else None
+        (self._refused_keys.add if is_refused else self._refused_keys.discard)(used)
+        return _refused_key_sentence(spec) if is_refused else None
 
 
-def _sentence(spec: ProviderSpec) -> str:
+def _refused_key_sentence(spec: ProviderSpec) -> str:
     variables = " and ".join(key_variable(spec.provider, each.name) for each in spec.secrets)
     hint = f"make one at {spec.key_page}" if spec.key_page else "set a valid one"
     return f"{spec.provider} does not accept the key in {variables}: {hint}."
 
 
-def _used(spec: ProviderSpec, keys: Sequence[Secret | None]) -> _Used:
+def _keys_in_use(spec: ProviderSpec, keys: Sequence[Secret | None]) -> _Used:
     return spec.function, hash(tuple(each and each.reveal() for each in keys))
 
 

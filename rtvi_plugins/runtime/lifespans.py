@@ -46,7 +46,7 @@ class OpenContext:
     ended: bool = False
     _closing: OneShotEvent | None = None
     _closed: OneShotEvent | None = None
-    _scope: anyio.CancelScope | None = None
+    _keeper_scope: anyio.CancelScope | None = None
 
     async def keep(self) -> None:
         """Enter it, wait for `close`, and leave it. No cancellation of the caller ends it."""
@@ -55,21 +55,21 @@ class OpenContext:
         try:
             if manager is None:
                 return
-            with anyio.CancelScope(shield=True) as self._scope:
+            with anyio.CancelScope(shield=True) as self._keeper_scope:
                 async with manager as self.live:
                     self._closing = OneShotEvent()
                     self.settled.set()
                     early = True
                     await self._closing.wait()
                     early = False
-            if early and not self._scope.cancel_called:
+            if early and not self._keeper_scope.cancel_called:
                 # Its own task group was cancelled, as a client library does when its connection ends.
                 self._failed(EOFError("it ended by itself"))
         except BaseException as error:  # no exception of one may end the others
             reraise_control_flow(error)
             self._failed(error)
         finally:
-            self._scope = None
+            self._keeper_scope = None
             self.abandoned, self.ended = False, True
             self.settled.set()
             if self._closed is not None:
@@ -85,13 +85,13 @@ class OpenContext:
     def abandon(self) -> None:
         """Cancel it, because it is still opening, or does not close."""
         self._manager = None
-        if self._scope is not None:
+        if self._keeper_scope is not None:
             self.abandoned = True
-            self._scope.cancel()
+            self._keeper_scope.cancel()
 
     async def close(self, seconds: float = 5.0) -> None:
         """Close it. Cancel it if that takes longer than `seconds`."""
-        if self._scope is None:
+        if self._keeper_scope is None:
             return
         self._closed = OneShotEvent()
         if self._closing is not None:
@@ -114,10 +114,10 @@ class OpenLifespans:
     find_key: Callable[[str, str], Secret | None]
     #: Returns whose a module is, as in "the bot receptionist".
     owner_of: Callable[[str], str]
-    _open: dict[LifespanSpec, OpenContext] = field(factory=dict[LifespanSpec, OpenContext])
+    _open_lifespans: dict[LifespanSpec, OpenContext] = field(factory=dict[LifespanSpec, OpenContext])
 
     def value(self, function: AnyFunction, parameter: LifespanValue) -> Any:
-        return self._open[self.lifespans.of_parameter[function, parameter.name]].live
+        return self._open_lifespans[self.lifespans.of_parameter[function, parameter.name]].live
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
@@ -126,19 +126,19 @@ class OpenLifespans:
         async with anyio.create_task_group() as tasks:
             try:
                 for spec in self.lifespans.specs:
-                    if (failed := await self._open_one(spec, tasks)) is not None:
+                    if (failed := await self._open_lifespan(spec, tasks)) is not None:
                         break
                 else:
                     yield
             finally:
                 with anyio.CancelScope(shield=True):
-                    for each in reversed(self._open.values()):
+                    for each in reversed(self._open_lifespans.values()):
                         await each.close(self.limits.close_seconds)
-                    self._open.clear()
+                    self._open_lifespans.clear()
         if failed is not None:
             raise failed
 
-    async def _open_one(self, spec: LifespanSpec, tasks: TaskGroup) -> PluginError | None:
+    async def _open_lifespan(self, spec: LifespanSpec, tasks: TaskGroup) -> PluginError | None:
         name = f"the lifespan {where(spec.function)} of {self.owner_of(spec.function.__module__)}"
         keys = {each.name: self.find_key(spec.name, each.name) for each in spec.secrets}
         for each in spec.secrets:
@@ -149,7 +149,7 @@ class OpenLifespans:
             manager = spec.function(*keys.values())
         except BaseException as error:
             reraise_control_flow(error)
-            return _failure(name, error)
+            return _lifespan_error(name, error)
         opened = OpenContext(name, manager)
         tasks.start_soon(opened.keep)
         try:
@@ -162,12 +162,12 @@ class OpenLifespans:
             opened.abandon()
             raise
         if opened.error is not None:
-            return _failure(name, opened.error)
-        self._open[spec] = opened
-        return _wrong_value(name, spec, opened.live)
+            return _lifespan_error(name, opened.error)
+        self._open_lifespans[spec] = opened
+        return _wrong_lifespan_value(name, spec, opened.live)
 
 
-def _failure(name: str, raised: BaseException) -> PluginError:
+def _lifespan_error(name: str, raised: BaseException) -> PluginError:
     """Return the error for the operator. It has the text of the exception only if its author wrote it for others."""
     error = unwrap_group(raised)
     meant = error if isinstance(error, AuthorError | RequestError) else as_request_error(error)
@@ -177,7 +177,7 @@ def _failure(name: str, raised: BaseException) -> PluginError:
     return PluginError(f"{_capital(name)} cannot open: it raised {type(error).__name__}.")
 
 
-def _wrong_value(name: str, spec: LifespanSpec, value: Any) -> PluginError | None:
+def _wrong_lifespan_value(name: str, spec: LifespanSpec, value: Any) -> PluginError | None:
     cls = get_origin(spec.annotation) or spec.annotation
     try:
         if isinstance(value, cls):

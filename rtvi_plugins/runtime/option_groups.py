@@ -47,7 +47,7 @@ class AppliedOptions:
     #: Called with the name of a service that can no longer be set.
     on_broken: Callable[[str], None]
     values: Values = field(init=False)
-    _deferred: list[_DeferredChange] = field(factory=list[_DeferredChange])
+    _deferred_changes: list[_DeferredChange] = field(factory=list[_DeferredChange])
 
     def __attrs_post_init__(self) -> None:
         self.values = self.core.config.values
@@ -78,7 +78,7 @@ class AppliedOptions:
     def set_first(self, group: OptionGroup) -> None:
         """Set a group of a service that has just been opened. Raise `StartFailed`."""
         try:
-            self._set(group, self.values)
+            self._set_live(group, self.values)
         except Exception as error:
             start, service = self.core.start, group.service
             text = f"The options of the service {service!r} could not be set.{author_sentence(error)}"
@@ -107,7 +107,7 @@ class AppliedOptions:
                 raise
             services.retire(old)
 
-    def _set(self, group: OptionGroup, values: Values) -> None:
+    def _set_live(self, group: OptionGroup, values: Values) -> None:
         self.set_group(group, self.services.open[group.service], arguments_of(group, values))
 
     def apply(
@@ -126,15 +126,15 @@ class AppliedOptions:
         for group in groups:
             done.append(group)
             try:
-                self._set(group, values)
+                self._set_live(group, values)
             except Exception as error:
                 undo()
                 for each in done:
                     self._set_back(each)
                 restore()  # the options functions of `messages` have replaced the conversation
                 return set_group_error(group, error)
-        self._note(groups, values)
-        if self._deferred:
+        self._note_applied(groups, values)
+        if self._deferred_changes:
             self._drop_deferred(changed)
         return None
 
@@ -144,12 +144,12 @@ class AppliedOptions:
         if old is None:
             return
         try:
-            self._set(old, self.values)
+            self._set_live(old, self.values)
         except Exception as error:
             report(where(group.spec.function), error)
             self.on_broken(group.service)
 
-    def _note(self, groups: Iterable[OptionGroup], values: Values) -> None:
+    def _note_applied(self, groups: Iterable[OptionGroup], values: Values) -> None:
         noted = {service: dict(each) for service, each in self.values.items()}
         for group in groups:
             for name in group.options:
@@ -178,14 +178,14 @@ class AppliedOptions:
         values = self.core.config.values
         options = {(service, name): values[service][name] for service, name in changed}
         if groups := tuple(groups):
-            self._deferred.append(_DeferredChange(options, groups))
+            self._deferred_changes.append(_DeferredChange(options, groups))
 
     def _drop_deferred(self, options: Iterable[tuple[str, str]]) -> None:
         """Drop these options from the deferred changes: they were set in the meantime."""
         settled = set(options)
-        self._deferred = [
+        self._deferred_changes = [
             evolve(each, options=left, groups=tuple(group for group in each.groups if self._sets(group, left)))
-            for each in self._deferred
+            for each in self._deferred_changes
             if (left := {key: value for key, value in each.options.items() if key not in settled})
         ]
 
@@ -195,31 +195,35 @@ class AppliedOptions:
 
     def apply_deferred(self) -> list[RequestError]:
         """Make the deferred changes. Take those that fail out of the config again, and return their errors."""
-        if not self._deferred:
+        if not self._deferred_changes:
             return []
-        deferred, self._deferred = self._deferred, []
-        groups = self._current(group for each in deferred for group in each.groups)
-        failed = self.apply(groups, self.core.config.values, lambda: self._revert(deferred)) if groups else None
+        deferred, self._deferred_changes = self._deferred_changes, []
+        groups = self._current_groups(group for each in deferred for group in each.groups)
+        failed = (
+            self.apply(groups, self.core.config.values, lambda: self._revert_deferred(deferred)) if groups else None
+        )
         if failed is None:
             return []
         # Only one of several changes may be invalid, so each is tried by itself, in order.
-        errors = [failed] if len(deferred) == 1 else [self._try(each) for each in deferred]
+        errors = [failed] if len(deferred) == 1 else [self._try_deferred(each) for each in deferred]
         return [error for error in errors if error is not None]
 
-    def _current(self, groups: Iterable[OptionGroup]) -> list[OptionGroup]:
+    def _current_groups(self, groups: Iterable[OptionGroup]) -> list[OptionGroup]:
         """Return each group once, `last` groups at the end, as the present providers have it."""
         offered = self.core.protocol.offer.groups
         current = [offered[key] for each in dict.fromkeys(groups) if (key := (each.service, each.spec)) in offered]
         return sorted(current, key=lambda group: group.spec.last)
 
-    def _revert(self, deferred: Iterable[_DeferredChange]) -> None:
+    def _revert_deferred(self, deferred: Iterable[_DeferredChange]) -> None:
         """Replace the deferred values in the config by those that were applied last."""
         self.core.config.revise({key: self.values[key[0]][key[1]] for each in deferred for key in each.options})
 
-    def _try(self, change: _DeferredChange) -> RequestError | None:
+    def _try_deferred(self, change: _DeferredChange) -> RequestError | None:
         before = self.core.config.values
         self.core.config.revise(change.options)
-        return self.apply(self._current(change.groups), self.core.config.values, lambda: self.core.config.undo(before))
+        return self.apply(
+            self._current_groups(change.groups), self.core.config.values, lambda: self.core.config.undo(before)
+        )
 
 
 def arguments_of(group: OptionGroup, values: Values) -> dict[str, Any]:

@@ -27,7 +27,7 @@ __all__ = ("Outbox", "SentTexts", "texts_in")
 # ---- texts that have left ------------------------------------------------------------------------------------------
 
 #: How many texts are kept, and how many characters of them.
-_TEXTS, _SIZE = 512, 1_048_576
+_MOST_TEXTS, _MOST_CHARACTERS = 512, 1_048_576
 
 
 @define(eq=False)
@@ -48,7 +48,7 @@ class SentTexts:
         self._texts.append(text)
         self._size += len(text)
         drop = 0
-        while self._size > _SIZE or len(self._texts) - drop > _TEXTS:
+        while self._size > _MOST_CHARACTERS or len(self._texts) - drop > _MOST_TEXTS:
             self._size -= len(self._texts[drop])
             drop += 1
         if drop:
@@ -84,7 +84,7 @@ class Outbox:
     #: Whether nothing more is accepted.
     closed: bool = False
     #: Whether the last texts still wait to be saved.
-    _held: bool = False
+    _last_texts_held: bool = False
     _outgoing: list[str | Audio] = field(factory=list["str | Audio"])
     #: The size of all that waits.
     _size: int = 0
@@ -101,12 +101,12 @@ class Outbox:
     _saver: Saver | None = None
     _unsaved: list[str | Audio] = field(factory=list["str | Audio"])
     _saving: list[str | Audio] = field(factory=list["str | Audio"])
-    _sent: SentTexts = field(factory=SentTexts)
-    _bot_ready: str = ""
+    _sent_texts: SentTexts = field(factory=SentTexts)
+    _last_bot_ready: str = ""
 
     def put(self, text: str) -> None:
         """Send a text after everything that was put before it."""
-        if self._saver is not None or self._held:
+        if self._saver is not None or self._last_texts_held:
             return self._hold(text, len(text))
         self._outgoing.append(text)
         return self._added(len(text))
@@ -191,18 +191,18 @@ class Outbox:
 
     def close(self) -> None:
         """Accept nothing more. Texts that are not saved can be taken after `finish`."""
-        self.closed, self._held, self._saver = True, True, None
+        self.closed, self._last_texts_held, self._saver = True, True, None
 
     def finish(self) -> None:
         """Let the last texts leave."""
-        self._held = False
+        self._last_texts_held = False
         self._outgoing += self._take_unsaved()
         self._wake()
 
     @property
     def finished(self) -> bool:
         """Return whether nothing comes after what can be taken now."""
-        return self.closed and not self._held
+        return self.closed and not self._last_texts_held
 
     def drop(self) -> None:
         """Discard everything: nobody is left to send it to."""
@@ -216,7 +216,7 @@ class Outbox:
             count = len(items)
             items[:] = texts_in(items)
             dropped += count - len(items)
-        self._size = _total((*self._outgoing, *self._saving, *self._unsaved))
+        self._size = _total_size((*self._outgoing, *self._saving, *self._unsaved))
         return dropped
 
     def _wake(self) -> None:
@@ -246,7 +246,7 @@ class Outbox:
         self._calls_on_sendable = True
         batch, self._outgoing, self._size = self._outgoing, [], 0
         if self._saver is not None:
-            self._size = _total((*self._saving, *self._unsaved))
+            self._size = _total_size((*self._saving, *self._unsaved))
         return batch
 
     # ---- sessions that are saved -----------------------------------------------------------------------------------
@@ -271,9 +271,9 @@ class Outbox:
         """Let the texts leave that waited for the write."""
         batch, self._saving = self._saving, []
         for text in texts_in(batch):
-            self._sent.append(text)
+            self._sent_texts.append(text)
         if self.is_detached:
-            self._size -= _total(batch)
+            self._size -= _total_size(batch)
         elif batch:
             self._outgoing += batch
             self._wake()
@@ -290,8 +290,8 @@ class Outbox:
 
     def put_ready(self, ready: str) -> int:
         """Send a `bot-ready` to a client that was here all the time. Return the position of the text."""
-        position = self._sent.end + len(texts_in((*self._saving, *self._unsaved)))
-        self._bot_ready = ready
+        position = self._sent_texts.end + len(texts_in((*self._saving, *self._unsaved)))
+        self._last_bot_ready = ready
         self.put(ready)
         return position
 
@@ -302,17 +302,17 @@ class Outbox:
         missed texts that are kept, and returns more texts.
         """
         unsaved = self._take_unsaved()
-        missed = [] if position is None else [*self._sent.cut(position), *texts_in(unsaved)]
-        missed = [each for each in missed if each != self._bot_ready]
-        self.is_detached, self._bot_ready = False, ready
+        missed = [] if position is None else [*self._sent_texts.cut(position), *texts_in(unsaved)]
+        missed = [each for each in missed if each != self._last_bot_ready]
+        self.is_detached, self._last_bot_ready = False, ready
         self._unsaved = [ready, *missed, *answers(missed)]
-        self._size = _total(self._unsaved)
+        self._size = _total_size(self._unsaved)
         if self._saver is not None:
             self._saver.wake()
-        return self._sent.end
+        return self._sent_texts.end
 
 
-def _total(items: Sequence[str | Audio]) -> int:
+def _total_size(items: Sequence[str | Audio]) -> int:
     return sum(len(each) if isinstance(each, str) else len(each.data) for each in items)
 
 

@@ -88,19 +88,19 @@ class LivePlayback(Playback):
         self._optional_output = output
         self._frames: deque[bytes] = deque()
         #: Less than a frame, and less than a sample, that wait for more.
-        self._rest = self._odd = b""
+        self._frame_rest = self._sample_rest = b""
         self._frame_size = 0 if output is None else 2 * round(output.rate * FRAME_SECONDS)
         self._resampler: tuple[int, Resampler] | None = None
-        self._given = self._sent = self._heard_at_end = 0.0
+        self._seconds_given = self._seconds_sent = self._heard_at_end = 0.0
         #: When the next frame is due, in frames of the clock; those before it were sent. All sessions send at the same
         #: moments, so that the event loop wakes once for all of them.
-        self._slot = 0
+        self._frame_slot = 0
         #: How much later than its moment a frame is heard: speech starts at once, seldom at one of these moments.
-        self._after = 0.0
+        self._heard_after = 0.0
         self._closed = False
-        self._timer: Timer | None = None
+        self._frame_timer: Timer | None = None
         self._on_heard: Callable[[float], None] | None = None
-        self._silent = Condition(lambda: not self._frames and self._timer is None)
+        self._silent = Condition(lambda: not self._frames and self._frame_timer is None)
         self._roomy = Condition(lambda: len(self._frames) * FRAME_SECONDS <= _AHEAD_SECONDS)
 
     @property
@@ -113,30 +113,30 @@ class LivePlayback(Playback):
 
     @property
     def given(self) -> float:
-        return self._given
+        return self._seconds_given
 
     def play(self, audio: Audio) -> None:
         output_rate = self._output.rate
         if self._closed:
             return
-        data = self._odd + audio.data
+        data = self._sample_rest + audio.data
         size = whole_samples(data, audio.channels)
-        self._odd = data[size:]  # a vendor may cut its stream anywhere
+        self._sample_rest = data[size:]  # a vendor may cut its stream anywhere
         audio = Audio(data[:size], audio.rate, audio.channels)
-        self._given += audio.seconds
-        self._cut(self._as_output(audio, output_rate))
-        self._run()
+        self._seconds_given += audio.seconds
+        self._cut_frames(self._as_output(audio, output_rate))
+        self._start_sending()
 
     def flush(self) -> None:
-        self._odd = b""  # half a sample is not playable
+        self._sample_rest = b""  # half a sample is not playable
         if self._resampler is not None:
-            self._cut(self._resampler[1].feed(b"", last=True))
+            self._cut_frames(self._resampler[1].feed(b"", last=True))
             self._resampler = None
-        if self._rest:
-            self._given += FRAME_SECONDS * (1 - len(self._rest) / self._frame_size)
-            self._frames.append(self._rest.ljust(self._frame_size, b"\0"))
-            self._rest = b""
-        self._run()
+        if self._frame_rest:
+            self._seconds_given += FRAME_SECONDS * (1 - len(self._frame_rest) / self._frame_size)
+            self._frames.append(self._frame_rest.ljust(self._frame_size, b"\0"))
+            self._frame_rest = b""
+        self._start_sending()
 
     def _as_output(self, audio: Audio, rate: int) -> bytes:
         before = b""
@@ -153,11 +153,11 @@ class LivePlayback(Playback):
             self._resampler = audio.rate, Resampler(audio.rate, rate)
         return before + self._resampler[1].feed(mono)
 
-    def _cut(self, data: bytes) -> None:
-        data, size = self._rest + data, self._frame_size
+    def _cut_frames(self, data: bytes) -> None:
+        data, size = self._frame_rest + data, self._frame_size
         whole = len(data) - len(data) % size
         self._frames.extend(data[at : at + size] for at in range(0, whole, size))
-        self._rest = data[whole:]
+        self._frame_rest = data[whole:]
 
     # ---- what is heard ---------------------------------------------------------------------------------------------
 
@@ -171,37 +171,37 @@ class LivePlayback(Playback):
 
     def _heard_by(self, now: float) -> float:
         """Return the seconds that were sent, without those that the client has not played yet."""
-        return min(self._given, max(0.0, self._sent - max(0.0, self._silent_from() - now)))
+        return min(self._seconds_given, max(0.0, self._seconds_sent - max(0.0, self._silent_from() - now)))
 
     @property
     def _due(self) -> float:
-        return self._slot * FRAME_SECONDS
+        return self._frame_slot * FRAME_SECONDS
 
     def _silent_from(self) -> float:
-        return self._due + self._after + LEAD_SECONDS
+        return self._due + self._heard_after + LEAD_SECONDS
 
-    def _run(self) -> None:
+    def _start_sending(self) -> None:
         """Send the frames that are due, unless a timer will."""
-        if self._timer is None and not self._closed:
-            self._tick()
+        if self._frame_timer is None and not self._closed:
+            self._send_due_frames()
 
-    def _tick(self) -> None:
-        self._timer, now = None, self._output.clock.now()
+    def _send_due_frames(self) -> None:
+        self._frame_timer, now = None, self._output.clock.now()
         if self._frames and self._due < now - LEAD_SECONDS:
             self._begin(now - LEAD_SECONDS)
         while self._frames and self._due <= now + _EPSILON:
-            self._send(self._frames.popleft())
+            self._send_frame(self._frames.popleft())
         if self._on_heard is not None and self.began:
             self._report_heard(self._on_heard, self._heard_by(now))
         due = self._next_due(now)
         if due is not None and not self._closed:
-            self._timer = self._output.clock.call_at(due, self._tick)
-        self._notify()
+            self._frame_timer = self._output.clock.call_at(due, self._send_due_frames)
+        self._notify_playback()
 
     def _begin(self, due: float) -> None:
         """Start to speak, or continue after a pause. A pause is not caught up: it was heard as silence."""
-        self._slot = math.floor(due / FRAME_SECONDS)
-        self._after = due - self._due
+        self._frame_slot = math.floor(due / FRAME_SECONDS)
+        self._heard_after = due - self._due
 
     def _report_heard(self, callback: Callable[[float], None], seconds: float) -> None:
         try:
@@ -212,18 +212,18 @@ class LivePlayback(Playback):
             report("the callback of on_heard", error)
 
     def _next_due(self, now: float) -> float | None:
-        """Return when `_tick` is to be called next, if at all."""
+        """Return when `_send_due_frames` is to be called next, if at all."""
         if self._frames:
             return self._due
         return self._silent_from() if now < self._silent_from() - _EPSILON else None
 
-    def _send(self, frame: bytes) -> None:
+    def _send_frame(self, frame: bytes) -> None:
         if not self.began:
             self.began = True
             self._output.emit(BotStartedSpeaking())
         self._output.send(frame)
-        self._slot += 1
-        self._sent += FRAME_SECONDS
+        self._frame_slot += 1
+        self._seconds_sent += FRAME_SECONDS
 
     def close(self) -> None:
         """Play no more of this."""
@@ -233,15 +233,15 @@ class LivePlayback(Playback):
         if self._frames or now < self._silent_from():
             unsent = self._output.discard_unsent()
             self._output.on_interrupt()
-        self._heard_at_end = max(0.0, min(self._heard_by(now), self._sent - unsent * FRAME_SECONDS))
+        self._heard_at_end = max(0.0, min(self._heard_by(now), self._seconds_sent - unsent * FRAME_SECONDS))
         self._closed = True
         self._frames.clear()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        if self._frame_timer is not None:
+            self._frame_timer.cancel()
+            self._frame_timer = None
         if self.began:
             self._output.emit(BotStoppedSpeaking())
-        self._notify()
+        self._notify_playback()
 
     # ---- waiting ---------------------------------------------------------------------------------------------------
 
@@ -253,6 +253,6 @@ class LivePlayback(Playback):
     async def room(self) -> None:
         await self._roomy.wait()
 
-    def _notify(self) -> None:
+    def _notify_playback(self) -> None:
         self._silent.notify()
         self._roomy.notify()

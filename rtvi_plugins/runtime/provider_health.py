@@ -1,8 +1,8 @@
 """Which providers of this process fail: shared by all sessions, so that a new one need not find out again.
 
-A provider that fails is left out for a while: for `_FIRST` seconds, and twice as long after each further failure. Then
-one session at a time tries it. Once it has worked, all sessions use it again. A provider with other keys or service
-options counts as another one: if one user's key is refused, others can still use the provider.
+A provider that fails is left out for a while: for `_FIRST_PAUSE` seconds, and twice as long after each further failure.
+Then one session at a time tries it. Once it has worked, all sessions use it again. A provider with other keys or
+service options counts as another one: if one user's key is refused, others can still use the provider.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from ..errors import ProviderError
 __all__ = ("Health", "Used")
 
 #: How long a provider is left out after its first failure, and at most, in seconds.
-_FIRST: Final = 5.0
+_FIRST_PAUSE: Final = 5.0
 
-_LONGEST: Final = 300.0
+_LONGEST_PAUSE: Final = 300.0
 
 #: The same after a failure that does not pass by itself: a refused key, or an account without money.
-_FIRST_OF_ACCOUNT: Final = 60.0
+_FIRST_PAUSE_OF_ACCOUNT: Final = 60.0
 
-_OF_ACCOUNT: Final = ("auth", "quota")
+_CATEGORIES_OF_ACCOUNT: Final = ("auth", "quota")
 
 #: How long after its pause a provider that nobody has tried is forgotten, in seconds.
-_FORGOTTEN: Final = 300.0
+_FORGET_SECONDS: Final = 300.0
 
 #: How long a session may try a provider before another one may, in seconds.
-_TRIAL: Final = 30.0
+_TRIAL_SECONDS: Final = 30.0
 
 #: The most failing providers that are remembered. There are so many only if many users bring their own keys.
-_MOST: Final = 1_000
+_MOST_FAILING: Final = 1_000
 
 log = logging.getLogger("rtvi_plugins")
 
@@ -83,7 +83,7 @@ class Health:
 
     def _find(self, used: Used) -> _Failing | None:
         failing = self._failing.get(used)
-        if failing is not None and failing.until + _FORGOTTEN < self._clock.now():
+        if failing is not None and failing.until + _FORGET_SECONDS < self._clock.now():
             del self._failing[used]
             return None
         return failing
@@ -96,22 +96,22 @@ class Health:
     def begin(self, used: Used) -> None:
         """Note that a session uses a provider now. Others do not try it meanwhile if it fails."""
         if (failing := self._failing.get(used)) is not None:
-            failing.tried_until = self._clock.now() + _TRIAL
+            failing.tried_until = self._clock.now() + _TRIAL_SECONDS
 
     def failed(self, used: Used, error: ProviderError) -> None:
         """Note a failure. Several sessions that fail at once count as one."""
         now, failing = self._clock.now(), self._find(used)
         if failing is None:
-            if len(self._failing) >= _MOST:
+            if len(self._failing) >= _MOST_FAILING:
                 del self._failing[next(iter(self._failing))]
             failing = self._failing[used] = _Failing(error.category, now)
         elif failing.until > now:
             return
         else:
             failing.failures, failing.category = failing.failures + 1, error.category
-        first = _FIRST_OF_ACCOUNT if error.category in _OF_ACCOUNT else _FIRST
+        first = _FIRST_PAUSE_OF_ACCOUNT if error.category in _CATEGORIES_OF_ACCOUNT else _FIRST_PAUSE
         pause = max(first * 2.0 ** min(failing.failures - 1, 10), error.retry_after or 0.0)
-        pause = min(pause, _LONGEST)
+        pause = min(pause, _LONGEST_PAUSE)
         failing.until, failing.tried_until = now + pause, 0.0
         if used.has_shared_keys:
             log.warning("The provider %s fails (%s). It is left out for %g s.", used.name, error.category, pause)

@@ -50,9 +50,9 @@ class ConfigUpdates:
     failovers: Failovers = field(init=False)
     _changes: ConfigChanges = field(init=False)
     _applied: AppliedOptions = field(init=False)
-    _queued: list[Request] = field(factory=list[Request])
+    _queued_updates: list[Request] = field(factory=list[Request])
     #: Services that could not be set back, until they are open again.
-    _broken: set[str] = field(factory=set[str])
+    _broken_services: set[str] = field(factory=set[str])
 
     def __attrs_post_init__(self) -> None:
         core = self.core
@@ -65,19 +65,19 @@ class ConfigUpdates:
     def update(self, update: UpdateConfig) -> None:
         """Make a change at once if it opens no service and no other change is in progress, or else in its turn."""
         change: ConfigChange | None = None
-        if self._queued:
-            self._queued = [each for each in self._queued if each.is_pending]
-        if not self._queued and not self._broken and not self.services.lock.statistics().locked:
-            change = self._prepare(update)
+        if self._queued_updates:
+            self._queued_updates = [each for each in self._queued_updates if each.is_pending]
+        if not self._queued_updates and not self._broken_services and not self.services.lock.statistics().locked:
+            change = self._prepare_update(update)
             if change is None:
                 return
             if not change.switched:
-                return self._commit(update, change, _NewServices())
-        self._queued.append(update.request)
+                return self._commit_update(update, change, _NewServices())
+        self._queued_updates.append(update.request)
         update.request.work = self.core.workers.submit(partial(self._update_in_turn, update, change))
         return None
 
-    def _prepare(self, update: UpdateConfig, prepared: ConfigChange | None = None) -> ConfigChange | None:
+    def _prepare_update(self, update: UpdateConfig, prepared: ConfigChange | None = None) -> ConfigChange | None:
         """Return the change. One that was prepared before is used again if the config is still the same.
 
         Return None for an invalid change, after answering its request.
@@ -94,19 +94,19 @@ class ConfigUpdates:
         new = _NewServices()
         try:
             async with self.services.lock:
-                change = self._prepare(update, prepared)
+                change = self._prepare_update(update, prepared)
                 if change is not None:
                     await self._open_switched(change, new)
                     # While the services opened, a turn may have ended and a deferred change may have failed.
-                    change = self._prepare(update, change)
+                    change = self._prepare_update(update, change)
                     if change is not None:
-                        self._commit(update, change, new)
+                        self._commit_update(update, change, new)
         except RequestError as error:
             self.core.outbox.fail(update.request, error)
         finally:
             self._retire_unused(new)
 
-    def _commit(self, update: UpdateConfig, change: ConfigChange, new: _NewServices) -> None:
+    def _commit_update(self, update: UpdateConfig, change: ConfigChange, new: _NewServices) -> None:
         """Make a change and answer. After the request's deadline, nothing is changed any more."""
         if not update.request.is_pending:
             return
@@ -117,11 +117,11 @@ class ConfigUpdates:
         now = self._is_free(update.interrupt)
         if now and self._apply_deferred():
             # The change may depend on a deferred value that was taken back.
-            again = self._prepare(update, change)
+            again = self._prepare_update(update, change)
             if again is None:
                 return None
             change = again
-        error = self._install(change, new, by="client", now=now)
+        error = self._install_change(change, new, by="client", now=now)
         if error is not None:
             return self.core.outbox.fail(update.request, error)
         try:
@@ -146,7 +146,7 @@ class ConfigUpdates:
                     self._apply_deferred()
                 if change.base is not self.core.config.values:
                     change = self._prepare_own(sent)
-                error = self._install(change, new, by="bot", now=now)
+                error = self._install_change(change, new, by="bot", now=now)
         finally:
             self._retire_unused(new)
         if error is not None:
@@ -188,7 +188,7 @@ class ConfigUpdates:
                         raise set_group_error(group, error) from None
                     new.values[group] = values
 
-    def _install(
+    def _install_change(
         self, change: ConfigChange, new: _NewServices, *, by: Literal["client", "bot"], now: bool
     ) -> RequestError | None:
         """Make a change, at once or at the turn boundary. If an options function raises, nothing has changed."""
@@ -229,8 +229,8 @@ class ConfigUpdates:
 
     def _replace_broken(self, service: str) -> None:
         """Reopen a service that could not be set back to its old options."""
-        if service not in self._broken:
-            self._broken.add(service)
+        if service not in self._broken_services:
+            self._broken_services.add(service)
             self.core.workers.submit(partial(self._reopen, service, self.services.open[service]))
 
     async def _reopen(self, service: str, broken: OpenService) -> None:
@@ -239,7 +239,7 @@ class ConfigUpdates:
         except RequestError as error:
             return self.fail(error)
         finally:
-            self._broken.remove(service)
+            self._broken_services.remove(service)
         if self.core.turns.current is None:
             self._apply_deferred()
         return None
@@ -251,7 +251,7 @@ class ConfigUpdates:
 
     def _apply_deferred(self) -> bool:
         """Make the deferred changes. Return whether one failed and was taken back."""
-        if self._broken:
+        if self._broken_services:
             return False  # they are made once the broken service is open again
         failed = self._applied.apply_deferred()
         for error in failed:  # the requests were answered before

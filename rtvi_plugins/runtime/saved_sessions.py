@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 #: How many sessions are read or claimed at once, and how long that may take, in seconds. After the end of a process,
 #: all its clients come back at once.
-_AT_ONCE, _SECONDS = 16, 5.0
+_CLAIMS_AT_ONCE, _STORE_SECONDS = 16, 5.0
 
 
 @define(eq=False)
@@ -42,20 +42,22 @@ class SavedSessions:
     #: The address of this process.
     address: str
     clock: Clock
-    _limiter: anyio.CapacityLimiter = field(factory=lambda: anyio.CapacityLimiter(_AT_ONCE))
+    _limiter: anyio.CapacityLimiter = field(factory=lambda: anyio.CapacityLimiter(_CLAIMS_AT_ONCE))
     #: Anybody may send tokens, so the log does not get a line for each failure of the store.
-    _failures: LogThrottle = field(default=Factory(lambda self: LogThrottle(log, self.clock.now), takes_self=True))
+    _store_failures: LogThrottle = field(
+        default=Factory(lambda self: LogThrottle(log, self.clock.now), takes_self=True)
+    )
 
     async def owner(self, id: str) -> str | None:
         """Return the address of the process that has a session. Raise `StoreUnavailable`."""
-        return await self._ask(lambda: self.store.owner(id))
+        return await self._ask_store(lambda: self.store.owner(id))
 
     async def read(self, id: str, proof: str) -> SavedSession:
         """Return a session, if its record has the key `proof`. Raise `UnknownSession` or `StoreUnavailable`."""
-        state = await self._ask(lambda: self.store.read(id))
+        state = await self._ask_store(lambda: self.store.read(id))
         with reading():
-            if state is None or proof not in state or _is_over(state):
-                raise _unknown()
+            if state is None or proof not in state or _is_session_over(state):
+                raise _unknown_session()
         return SavedSession(id, proof, state, self)
 
     async def claim(self, session: SavedSession) -> int:
@@ -63,21 +65,21 @@ class SavedSessions:
 
         The latter is raised too if the owner before has written to the record after it was read.
         """
-        saved = await self._ask(lambda: self.store.claim(session.id, self.address, session.proof))
+        saved = await self._ask_store(lambda: self.store.claim(session.id, self.address, session.proof))
         if saved is None:
-            raise _unknown()
+            raise _unknown_session()
         if {**saved.state, OWNER: ""} != {**session.state, OWNER: ""}:
             session.changed = True
             raise StoreUnavailable("The session has changed while it was resumed; try again.")
         return saved.epoch
 
-    async def _ask(self, ask: Callable[[], Awaitable[T]]) -> T:
+    async def _ask_store(self, ask: Callable[[], Awaitable[T]]) -> T:
         try:
-            with anyio.fail_after(_SECONDS):
+            with anyio.fail_after(_STORE_SECONDS):
                 async with self._limiter:
                     return await ask()
         except Exception as error:
-            if (more := self._failures.next_line()) is not None:
+            if (more := self._store_failures.next_line()) is not None:
                 # The store wrote the text of an `Unreadable` for the operator, as of one whose key is missing.
                 reason = AuthorError(str(error)) if isinstance(error, Unreadable) else error
                 report(f"the store of sessions{more}", reason)
@@ -113,11 +115,11 @@ def reading() -> Generator[None]:
         raise StartFailed("This server cannot read the saved session.", retryable=True) from None
 
 
-def _unknown() -> RequestError:
+def _unknown_session() -> RequestError:
     return UnknownSession("The session has ended, or the resume token was revoked; start a new session.")
 
 
-def _is_over(state: Mapping[str, str]) -> bool:
+def _is_session_over(state: Mapping[str, str]) -> bool:
     """Return whether the time to resume a session is over. Its record may be kept for longer, for its history."""
     until: float = decode_json(state["time"]).get("until", inf)
     return until < time.time()

@@ -56,16 +56,16 @@ class Saver:
     notes: dict[str, str | None] = field(factory=dict[str, "str | None"])
     #: The keys of the record, which are removed at the end of a session whose history is kept.
     keys: set[str] = field(factory=set[str])
-    _lost: bool = False
+    _has_lost_session: bool = False
     _frozen: bool = False
     #: The keys of the effects that have begun.
-    _begun: set[str] = field(factory=set[str])
-    _lock: anyio.Lock = field(factory=anyio.Lock)
+    _begun_effects: set[str] = field(factory=set[str])
+    _write_lock: anyio.Lock = field(factory=anyio.Lock)
     _tasks: TaskGroup | None = None
-    _wanted: OneShotEvent | None = None
-    _is_wanted: bool = True
+    _write_wanted: OneShotEvent | None = None
+    _is_write_wanted: bool = True
     #: The store does not answer, so the session goes on unsaved.
-    _is_down: bool = False
+    _store_is_down: bool = False
     _renewal: Deadline = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -94,45 +94,45 @@ class Saver:
 
     def wake(self) -> None:
         """Write soon, and then let the texts that wait leave."""
-        self._is_wanted = True
-        if self._wanted is not None:
-            self._wanted.set()
-            self._wanted = None
+        self._is_write_wanted = True
+        if self._write_wanted is not None:
+            self._write_wanted.set()
+            self._write_wanted = None
 
     async def begin(self, key: str, text: str) -> None:
         """Note that an effect begins, and wait until it is written. Raise `Cancelled` if the session is elsewhere."""
         self.note_text(key, text)
-        self._begun.add(key)
+        self._begun_effects.add(key)
         await self.commit()
         if self.stopped:
             raise Cancelled("The session goes on elsewhere.")
 
     def end(self, key: str, *, always: bool = False) -> bool:
         """Remove what `begin` has noted under a key, or `always` the key. Return whether it was noted by `begin`."""
-        has_begun = key in self._begun
-        self._begun.discard(key)
+        has_begun = key in self._begun_effects
+        self._begun_effects.discard(key)
         if has_begun or always:
             self.note_text(key, None)
         return has_begun
 
     async def commit(self) -> None:
         """Wait until everything so far is written, or the store has not answered in time."""
-        if self._is_down:
+        if self._store_is_down:
             return
-        async with self._lock:
+        async with self._write_lock:
             if not self.stopped:
                 self.snapshot()
-                if self.notes and not self._is_down:
-                    await self._write(_STORE_SECONDS)
+                if self.notes and not self._store_is_down:
+                    await self._write_notes(_STORE_SECONDS)
 
     async def run(self) -> None:
         """Write whenever texts wait or the record must be renewed, until the session ends."""
         async with anyio.create_task_group() as self._tasks:
             while True:
-                if not self._is_wanted:
-                    self._wanted = OneShotEvent()
-                    await self._wanted.wait()
-                self._is_wanted = False
+                if not self._is_write_wanted:
+                    self._write_wanted = OneShotEvent()
+                    await self._write_wanted.wait()
+                self._is_write_wanted = False
                 self.on_write()
                 await self.commit()
                 if not self.stopped:
@@ -145,7 +145,7 @@ class Saver:
 
     # ---- the store -------------------------------------------------------------------------------------------------
 
-    async def _write(self, seconds: float) -> None:
+    async def _write_notes(self, seconds: float) -> None:
         changes, self.notes = self.notes, {}
         error: BaseException | None = None
         try:
@@ -153,7 +153,7 @@ class Saver:
                 kept = max(self.keep_seconds, self.history_seconds)
                 await self.store.write(self.session, self.epoch, changes, kept)
         except Fenced:
-            self._lost = True
+            self._has_lost_session = True
             self.stop()
             self.on_lost()
         except BaseException as raised:
@@ -163,33 +163,33 @@ class Saver:
             error = raised
         else:
             self._renewal.move(self.clock.now() + self.resume_seconds / 2)
-        self._note_state(error)
+        self._note_store_state(error)
 
-    def _note_state(self, error: BaseException | None) -> None:
+    def _note_store_state(self, error: BaseException | None) -> None:
         """Log that the store no longer answers, or answers again."""
         about = {"session": self.session}
-        if error is None and self._is_down:
-            self._is_down = False
+        if error is None and self._store_is_down:
+            self._store_is_down = False
             log.warning("session %s is saved again", self.session, extra=about)
-        elif error is not None and not self._is_down:
-            self._is_down = True
-            log.error("session %s is not saved at present: %s", self.session, _reason(error), extra=about)
+        elif error is not None and not self._store_is_down:
+            self._store_is_down = True
+            log.error("session %s is not saved at present: %s", self.session, _store_failure(error), extra=about)
             if self._tasks is not None:
-                self._tasks.start_soon(self._retry)
+                self._tasks.start_soon(self._retry_store)
 
-    async def _retry(self) -> None:
+    async def _retry_store(self) -> None:
         """Write again from time to time, until the store answers. Texts leave meanwhile."""
-        while self._is_down and not self.stopped:
+        while self._store_is_down and not self.stopped:
             moment = OneShotEvent()
             timer = self.clock.call_after(_RETRY_SECONDS, moment.set)
             try:
                 await moment.wait()
             finally:
                 timer.cancel()
-            async with self._lock:
+            async with self._write_lock:
                 if not self.stopped:
                     self.snapshot()
-                    await self._write(_STORE_SECONDS)
+                    await self._write_notes(_STORE_SECONDS)
 
     # ---- the end ---------------------------------------------------------------------------------------------------
 
@@ -211,12 +211,12 @@ class Saver:
         """
         self._renewal.cancel()
         self.stopped = True
-        if self._lost:
+        if self._has_lost_session:
             return
         if self._frozen:
             self._tasks = None
-            async with self._lock:  # a write that was cancelled has given back what it had to write
-                return await self._write(_END_SECONDS)
+            async with self._write_lock:  # a write that was cancelled has given back what it had to write
+                return await self._write_notes(_END_SECONDS)
         try:
             with anyio.fail_after(_END_SECONDS):
                 if ended is None:
@@ -227,7 +227,7 @@ class Saver:
             pass
         except Exception as error:
             text = "the record of session %s could not be removed: %s"
-            log.error(text, self.session, _reason(error), extra={"session": self.session})
+            log.error(text, self.session, _store_failure(error), extra={"session": self.session})
         return None
 
     def _history(self, ended: str) -> Changes:
@@ -237,6 +237,6 @@ class Saver:
         return {**rest, **entries, ENDED: ended}
 
 
-def _reason(error: BaseException) -> str:
+def _store_failure(error: BaseException) -> str:
     name = type(error).__name__
     return f"the store raised {name}: {error}" if str(error) else f"the store raised {name}"

@@ -43,8 +43,8 @@ class SessionEnd:
         self._core = core
         self._clock, self._limits = core.shared.clock, core.shared.limits
         self._outbox, self._inputs = core.outbox, core.turns.inputs
-        self._stop = stop
-        self._begun = False
+        self._stop_session = stop
+        self._has_begun_to_end = False
         #: When the client sent something last, and when the session reaches its greatest length.
         self.last_received = self.too_long_at = self._clock.now()
         #: When the session ends because its client has not come back.
@@ -93,21 +93,21 @@ class SessionEnd:
         self._outbox.drop()
 
     def end(self, code: str = "", reason: str = "") -> None:
-        if not self._begun:
+        if not self._has_begun_to_end:
             self.code = code
             self._end(_CLOSE_CODES.get(code, 1011), reason)
 
     def move(self) -> None:
         """End the session in this process, and send the client nothing: the session goes on in another one."""
-        if not self._begun:
+        if not self._has_begun_to_end:
             self.moved = True
             self._end(RESTART, "The session goes on in another process; resume it.")
             self._outbox.drop()
 
     def _end(self, close_code: int, reason: str) -> None:
-        self._begun = True
+        self._has_begun_to_end = True
         self.close_code, self.close_reason = close_code, reason
-        self._stop()
+        self._stop_session()
         self._deadline.cancel()
 
     # ---- deadlines -------------------------------------------------------------------------------------------------
@@ -157,11 +157,11 @@ class SessionEnd:
             return
         pending = self._core.protocol.requests.pending
         for request in [each for each in pending.values() if each.due <= now]:
-            self._expire(request)
+            self._expire_request(request)
         self.watch_requests()
         self.watch_session()
 
-    def _expire(self, request: Request) -> None:
+    def _expire_request(self, request: Request) -> None:
         """Answer a request that took too long, without waiting for its function to unwind."""
         begun, waits = "It may or may not have taken effect.", "The client has not sent client-ready."
         hint = begun if self._core.protocol.ready else waits

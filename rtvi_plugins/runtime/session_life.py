@@ -72,11 +72,11 @@ class LiveSession:
         self.on_end: Callable[[], None] | None = None
         #: Held around calls from a transport, which may come from a plain callback of the event loop.
         self.task_context: AbstractContextManager[None] = nullcontext()
-        self._began = OneShotEvent()
-        self._keepers: TaskGroup | None = None
+        self._client_is_ready = OneShotEvent()
+        self._service_keepers: TaskGroup | None = None
         #: Set when the session has ended and its record is finished.
         self.finished = anyio.Event()
-        self._opened, self._saved = False, saved
+        self._services_opened, self._saved = False, saved
         #: What lets a client come back; None if it cannot.
         self.resumable = Resumable.create(self.session, self.parts, body, saved)
 
@@ -96,7 +96,7 @@ class LiveSession:
         self.task_context = TaskContext()
         logged_session.set(self.id)
         async with anyio.create_task_group() as keepers:
-            self._keepers = keepers
+            self._service_keepers = keepers
             try:
                 try:
                     self.parts.services.begin(keepers)
@@ -125,10 +125,10 @@ class LiveSession:
             parts.tasks, parts.workers = tasks, Workers(tasks)
             if self.session.resumed and self.resumable is not None:
                 self.resumable.begin(tasks)
-            self._opened = True
+            self._services_opened = True
             parts.shared.hooks.notify("session_opened", session=self.session)
             task_status.started(None)
-            await self._began.wait()
+            await self._client_is_ready.wait()
             await checkpoint_if_cancelled()  # the client may have left already
             async with self._recorded():
                 await self._run_bot()
@@ -171,7 +171,7 @@ class LiveSession:
             self.resumable.unwound.set()
         self.parts.tasks = None  # they have ended
         await self.parts.services.close()
-        if self._opened:
+        if self._services_opened:
             self.parts.shared.hooks.notify("session_closed", session=self.session, reason=self.parts.end.code)
 
     def _stop(self) -> None:
@@ -193,9 +193,9 @@ class LiveSession:
         if parts.tasks is not None:
             parts.tasks.cancel_scope.cancel()
         parts.outbox.close()
-        if self._keepers is not None and self.resumable is not None and self.resumable.is_saved:
+        if self._service_keepers is not None and self.resumable is not None and self.resumable.is_saved:
             # Otherwise a client that learns of the end could still resume the session.
-            self._keepers.start_soon(self.resumable.finish, self._finish)
+            self._service_keepers.start_soon(self.resumable.finish, self._finish)
         else:
             self._finish()
 
@@ -283,7 +283,7 @@ class LiveSession:
             self.parts.outbox.put(operation.text)
         elif self.parts.tasks is not None:
             self.resumable.ready(operation, self.parts.tasks)
-        self._began.set()
+        self._client_is_ready.set()
         for each in self.parts.start.old_names:
             self.parts.protocol.on_old_name(each)
         self.parts.failovers.report_all()

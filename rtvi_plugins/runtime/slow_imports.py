@@ -34,59 +34,59 @@ class Postponed:
         use: Callable[[Registry, Hooks], None],
     ) -> None:
         self.providers = providers
-        self._compose = compose
-        self._use = use
-        self._over: anyio.Event | None = None
-        self._scope: anyio.CancelScope | None = None
-        self._is_usable = False
+        self._compose_registry = compose
+        self._use_registry = use
+        self._import_over: anyio.Event | None = None
+        self._import_scope: anyio.CancelScope | None = None
+        self._is_imported = False
 
     def load_now(self) -> None:
         """Import them in this thread. Raise `AuthorError` for a mistake. Call it before the event loop runs."""
-        if self.providers and not self._is_usable:
-            self._use(*self._compose())
-            self._is_usable = True
+        if self.providers and not self._is_imported:
+            self._use_registry(*self._compose_registry())
+            self._is_imported = True
 
     def begin(self, tasks: TaskGroup) -> None:
         """Begin to import them in a thread. A mistake is logged."""
-        if self.providers and not self._is_usable:
-            self._over, self._scope = anyio.Event(), anyio.CancelScope()
-            tasks.start_soon(self._load, self._over, self._scope)
+        if self.providers and not self._is_imported:
+            self._import_over, self._import_scope = anyio.Event(), anyio.CancelScope()
+            tasks.start_soon(self._import_in_thread, self._import_over, self._import_scope)
 
     def abandon(self) -> None:
         """Wait no longer for the thread."""
-        if self._scope is not None:
-            self._scope.cancel()
+        if self._import_scope is not None:
+            self._import_scope.cancel()
 
-    async def _load(self, over: anyio.Event, scope: anyio.CancelScope) -> None:
+    async def _import_in_thread(self, over: anyio.Event, scope: anyio.CancelScope) -> None:
         try:
             with scope:
-                self._use(*await anyio.to_thread.run_sync(self._compose, abandon_on_cancel=True))
-                self._is_usable = True
+                self._use_registry(*await anyio.to_thread.run_sync(self._compose_registry, abandon_on_cancel=True))
+                self._is_imported = True
         except AuthorError as error:
-            _log.error("%s cannot be chosen. %s", ", ".join(self._names()), error)
+            _log.error("%s cannot be chosen. %s", ", ".join(self._provider_names()), error)
         except BaseException as error:
             reraise_control_flow(error, anyio.get_cancelled_exc_class())
-            report(f"the import of {', '.join(self._names())}", error)
+            report(f"the import of {', '.join(self._provider_names())}", error)
         finally:
             over.set()
 
-    def _names(self) -> list[str]:
+    def _provider_names(self) -> list[str]:
         return sorted(f"{service}.{label}" for service, label in self.providers)
 
     def are_named(self, value: object) -> bool:
         """Return whether a value, such as the body of a start, names one of them."""
-        if not self.providers or self._is_usable:
+        if not self.providers or self._is_imported:
             return False
         text = encode_json(value)
         return any(f'{label}"' in text for _, label in self.providers)
 
     async def wait_for(self, body: object) -> None:
         """Wait until they are imported, if the body of a start names one. Raise `StartFailed` if that failed."""
-        if self._over is not None and self.are_named(body):
-            await self._over.wait()
-            if not self._is_usable:
+        if self._import_over is not None and self.are_named(body):
+            await self._import_over.wait()
+            if not self._is_imported:
                 raise StartFailed("A provider that the start names could not be imported. The log says why.")
 
     async def wait(self) -> None:
-        if self._over is not None:
-            await self._over.wait()
+        if self._import_over is not None:
+            await self._import_over.wait()

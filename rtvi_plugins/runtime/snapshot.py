@@ -32,8 +32,10 @@ __all__ = ("Snapshot",)
 log = logging.getLogger("rtvi_plugins")
 
 #: How many answers are kept, and from which length on an answer is not.
-_ANSWERS, _LONGEST = 256, 65_536
-_UNKNOWN: Final = "It is not known whether this was done: the process has ended. Find out before you call it again."
+_MOST_ANSWERS, _LONGEST_ANSWER = 256, 65_536
+_UNKNOWN_OUTCOME: Final = (
+    "It is not known whether this was done: the process has ended. Find out before you call it again."
+)
 
 
 @define(eq=False)
@@ -46,11 +48,11 @@ class Snapshot:
     #: Returns the time of day, which other processes know too.
     wall_clock: Callable[[], float]
     #: What was noted last, by key: objects that are replaced and not changed, or the text.
-    _noted: dict[str, Any] = field(factory=dict[str, Any])
+    _noted_parts: dict[str, Any] = field(factory=dict[str, Any])
     #: How many messages the record has.
     _messages: int = 0
     #: How many answers there were.
-    _answers: int = 0
+    _answer_count: int = 0
     _state_failed: bool = False
 
     def note(self) -> None:
@@ -69,9 +71,9 @@ class Snapshot:
             self.saver.note("time", {**times, "until": at + self.saver.keep_seconds})
 
     def _compare(self, key: str, now: tuple[Any, ...], to_json: Callable[[Any], Any]) -> None:
-        before = self._noted.get(key, ())
+        before = self._noted_parts.get(key, ())
         if len(before) != len(now) or any(old is not new for old, new in zip(before, now, strict=True)):
-            self._noted[key] = now
+            self._noted_parts[key] = now
             self.saver.note(key, to_json(now))
 
     def _note_state(self) -> None:
@@ -84,8 +86,8 @@ class Snapshot:
                 id = self.session.id
                 log.error("the state of session %s is not saved: %s", id, error, extra={"session": id})
             return
-        if text != self._noted.get("state"):
-            self._noted["state"] = text
+        if text != self._noted_parts.get("state"):
+            self._noted_parts["state"] = text
             self.saver.note_text("state", text)
 
     def _note_messages(self) -> None:
@@ -103,14 +105,14 @@ class Snapshot:
         """Note an answer, which is sent again if the request is sent again."""
         answered = self.parts.protocol.answered
         has_begun = self.saver.end(f"begun/{id}")
-        if len(text) > _LONGEST:
+        if len(text) > _LONGEST_ANSWER:
             if not has_begun:
                 return  # the action may be repeated
             text = encode("error-response", id, OutcomeUnknown("The answer is not kept; it was too long.").to_json())
         answered[id] = text
-        self._answers += 1
-        self.saver.note_text(f"answer/{id}", f"{self._answers} {text}")
-        if len(answered) > _ANSWERS:
+        self._answer_count += 1
+        self.saver.note_text(f"answer/{id}", f"{self._answer_count} {text}")
+        if len(answered) > _MOST_ANSWERS:
             oldest = next(iter(answered))
             del answered[oldest]
             self.saver.note_text(f"answer/{oldest}", None)
@@ -149,11 +151,11 @@ class Snapshot:
 
     def _restore_requests(self, record: Mapping[str, str]) -> None:
         # A store keeps no order, and the oldest answer is the first to go.
-        numbered = {id: text.partition(" ") for id, text in _of(record, "answer/").items()}
+        numbered = {id: text.partition(" ") for id, text in _texts_under(record, "answer/").items()}
         for id in sorted(numbered, key=lambda id: int(numbered[id][0])):
             number, _, self.parts.protocol.answered[id] = numbered[id]
-            self._answers = int(number)
-        for id in _of(record, "begun/"):
+            self._answer_count = int(number)
+        for id in _texts_under(record, "begun/"):
             error = OutcomeUnknown("The process that ran the action has ended. The action may have taken effect.")
             self.saver.note_text(f"begun/{id}", None)
             self.answered(id, encode("error-response", id, error.to_json()))
@@ -161,7 +163,7 @@ class Snapshot:
     def _end_jobs(self, record: Mapping[str, str]) -> None:
         """Report the end of the jobs whose process has ended."""
         unknown = OutcomeUnknown("The process that ran the job has ended. The job may have taken effect.")
-        for id, action in _of(record, "job/").items():
+        for id, action in _texts_under(record, "job/").items():
             self.saver.note_text(f"job/{id}", None)
             message = {"type": "job", "job": id, "action": action, "status": "failed"}
             self.parts.outbox.send("server-message", {**message, **unknown.to_json()})
@@ -170,9 +172,9 @@ class Snapshot:
         """Put the results of function calls into the context that had not reached it."""
         context = self.session.context
         results = {each["tool_call_id"]: each for each in context.messages if "tool_call_id" in each}
-        for id, text in _of(record, "call/").items():
+        for id, text in _texts_under(record, "call/").items():
             call: dict[str, Any] = decode_json(text)
-            result = call.get("result", {"error": _UNKNOWN})
+            result = call.get("result", {"error": _UNKNOWN_OUTCOME})
             result = result if isinstance(result, str) else encode_json(result)
             self.saver.note_text(f"call/{id}", None)
             if id in results:
@@ -186,13 +188,13 @@ class Snapshot:
             )
 
 
-def _of(record: Mapping[str, str], prefix: str) -> dict[str, str]:
+def _texts_under(record: Mapping[str, str], prefix: str) -> dict[str, str]:
     """Return the texts under the keys with a prefix, by the rest of the key."""
     return {key.removeprefix(prefix): text for key, text in record.items() if key.startswith(prefix)}
 
 
 def _messages(record: Mapping[str, str]) -> list[Message]:
-    numbered = _of(record, "m/")
+    numbered = _texts_under(record, "m/")
     return [decode_json(numbered[number]) for number in sorted(numbered, key=int)]
 
 

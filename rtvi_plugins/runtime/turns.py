@@ -102,7 +102,7 @@ class Turns:
         emit: Callable[[Event], None],
         on_message: Callable[[Sequence[Message]], None],
     ) -> None:
-        self.inputs = InputQueue(most_inputs, on_next=self._rest)
+        self.inputs = InputQueue(most_inputs, on_next=self._note_rest)
         self.current: LiveTurn | None = None
         #: The output of the client's transport, if it carries audio.
         self.audio: AudioOutput | None = None
@@ -111,9 +111,9 @@ class Turns:
         self._context = context
         self._emit = emit
         self._on_message = on_message
-        self._epoch = 0
+        self._turn_count = 0
         self._idle = Condition(lambda: self.is_idle)
-        self._awaited: list[_Speech] = []
+        self._awaited_speeches: list[_Speech] = []
 
     def submit(self, input: Input) -> None:
         """Add an input. A text that the user wrote to be answered at once interrupts the turn."""
@@ -132,9 +132,9 @@ class Turns:
         if self.current is not None:
             raise RuntimeError("session.turn() is held already; a session holds one turn at a time.")
         boundary()
-        self._epoch += 1
+        self._turn_count += 1
         turn = self.current = LiveTurn(
-            self.audio, self._epoch, self._context, live(), self._on_message, interruptible=interruptible
+            self.audio, self._turn_count, self._context, live(), self._on_message, interruptible=interruptible
         )
         try:
             with turn.scope:
@@ -142,22 +142,22 @@ class Turns:
         finally:
             turn.close()
             self.current = None
-            for each in self._awaited:
+            for each in self._awaited_speeches:
                 each.happened = True
             self._emit(BotTurnEnded(turn.interrupted, handed_over=turn.handed_over and not turn.interrupted))
             boundary()
-            self._rest()
+            self._note_rest()
 
     def interrupt(self) -> bool:
         """Interrupt the turn, and remove each waiting `Say`. Return whether a turn was cut short."""
         if discarded := self.inputs.discard_speech():
-            for each in self._awaited:
+            for each in self._awaited_speeches:
                 if each.was_silent or discarded[0] <= each.last_input:
                     each.cut()
-            self._rest()
+            self._note_rest()
         if self.current is None or self.current.interrupted or not self.current.interruptible:
             return False
-        for each in self._awaited:
+        for each in self._awaited_speeches:
             each.cut()
         self._emit(Interrupted())
         self.current.interrupt()
@@ -174,22 +174,22 @@ class Turns:
     async def spoken(self) -> bool:
         """Wait until the turn and the inputs so far, or else the next turn, are over. Return whether all was heard."""
         speech = _Speech(self.current, self.inputs.added, was_silent=self.is_idle)
-        self._awaited.append(speech)
+        self._awaited_speeches.append(speech)
         try:
             await speech.over.wait()
         finally:
-            if speech in self._awaited:
-                self._awaited.remove(speech)
+            if speech in self._awaited_speeches:
+                self._awaited_speeches.remove(speech)
         return speech.heard
 
-    def _rest(self) -> None:
+    def _note_rest(self) -> None:
         self._idle.notify()
         if self.on_rest is not None:
             self.on_rest()
-        for each in [each for each in self._awaited if self._is_over(each)]:
-            self._awaited.remove(each)
+        for each in [each for each in self._awaited_speeches if self._is_speech_over(each)]:
+            self._awaited_speeches.remove(each)
             each.over.set()
 
-    def _is_over(self, speech: _Speech) -> bool:
+    def _is_speech_over(self, speech: _Speech) -> bool:
         turn_is_over = speech.turn is None or speech.turn is not self.current
         return speech.happened and turn_is_over and self.inputs.is_done(speech.last_input)

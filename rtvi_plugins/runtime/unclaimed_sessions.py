@@ -36,34 +36,34 @@ class UnclaimedSessions:
     def __init__(self, limits: Limits, clock: Clock) -> None:
         self._limits = limits
         self._clock = clock
-        self._by_token: dict[str, _Unclaimed] = {}
+        self._unclaimed_by_token: dict[str, _Unclaimed] = {}
         #: The token of each session that waits for a client that comes back, by the session's id. They count nowhere:
         #: there are no more than sessions.
         self._resumed: dict[str, str] = {}
-        self._opening = 0
-        self._by_address: Counter[str] = Counter()
+        self._opening_count = 0
+        self._unclaimed_by_address: Counter[str] = Counter()
 
     def check(self, address: str | None) -> None:
         """Raise `ServerFull` if no more sessions may wait, in total or for this address."""
-        if len(self._by_token) - len(self._resumed) + self._opening >= self._limits.unclaimed:
+        if len(self._unclaimed_by_token) - len(self._resumed) + self._opening_count >= self._limits.unclaimed:
             raise ServerFull("The server holds as many sessions as it can; try again later.")
         most = self._limits.unclaimed_per_address
-        if address is not None and self._by_address[address] >= most:
+        if address is not None and self._unclaimed_by_address[address] >= most:
             raise ServerFull(f"{most} sessions that this address has started wait for their client; try again later.")
 
     @contextmanager
     def opening(self, address: str | None) -> Generator[None]:
         """Count a session while its services open. If the block raises, the session is not counted any longer."""
-        self._opening += 1
+        self._opening_count += 1
         if address is not None:
-            self._by_address[address] += 1
+            self._unclaimed_by_address[address] += 1
         try:
             yield
         except BaseException:
             self._left(address)
             raise
         finally:
-            self._opening -= 1
+            self._opening_count -= 1
 
     def add(self, session: LiveSession, address: str | None, proof: str | None = None) -> str:
         """Let an open session wait for its client. Return its token.
@@ -73,10 +73,10 @@ class UnclaimedSessions:
         token = secrets.token_urlsafe(24)
         if proof is not None:
             if (before := self._resumed.get(session.id)) is not None:
-                self._remove(before).timer.cancel()
+                self._remove_unclaimed(before).timer.cancel()
             self._resumed[session.id] = token
         timer = self._clock.call_after(self._limits.unclaimed_seconds, lambda: self._expire(token))
-        self._by_token[token] = _Unclaimed(session, timer, address, Secret(token), proof)
+        self._unclaimed_by_token[token] = _Unclaimed(session, timer, address, Secret(token), proof)
         return token
 
     def claim(self, token: str | None) -> tuple[LiveSession, str | None]:
@@ -84,19 +84,19 @@ class UnclaimedSessions:
 
         Raise `UnknownSession` for any other token.
         """
-        found = self._remove(token) if token is not None and token in self._by_token else None
+        found = self._remove_unclaimed(token) if token is not None and token in self._unclaimed_by_token else None
         if found is None or found.session.closed:
             raise UnknownSession("The session token is missing, unknown, used already or expired; start again.")
         found.timer.cancel()
         return found.session, found.proof
 
     def _expire(self, token: str) -> None:
-        found = self._remove(token)
+        found = self._remove_unclaimed(token)
         if found.proof is None:  # a resumed session has a deadline of its own
             found.session.session.close("nobody came", now=True)
 
-    def _remove(self, token: str) -> _Unclaimed:
-        found = self._by_token.pop(token)
+    def _remove_unclaimed(self, token: str) -> _Unclaimed:
+        found = self._unclaimed_by_token.pop(token)
         self._left(found.address)
         if self._resumed.get(found.session.id) == token:
             del self._resumed[found.session.id]
@@ -104,6 +104,6 @@ class UnclaimedSessions:
 
     def _left(self, address: str | None) -> None:
         if address is not None:
-            self._by_address[address] -= 1
-            if not self._by_address[address]:
-                del self._by_address[address]
+            self._unclaimed_by_address[address] -= 1
+            if not self._unclaimed_by_address[address]:
+                del self._unclaimed_by_address[address]

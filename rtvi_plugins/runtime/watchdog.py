@@ -21,14 +21,14 @@ from ..utils.blocked_threads import format_stack, innermost_owner, stack_of
 __all__ = ("Lateness", "Watchdog", "watching")
 
 #: How often the delay is measured, in seconds.
-_EVERY: Final = 0.25
+_MEASURE_SECONDS: Final = 0.25
 
 #: How much of the greatest delay is left at the next measurement. After five seconds it is a hundredth.
-_DECAY: Final = 0.8
+_DELAY_DECAY: Final = 0.8
 
 
 class Lateness:
-    """The greatest delay of the event loop in the last seconds, in `seconds`. It decays: see `_DECAY`."""
+    """The greatest delay of the event loop in the last seconds, in `seconds`. It decays: see `_DELAY_DECAY`."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self.seconds = 0.0
@@ -36,7 +36,7 @@ class Lateness:
 
     def note(self, late: float) -> None:
         """Note by how many seconds a task of the event loop was late."""
-        self.seconds = max(late, self.seconds * _DECAY, 0.0)
+        self.seconds = max(late, self.seconds * _DELAY_DECAY, 0.0)
 
     @asynccontextmanager
     async def measuring(self) -> AsyncGenerator[None]:
@@ -51,8 +51,8 @@ class Lateness:
     async def _measure(self) -> None:
         while True:
             begun = self._now()
-            await anyio.sleep(_EVERY)
-            self.note(self._now() - begun - _EVERY)
+            await anyio.sleep(_MEASURE_SECONDS)
+            self.note(self._now() - begun - _MEASURE_SECONDS)
 
 
 log = logging.getLogger("rtvi_plugins")
@@ -60,10 +60,10 @@ log = logging.getLogger("rtvi_plugins")
 #: How often the same place is logged, in seconds, and how many places are remembered.
 _AGAIN_SECONDS: Final = 60.0
 
-_PLACES: Final = 100
+_MOST_PLACES: Final = 100
 
 #: In these modules an event loop waits for events, or for the processor. Nothing blocks it.
-_IDLE: Final = ("selectors", "asyncio.", "uvloop", "trio._core", "anyio.")
+_IDLE_MODULES: Final = ("selectors", "asyncio.", "uvloop", "trio._core", "anyio.")
 
 
 class Watchdog:
@@ -74,31 +74,31 @@ class Watchdog:
         self._owners = owners
         self._now = now
         self._thread = threading.get_ident()
-        self._beaten = now()
+        self._last_beat = now()
         self._blocked_since: float | None = None
-        self._logged: dict[str, float] = {}
+        self._logged_places: dict[str, float] = {}
 
     def beat(self) -> None:
         """Note that the event loop runs."""
-        now, since, self._beaten = self._now(), self._blocked_since, self._now()
+        now, since, self._last_beat = self._now(), self._blocked_since, self._now()
         if since is not None:
             self._blocked_since = None
             log.warning("the event loop goes on; it was blocked for %.1f s", now - since)
 
     def check(self) -> None:
         """Log where the event loop is blocked, once for each block."""
-        now, beaten = self._now(), self._beaten
+        now, beaten = self._now(), self._last_beat
         if self._blocked_since is not None or now - beaten < self._seconds:
             return
         frames = stack_of(self._thread)
         if not frames or _is_idle(frames[0]):
             return
         place = f"{frames[0].f_code.co_filename}:{frames[0].f_lineno}"
-        if now - self._logged.get(place, -_AGAIN_SECONDS) < _AGAIN_SECONDS:
+        if now - self._logged_places.get(place, -_AGAIN_SECONDS) < _AGAIN_SECONDS:
             return
-        if len(self._logged) >= _PLACES:
-            self._logged.clear()
-        self._logged[place] = now
+        if len(self._logged_places) >= _MOST_PLACES:
+            self._logged_places.clear()
+        self._logged_places[place] = now
         self._blocked_since = beaten
         owner = innermost_owner(frames, self._owners) or "the framework or a library of its own"
         log.warning(
@@ -110,7 +110,7 @@ class Watchdog:
 
 
 def _is_idle(frame: FrameType) -> bool:
-    return str(frame.f_globals.get("__name__", "")).startswith(_IDLE)
+    return str(frame.f_globals.get("__name__", "")).startswith(_IDLE_MODULES)
 
 
 @asynccontextmanager

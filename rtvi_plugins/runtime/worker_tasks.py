@@ -100,7 +100,7 @@ def _steps(
 
 
 #: How many idle workers are kept. More would only help a session with more actions that wait at once.
-_PARKED = 4
+_MOST_PARKED = 4
 
 Run: TypeAlias = "Callable[[], Coroutine[Any, Any, None]]"
 
@@ -135,46 +135,51 @@ class _Worker:
 class Workers:
     """The workers of one session."""
 
-    __slots__ = ("_context", "_leader", "_parked", "_queue", "_tasks")
+    __slots__ = ("_context", "_leading_worker", "_parked_workers", "_queued_work", "_tasks")
 
     def __init__(self, tasks: TaskGroup) -> None:
         self._tasks = tasks
         self._context = copy_context()
-        self._queue: list[Work] = []
-        self._parked: list[_Worker] = []
-        self._leader: _Worker | None = None
+        self._queued_work: list[Work] = []
+        self._parked_workers: list[_Worker] = []
+        self._leading_worker: _Worker | None = None
 
     def submit(self, run: Run, *, later: bool = False) -> Work:
         """Run a coroutine after those before it have started: at once if possible, unless it is for `later`."""
         work = Work(run)
-        if self._leader is None and self._parked and not later and (task := self._parked[-1].task) is not None:
-            self._begin(work, self._parked.pop(), task)
+        if (
+            self._leading_worker is None
+            and self._parked_workers
+            and not later
+            and (task := self._parked_workers[-1].task) is not None
+        ):
+            self._begin_at_once(work, self._parked_workers.pop(), task)
         else:
-            self._queue.append(work)
-            if self._leader is None:
-                self._wake()
+            self._queued_work.append(work)
+            if self._leading_worker is None:
+                self._wake_worker()
         return work
 
-    def _wake(self) -> None:
+    def _wake_worker(self) -> None:
         """Make a parked worker the leader, or a new one."""
-        if self._parked:
-            self._leader = self._parked.pop()
-            assert self._leader.woken is not None
-            self._leader.woken.set()
+        if self._parked_workers:
+            self._leading_worker = self._parked_workers.pop()
+            assert self._leading_worker.woken is not None
+            self._leading_worker.woken.set()
         else:
-            self._leader = _Worker(anyio.CancelScope())
-            self._tasks.start_soon(self._work, self._leader)
+            self._leading_worker = _Worker(anyio.CancelScope())
+            self._tasks.start_soon(self._work, self._leading_worker)
 
     # ---- a first step made at once ---------------------------------------------------------------------------------
 
-    def _begin(self, work: Work, worker: _Worker, task: asyncio.Task[Any]) -> None:
+    def _begin_at_once(self, work: Work, worker: _Worker, task: asyncio.Task[Any]) -> None:
         """Make the first step of an item in the name of a parked worker."""
-        self._leader = worker  # what is submitted meanwhile waits
+        self._leading_worker = worker  # what is submitted meanwhile waits
         work.scope = worker.scope
         try:
             worker.begun = _first_step(work.run(), self._context.copy(), task)
         finally:
-            self._leader = None
+            self._leading_worker = None
             if worker.begun is not None:
                 assert worker.woken is not None
                 worker.work = work
@@ -182,9 +187,9 @@ class Workers:
             else:
                 work.scope = None
                 if not work.cancelled and not task.cancelling():  # else it has to wake up before it can have another
-                    self._parked.append(worker)
-            if self._queue:
-                self._wake()
+                    self._parked_workers.append(worker)
+            if self._queued_work:
+                self._wake_worker()
 
     # ---- what a worker does ----------------------------------------------------------------------------------------
 
@@ -197,7 +202,7 @@ class Workers:
                     await self._lead(worker)
                     if worker.scope.cancel_called:  # it cannot be used again, even if the item that it was for is over
                         break
-                    if len(self._parked) >= _PARKED:
+                    if len(self._parked_workers) >= _MOST_PARKED:
                         return
                     await self._park(worker)
             worker.scope = anyio.CancelScope()
@@ -205,36 +210,36 @@ class Workers:
     async def _park(self, worker: _Worker) -> None:
         """Wait until there is work for this worker. Finish an item whose first step was made in its name."""
         worker.woken = OneShotEvent()
-        self._parked.append(worker)
+        self._parked_workers.append(worker)
         error: BaseException | None = None
         try:
             await worker.woken.wait()
         except BaseException as raised:
-            if worker in self._parked:
-                self._parked.remove(worker)
+            if worker in self._parked_workers:
+                self._parked_workers.remove(worker)
             if worker.begun is None:
                 reraise_control_flow(raised, *cancellation_classes())
                 return await clear_stray_cancellation()  # an item has cancelled the task in whose name it started
             error = raised
         work, begun, worker.work, worker.begun = worker.work, worker.begun, None, None
         if work is not None and begun is not None:
-            await self._finish(work, worker, _other_steps(begun, error))
+            await self._finish_work(work, worker, _other_steps(begun, error))
 
     async def _lead(self, worker: _Worker) -> None:
         """Run items until one is cancelled, which uses up the worker's scope, or another worker leads."""
-        while self._queue and self._leader in (worker, None) and not worker.scope.cancel_called:
-            self._leader = worker
-            work = self._queue.pop(0)
+        while self._queued_work and self._leading_worker in (worker, None) and not worker.scope.cancel_called:
+            self._leading_worker = worker
+            work = self._queued_work.pop(0)
             if not work.cancelled:
                 work.scope = worker.scope
                 hand_over = partial(self._hand_over, worker)
-                await self._finish(work, worker, _all_steps(work.run(), self._context.copy(), hand_over))
-        if self._leader is worker:
-            self._leader = None
-            if self._queue:
-                self._wake()
+                await self._finish_work(work, worker, _all_steps(work.run(), self._context.copy(), hand_over))
+        if self._leading_worker is worker:
+            self._leading_worker = None
+            if self._queued_work:
+                self._wake_worker()
 
-    async def _finish(self, work: Work, worker: _Worker, steps: Awaitable[None]) -> None:
+    async def _finish_work(self, work: Work, worker: _Worker, steps: Awaitable[None]) -> None:
         try:
             await steps
         except anyio.get_cancelled_exc_class():
@@ -250,7 +255,7 @@ class Workers:
 
     def _hand_over(self, worker: _Worker) -> None:
         """Let another worker lead, if there is work: the item that this worker runs waits for something."""
-        if self._leader is worker:
-            self._leader = None
-            if self._queue:
-                self._wake()
+        if self._leading_worker is worker:
+            self._leading_worker = None
+            if self._queued_work:
+                self._wake_worker()

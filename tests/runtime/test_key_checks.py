@@ -142,7 +142,7 @@ async def test_any_other_answer_is_no_refusal(error: Exception | None) -> None:
 
 async def test_a_vendor_that_does_not_answer_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its key counts as valid after a moment."""
-    monkeypatch.setattr(key_checks, "_SECONDS", 0.01)
+    monkeypatch.setattr(key_checks, "_VENDOR_SECONDS", 0.01)
     vendor.gate = anyio.Event()
     async with host_with() as host:
         assert await host.check_keys() == []
