@@ -32,7 +32,7 @@ __all__ = ("OpenContext", "OpenLifespans")
 log = logging.getLogger("rtvi_plugins")
 
 
-@define(eq=False)
+@define(eq=False, repr=False)  # a live service may have a key in its repr
 class OpenContext:
     """A context manager, and the task that keeps it open. `name` is its name in the log."""
 

@@ -30,7 +30,7 @@ __all__ = ("Outbox", "SentTexts", "texts_in")
 _MOST_TEXTS, _MOST_CHARACTERS = 512, 1_048_576
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class SentTexts:
     """A list of texts in which a position is a number that stays: that of the first text is 0."""
 
@@ -67,7 +67,7 @@ class SentTexts:
 # ---- the outbox ----------------------------------------------------------------------------------------------------
 
 
-@define(eq=False)
+@define(eq=False, repr=False)  # the texts are a conversation
 class Outbox:
     """Texts and audio that wait to be sent.
 

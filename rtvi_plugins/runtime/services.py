@@ -141,7 +141,7 @@ class Opener:
         return found
 
 
-@define(eq=False, init=False)
+@define(eq=False, repr=False, init=False)
 class OpenService(OpenContext):
     """A service that is open."""
 
