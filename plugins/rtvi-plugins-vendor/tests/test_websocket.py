@@ -9,8 +9,8 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, as
 from typing import Any
 
 import anyio
+import httpx2
 import pytest
-from httpx2.websockets import WebSocketNetworkError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,6 +24,7 @@ from rtvi_plugins_vendor import (
     WebSocketStream,
     connect_websockets,
 )
+from rtvi_plugins_vendor._session import Lost, open_session
 from rtvi_plugins_vendor.testing import Answer, FakeSocket, FakeVendor, fake_vendor
 
 pytestmark = pytest.mark.anyio
@@ -136,6 +137,53 @@ async def test_the_vendor_may_speak_first() -> None:
 
     async with serving(greet) as (_, acme), acme.open("ws") as stream:
         assert [message async for message in stream] == [{"type": "ready"}]
+
+
+#: The opcode of a frame, and the bit of the last frame of a message.
+TEXT, BINARY, PING, PONG, LAST = 1, 2, 9, 10, 0x80
+
+
+def frame(head: int, data: bytes) -> bytes:
+    """Return a short frame of the vendor's."""
+    return bytes([head, len(data)]) + data
+
+
+@pytest.mark.parametrize("at_once", [True, False], ids=["at once", "byte by byte"])
+async def test_messages_in_several_frames(at_once: bool) -> None:
+    """They may be cut within a character, and a ping may come in between. It is answered."""
+    text = '{"text": "Gr\u00fc\u00dfe"}'.encode()
+    frames = (
+        *(frame(TEXT, text[:13]), frame(LAST | PING, b"?"), frame(0, text[13:15]), frame(LAST, text[15:])),
+        *(frame(BINARY, b"\x00"), frame(LAST, b"\x01")),
+        frame(LAST | BINARY, b""),
+    )
+
+    async def in_parts(socket: FakeSocket) -> None:
+        whole = b"".join(frames)
+        for part in [whole] if at_once else [whole[n : n + 1] for n in range(len(whole))]:
+            await socket.send_raw(part)
+            await anyio.lowlevel.checkpoint()
+        await silent(socket)
+
+    async with serving(in_parts) as (_, acme), acme.open("ws") as stream:
+        assert [await anext(stream) for _ in range(3)] == [{"text": "Gr\u00fc\u00dfe"}, b"\x00\x01", b""]
+
+
+async def test_a_ping_is_answered_while_nobody_reads() -> None:
+    """Else the vendor takes the connection for dead."""
+    answered = anyio.Event()
+
+    async def pings(socket: FakeSocket) -> None:
+        await socket.send_raw(frame(LAST | PING, b"?"))
+        beneath: Any = socket  # the fake does not tell of answers to pings
+        head, size, *rest = await beneath._stream.receive()
+        assert (head & 0x0F, size, rest[4] ^ rest[0]) == (PONG, 0x81, ord("?"))
+        answered.set()
+        await silent(socket)
+
+    async with serving(pings) as (_, acme), acme.open("ws"):
+        with anyio.fail_after(3):
+            await answered.wait()
 
 
 async def test_leaving_says_goodbye() -> None:
@@ -432,13 +480,39 @@ async def test_a_connection_that_cannot_be_written(monkeypatch: pytest.MonkeyPat
     """It fails even if reading shows nothing."""
 
     async def broken(*_: object) -> None:
-        raise WebSocketNetworkError
+        raise Lost
 
     async with serving(silent, timeout=0.3) as (_, acme), acme.open("ws") as stream:
-        monkeypatch.setattr("rtvi_plugins_vendor._connection.Session.send", broken)
+        monkeypatch.setattr("rtvi_plugins_vendor._connection.Session.flush", broken)
         with pytest.raises(ProviderError):
             await stream.send(b"audio")
         assert await category_of(stream) in ("unavailable", "timeout")
+
+
+async def test_a_connection_that_is_being_closed_takes_no_message() -> None:
+    """Such as one that the vendor has closed, before the reader has told that to all."""
+    async with fake_vendor() as vendor, httpx2.AsyncClient(base_url=vendor.url) as client:
+        vendor.on("/ws", lambda socket: socket.close(1000))
+        async with open_session(client, "ws", {}, {}) as session:
+            assert await session.receive() == []
+            with pytest.raises(Lost):
+                session.put(b"audio", is_text=False)
+            assert session.ping() is None
+
+
+async def test_a_vendor_that_is_interrupted_reads_all_that_was_sent() -> None:
+    """Although it sends something that nobody reads any more, which would reset the connection."""
+
+    async def talkative(socket: FakeSocket) -> None:
+        async for _ in socket:
+            await socket.send(bytes(100_000))
+
+    async with serving(talkative) as (vendor, acme), acme.open("ws", goodbye=GOODBYE) as stream:
+        for _ in range(3):
+            await stream.send(b"audio")
+    (request,) = vendor.requests
+    assert (await request.outcome(), request.close_code) == ("left", 1000)
+    assert request.messages == [b"audio", b"audio", b"audio", GOODBYE]
 
 
 # ---- one connection for many requests --------------------------------------------------------------------------------

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import logging
 import math
-from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias, cast
 
 import anyio
 import httpx2
 import orjson
-import wsproto.events
 from attrs import define, field, frozen
-from httpx2.websockets import AsyncWebSocketClient, HTTPXWSException, WebSocketUpgradeError
-from wsproto.connection import ConnectionState
-from wsproto.utilities import ProtocolError
 
 from rtvi_plugins.errors import ProviderCategory, ProviderError
 
 from ._inbox import Failure, Inbox
-from ._session import CLOSING_SECONDS, Session
+from ._session import CLOSING_SECONDS, Closed, Lost, Message, Refused, Session, open_session
 from .failures import StatusError, category_of_status, retry_after
 
 __all__ = ("CLOSING_SECONDS", "Address", "Connection", "Outgoing", "Settings", "by_field")
@@ -30,7 +25,8 @@ log = logging.getLogger("rtvi_plugins_vendor.websocket")
 #: A message to a vendor: bytes, text, or a value that is sent as JSON text.
 Outgoing: TypeAlias = "bytes | str | Mapping[str, Any]"
 
-_LONGEST_MESSAGE = 4 * 1024 * 1024
+#: How many bytes may wait to be written before `sending` waits for that.
+_MANY_BYTES = 16 * 1024
 
 
 @frozen
@@ -55,28 +51,25 @@ class Address:
     keep_alive_every: float
 
 
-class _Closed(Exception):
-    """The connection was closed. A category of None is a normal end."""
-
-    def __init__(self, category: ProviderCategory | None) -> None:
-        super().__init__()
-        self.category = category
-
-
 @define(eq=False)
-class _Letter:
-    """A message that waits to be written."""
+class Batch:
+    """Messages that wait, and are written together."""
 
-    event: wsproto.events.Event
+    messages: list[Message] = field(factory=list[Message])
+    size: int = 0
     done: anyio.Event = field(factory=anyio.Event)
     written: bool = False
 
+    @property
+    def is_large(self) -> bool:
+        """Whether it is time to wait until it is written."""
+        return self.size > _MANY_BYTES
 
-def _letter(message: Outgoing) -> _Letter:
+
+def _encoded(message: Outgoing) -> Message:
     if isinstance(message, bytes):
-        return _Letter(wsproto.events.BytesMessage(data=message))
-    text = message if isinstance(message, str) else orjson.dumps(message).decode()
-    return _Letter(wsproto.events.TextMessage(data=text))
+        return message, False
+    return (message.encode() if isinstance(message, str) else orjson.dumps(message)), True
 
 
 @define(eq=False)
@@ -92,7 +85,7 @@ class Connection:
     gone: anyio.Event = field(factory=anyio.Event)
     failure: Failure | None = None
     scope: anyio.CancelScope = field(factory=anyio.CancelScope)
-    _letters: deque[_Letter] = field(factory=deque[_Letter])
+    _waiting: Batch = field(factory=Batch)
     _news: anyio.Event = field(factory=anyio.Event)
     _closing: bool = False
     _last_written: float = -math.inf
@@ -102,15 +95,15 @@ class Connection:
         """Whether new requests can use it."""
         return not (self.gone.is_set() or self._closing)
 
-    def post(self, message: Outgoing) -> _Letter:
-        """Queue a message. The task writes it, even if the caller is cancelled."""
-        letter = _letter(message)
-        if self.usable:
-            self._letters.append(letter)
-            self._news.set()
-        else:
-            letter.done.set()
-        return letter
+    def post(self, message: Outgoing) -> Batch | None:
+        """Queue a message. The task writes it, even if the caller is cancelled. None if the connection has ended."""
+        if not self.usable:
+            return None
+        batch, encoded = self._waiting, _encoded(message)
+        batch.messages.append(encoded)
+        batch.size += len(encoded[0])
+        self._news.set()
+        return batch
 
     def close(self) -> None:
         """Close the connection after the messages that wait."""
@@ -124,15 +117,13 @@ class Connection:
         try:
             with self.scope:
                 await self._talk(address)
-        except* WebSocketUpgradeError as refused:
+        except* Refused as refused:
             response = _first(refused).response
             status, wait = response.status_code, retry_after(response.headers)
             self._fail(
                 lambda: StatusError(self.settings.provider, category_of_status(status), status, retry_after=wait)
             )
-        except* _Closed as closed:
-            self._fail_as(_first(closed).category)
-        except* (HTTPXWSException, httpx2.HTTPError, ProtocolError, orjson.JSONDecodeError):
+        except* (Lost, httpx2.HTTPError, orjson.JSONDecodeError):
             self._fail_as("unavailable")
         except* Exception:
             log.exception("%s: `route` or `categorize` failed", self.settings.provider)
@@ -141,17 +132,11 @@ class Connection:
             self._end()
 
     async def _talk(self, address: Address) -> None:
-        client = AsyncWebSocketClient(
-            self.settings.client,
-            max_message_size_bytes=_LONGEST_MESSAGE,
-            keepalive_ping_interval_seconds=self.settings.ping_every,
-            keepalive_ping_timeout_seconds=self.settings.timeout,
-            session_class=Session,
-        )
-        async with client.connect(address.path, params=address.params, headers=address.headers) as session:
+        async with open_session(self.settings.client, address.path, address.params, address.headers) as session:
             self.settled.set()
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._read, session)
+                tasks.start_soon(self._ping, session)
                 tasks.start_soon(self._watch)
                 if address.keep_alive is not None:
                     tasks.start_soon(self._keep_alive, address.keep_alive, address.keep_alive_every)
@@ -159,15 +144,18 @@ class Connection:
                 tasks.cancel_scope.cancel()
 
     async def _read(self, session: Session) -> None:
-        while True:
-            message = await session.next_message()
-            if isinstance(message, wsproto.events.CloseConnection):
-                self._closing = True
-                # This side also ends a connection, after a malformed or too long message.
-                by_vendor = session.connection.state is ConnectionState.REMOTE_CLOSING
-                code, reason = message.code, message.reason or ""
-                raise _Closed(self.settings.categorize(code, reason) if by_vendor else "unavailable")
-            self._deliver(orjson.loads(message) if isinstance(message, str) else message, len(message))
+        try:
+            while True:
+                for data, is_text in await session.receive():
+                    self._deliver(orjson.loads(data) if is_text else data, len(data))
+                if session.has_output:
+                    self._news.set()
+        except Closed as closed:
+            self._closing = True
+            # This side also ends a connection, after a malformed or too long message.
+            category = self.settings.categorize(closed.code, closed.reason) if closed.by_vendor else "unavailable"
+            self._fail_as(category)
+            self.scope.cancel()
 
     def _deliver(self, message: Any, size: int) -> None:
         context = None if self.route is None else self.route(message)
@@ -179,10 +167,14 @@ class Connection:
             inbox.put(message, size)
 
     async def _write(self, session: Session) -> None:
-        while self._letters or not self._closing:
-            if self._letters:
-                await self._write_one(session, self._letters.popleft())
-                self._last_written = anyio.current_time()
+        while True:
+            if (batch := self._waiting).messages or session.has_output:
+                self._waiting = Batch()
+                await self._write_batch(session, batch)
+                if batch.messages:
+                    self._last_written = anyio.current_time()
+            elif self._closing:
+                return
             else:
                 self._news = anyio.Event()
                 await self._news.wait()
@@ -205,18 +197,34 @@ class Connection:
         while True:
             await anyio.sleep_until(self._last_written + every)
             if anyio.current_time() >= self._last_written + every:
-                await self.post(message).done.wait()
+                if (batch := self.post(message)) is None:
+                    return
+                await batch.done.wait()
 
-    async def _write_one(self, session: Session, letter: _Letter) -> None:
+    async def _ping(self, session: Session) -> None:
+        """Ping, so that a dead connection is noticed."""
+        while True:
+            await anyio.sleep(self.settings.ping_every)
+            if (pong := session.ping()) is None:
+                return
+            self._news.set()
+            with anyio.move_on_after(self.settings.timeout) as patience:
+                await pong.wait()
+            if patience.cancelled_caught:
+                raise Lost
+
+    async def _write_batch(self, session: Session, batch: Batch) -> None:
         try:
-            await session.send(letter.event)
-            letter.written = True
-        except (HTTPXWSException, ProtocolError, httpx2.HTTPError):
+            for data, is_text in batch.messages:
+                session.put(data, is_text=is_text)
+            await session.flush()
+            batch.written = True
+        except Lost:
             # The reader knows why the connection ended.
             await anyio.sleep(self.settings.timeout)
             raise
         finally:
-            letter.done.set()
+            batch.done.set()
 
     def _fail_as(self, category: ProviderCategory | None) -> None:
         if category is not None:
@@ -229,9 +237,7 @@ class Connection:
     def _end(self) -> None:
         self.settled.set()
         self.gone.set()
-        for letter in self._letters:
-            letter.done.set()
-        self._letters.clear()
+        self._waiting.done.set()
         for inbox in self.inboxes.values():
             inbox.end(self.failure)
 

@@ -1,124 +1,191 @@
-"""A WebSocket of httpx2 whose reader waits for the network itself, without a task and a queue in between."""
+"""One open WebSocket: the frames of `websockets` over a network stream of httpx2."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator
+import logging
+from base64 import b64encode
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Self
+from secrets import token_bytes
+from typing import Any, TypeAlias
 
 import anyio
 import httpcore2
-from httpx2.websockets import AsyncWebSocketSession, WebSocketNetworkError
-from wsproto.connection import ConnectionState
-from wsproto.events import CloseConnection, Event, Message, Ping, Pong
-from wsproto.frame_protocol import CloseReason
-from wsproto.utilities import LocalProtocolError
+import httpx2
+from anyio.abc import ByteStream
+from attrs import define, field
+from websockets.exceptions import InvalidState
+from websockets.frames import Frame, Opcode
+from websockets.protocol import CLIENT, OPEN, Event, Protocol
 
-__all__ = ("CLOSING_SECONDS", "Session")
+__all__ = ("CLOSING_SECONDS", "Closed", "Lost", "Message", "Refused", "Session", "open_session")
+
+#: A message: its data, and whether that is text.
+Message: TypeAlias = "tuple[bytes, bool]"
 
 #: How long the last messages of a connection, and its close frame, may take, in seconds.
 CLOSING_SECONDS = 1.0
+#: How long the vendor may take to close its side, in seconds.
+_FAREWELL_SECONDS = 0.1
+_LONGEST_MESSAGE = 4 * 1024 * 1024
 #: The most bytes to read at once. On trio, that much memory is taken for each read.
 _AT_ONCE = 64 * 1024
+_DATA = (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)
+_ENDED = (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError)
+#: For `websockets`, which would log what users say.
+_log = logging.getLogger("rtvi_plugins_vendor.frames")
+_log.setLevel(logging.ERROR)
 
 
-class Session(AsyncWebSocketSession):
-    """One open connection. One task may read and others send."""
+class Refused(Exception):
+    """The vendor has refused the connection."""
 
-    def __init__(self, stream: Any, *, max_message_size_bytes: int, **settings: Any) -> None:
-        super().__init__(stream, max_message_size_bytes=max_message_size_bytes, **settings)
-        self._longest = max_message_size_bytes
-        self._ping_every: float = settings["keepalive_ping_interval_seconds"]
-        self._patience: float = settings["keepalive_ping_timeout_seconds"]
-        self._events: Iterator[Event] = iter(())
-        #: The parts of a message that is not complete, and their size.
-        self._parts: list[Any] = []
-        self._size = 0
+    def __init__(self, response: httpx2.Response) -> None:
+        super().__init__()
+        self.response = response
+
+
+class Lost(Exception):
+    """The connection is lost, or the vendor sent what is no WebSocket."""
+
+
+class Closed(Exception):
+    """The connection was closed."""
+
+    def __init__(self, code: int, reason: str, *, by_vendor: bool) -> None:
+        super().__init__()
+        self.code, self.reason, self.by_vendor = code, reason, by_vendor
+
+
+@asynccontextmanager
+async def open_session(
+    client: httpx2.AsyncClient, path: str, params: Mapping[str, Any], headers: Mapping[str, str]
+) -> AsyncGenerator[Session]:
+    """Open a connection, and close it after the block. Raise `Refused` if the vendor does not open it."""
+    upgrade = {
+        "connection": "upgrade",
+        "upgrade": "websocket",
+        "sec-websocket-key": b64encode(token_bytes(16)).decode(),
+        "sec-websocket-version": "13",
+    }
+    async with client.stream("GET", path, params=params, headers={**headers, **upgrade}) as response:
+        if response.status_code != 101:
+            raise Refused(response)
+        session = Session(response.extensions["network_stream"])
+        try:
+            yield session
+        finally:
+            with anyio.CancelScope(shield=True):
+                await session.close()
+
+
+@define(eq=False)
+class Session:
+    """One open connection. One task may call `receive`, and one `flush`."""
+
+    _stream: Any
+    #: The stream beneath it, once what came with the answer to the upgrade was read.
+    _beneath: ByteStream | None = None
+    _protocol: Protocol = field(factory=lambda: Protocol(CLIENT, max_size=_LONGEST_MESSAGE, logger=_log))
+    #: The frames of a message that is not complete.
+    _frames: list[Frame] = field(factory=list[Frame])
+    _pong: anyio.Event = field(factory=anyio.Event)
+
+    async def receive(self) -> list[Message]:
+        """Return the messages of one read. Raise `Closed` or `Lost` at the end of the connection.
+
+        It may also have something to write, such as the answer to a ping.
+        """
+        protocol = self._protocol
+        if (close := protocol.close_rcvd) is not None:
+            raise Closed(close.code, close.reason, by_vendor=bool(protocol.close_rcvd_then_sent))
+        if protocol.parser_exc is not None:  # it was malformed or too long
+            raise Lost
+        data = await self._read()
+        if not data:
+            raise Lost
+        protocol.receive_data(data)
+        return [message for event in protocol.events_received() if (message := self._take(event)) is not None]
+
+    def put(self, data: bytes, *, is_text: bool) -> None:
+        """Have `flush` send a message. Raise `Lost` if the connection is being closed."""
+        try:
+            (self._protocol.send_text if is_text else self._protocol.send_binary)(data)
+        except InvalidState:
+            raise Lost from None
+
+    @property
+    def has_output(self) -> bool:
+        """Whether there is anything for `flush`."""
+        return bool(self._protocol.writes)
+
+    async def flush(self) -> None:
+        """Write what waits. Raise `Lost` if the connection is lost."""
+        if data := b"".join(self._protocol.data_to_send()):
+            await self._write(data)
+
+    def ping(self) -> anyio.Event | None:
+        """Have `flush` send a ping, and return what its answer sets. None if the connection is being closed."""
+        if self._protocol.state is not OPEN:
+            return None
+        self._protocol.send_ping(b"")
         self._pong = anyio.Event()
-        # Where nobody else writes, it costs no turn of the event loop.
-        self._writing = anyio.Lock(fast_acquire=True)
+        return self._pong
 
-    @asynccontextmanager
-    async def __asynccontextmanager__(self) -> AsyncGenerator[Self]:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._keep_alive)
-            try:
-                yield self
-            finally:
-                tasks.cancel_scope.cancel()
-                with anyio.CancelScope(shield=True):
-                    await self.close()
-
-    async def next_message(self) -> str | bytes | CloseConnection:
-        """Return the next message, or the end of the connection. Raise `WebSocketNetworkError` if it is lost."""
-        while True:
-            for event in self._events:
-                if (found := await self._take(event)) is not None:
-                    return found
-            try:
-                data = await self.stream.read(_AT_ONCE)
-            except httpcore2.ReadError:
-                data = b""
-            if not data:
-                raise WebSocketNetworkError
-            self.connection.receive_data(data)
-            self._events = self.connection.events()
-
-    async def send(self, event: Event) -> None:
-        """Send an event. Raise `WebSocketNetworkError` if the connection is lost."""
-        async with self._writing:
-            data = self.connection.send(event)
-            try:
-                await self.stream.write(data)
-            except httpcore2.WriteError as error:
-                raise WebSocketNetworkError from error
-
-    async def close(self, code: int = 1000, reason: str | None = None) -> None:
+    async def close(self) -> None:
         """Close the connection, with a close frame if the vendor takes it in time."""
         # It is called under a shield, and a vendor that no longer reads would block it.
-        with anyio.move_on_after(CLOSING_SECONDS):
-            if self.connection.state in (ConnectionState.OPEN, ConnectionState.REMOTE_CLOSING):
-                with suppress(WebSocketNetworkError, LocalProtocolError):
-                    await self.send(CloseConnection(code, reason))
-        await self.stream.aclose()
+        with anyio.move_on_after(CLOSING_SECONDS), suppress(Lost):
+            was_open = self._protocol.state is OPEN
+            if was_open:
+                self._protocol.send_close(1000)
+            await self.flush()
+            if was_open:
+                await self._read_rest()
+        await self._stream.aclose()
 
-    async def _take(self, event: Event) -> str | bytes | CloseConnection | None:
-        if isinstance(event, Message):
-            return await self._join(event)
-        match event:
-            case CloseConnection():
-                return event
-            case Ping():
-                await self.send(event.response())
-            case Pong():
-                self._pong.set()
-            case _:
+    async def _read_rest(self) -> None:
+        """Read until the vendor has closed too. What is not read would reset the connection: it loses what we sent."""
+        with anyio.move_on_after(_FAREWELL_SECONDS):
+            while await self._read():
                 pass
-        return None
 
-    async def _join(self, event: Any) -> str | bytes | CloseConnection | None:
-        """Return a message once all of its parts are here."""
-        self._size += len(event.data)
-        if self._size > self._longest:
-            await self.send(closing := CloseConnection(CloseReason.MESSAGE_TOO_BIG, "Message too big"))
-            return closing
-        self._parts.append(event.data)
-        if not event.message_finished:
+    async def _read(self) -> bytes:
+        """Return some bytes, or none at the end."""
+        try:
+            if self._beneath is not None:
+                return await self._beneath.receive(_AT_ONCE)
+            data: bytes = await self._stream.read(_AT_ONCE)
+        except (httpcore2.ReadError, *_ENDED):
+            return b""
+        self._beneath = _beneath(self._stream)
+        return data
+
+    async def _write(self, data: bytes) -> None:
+        try:
+            await (self._stream.write(data) if self._beneath is None else self._beneath.send(data))
+        except (httpcore2.WriteError, *_ENDED):
+            raise Lost from None
+
+    def _take(self, frame: Event) -> Message | None:
+        """Return a message once all of its frames are here."""
+        if not isinstance(frame, Frame) or frame.opcode not in _DATA:  # the protocol answers pings and the close frame
+            if isinstance(frame, Frame) and frame.opcode is Opcode.PONG:
+                self._pong.set()
             return None
-        data = event.data if len(self._parts) == 1 else event.data[:0].join(self._parts)
-        self._parts, self._size = [], 0
-        return data if isinstance(data, str) else bytes(data)
+        if frame.fin and not self._frames:
+            return bytes(frame.data), frame.opcode is Opcode.TEXT
+        self._frames.append(frame)
+        if not frame.fin:
+            return None
+        frames, self._frames = self._frames, []
+        return b"".join(each.data for each in frames), frames[0].opcode is Opcode.TEXT
 
-    async def _keep_alive(self) -> None:
-        """Ping, so that a dead connection is noticed."""
-        while True:
-            await anyio.sleep(self._ping_every)
-            self._pong = anyio.Event()
-            try:
-                await self.send(Ping())
-            except LocalProtocolError:  # it is being closed
-                return
-            with anyio.move_on_after(self._patience) as scope:
-                await self._pong.wait()
-            if scope.cancelled_caught:
-                raise WebSocketNetworkError
+
+def _beneath(stream: Any) -> ByteStream | None:
+    """Return anyio's stream beneath one of httpcore2. None on trio, where there is another.
+
+    httpcore2 has a timeout for each read and write. It is not used here, and costs more than reading a message.
+    """
+    found = getattr(getattr(stream, "_stream", None), "_stream", None)
+    return found if isinstance(found, ByteStream) else None

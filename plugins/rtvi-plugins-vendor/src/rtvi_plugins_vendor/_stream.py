@@ -46,7 +46,9 @@ class WebSocketStream:
 
         Raises `ProviderError` if the connection has ended. A cancelled call may still send the whole message.
         """
-        if not await self._send(message):
+        if (batch := self._connection.post(message)) is not None:
+            await batch.done.wait()
+        if batch is None or not batch.written:
             failure = self._connection.failure
             raise failure() if failure else ProviderError(self._inbox.provider, "unavailable")
 
@@ -95,14 +97,12 @@ class WebSocketStream:
     async def _send_all(self, messages: AsyncIterable[Outgoing]) -> None:
         try:
             async for message in messages:
-                if not await self._send(message):
+                if (batch := self._connection.post(message)) is None:
                     return  # the reader learns why
+                # Audio comes often, and a wait for each message would cost as much as writing it.
+                if batch.is_large or not isinstance(message, bytes):
+                    await batch.done.wait()
         finally:
             if isinstance(messages, AsyncGenerator):
                 with anyio.CancelScope(shield=True):
                     await messages.aclose()
-
-    async def _send(self, message: Outgoing) -> bool:
-        letter = self._connection.post(message)
-        await letter.done.wait()
-        return letter.written
