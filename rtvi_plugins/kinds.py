@@ -129,10 +129,10 @@ _FIELDS: Mapping[str, Callable[[Any], bool]] = {
 
 def _must_be(what: str, *, or_none: bool = False) -> Any:
     """Return a validator of attrs. Its error names the piece, the author's line, and what the field must be."""
-    wanted = f"{what.replace(' or ', ', ')} or None" if or_none else what
+    is_valid, wanted = _FIELDS[what], f"{what.replace(' or ', ', ')} or None" if or_none else what
 
     def validate(piece: object, attribute: Attribute[Any], value: Any) -> None:
-        if not (_FIELDS[what](value) or (or_none and value is None)):
+        if not ((value is None and or_none) or is_valid(value)):
             shown = repr(value) if _is_number(value) else f"<{type(value).__name__}>"  # a text may be of the user
             found = f"{type(piece).__name__}({attribute.name}={shown}) ({authors_line()})"
             raise _InvalidField(f"{found}: {attribute.name} must be {wanted}.")

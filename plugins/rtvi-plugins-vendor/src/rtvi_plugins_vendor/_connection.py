@@ -57,13 +57,28 @@ class Batch:
 
     messages: list[Message] = field(factory=list[Message])
     size: int = 0
-    done: anyio.Event = field(factory=anyio.Event)
-    written: bool = False
+    _done: anyio.Event | None = None
+    _is_over: bool = False
+    _is_written: bool = False
 
     @property
     def is_large(self) -> bool:
         """Whether it is time to wait until it is written."""
         return self.size > _MANY_BYTES
+
+    async def wait(self) -> bool:
+        """Wait for the end of it, and return whether it was written."""
+        if not self._is_over:
+            self._done = self._done or anyio.Event()
+            await self._done.wait()
+        return self._is_written
+
+    def end(self, *, written: bool = False) -> None:
+        """Note that it was written, or that it never will be. The first of both stays."""
+        if not self._is_over:
+            self._is_over, self._is_written = True, written
+            if self._done is not None:
+                self._done.set()
 
 
 def _encoded(message: Outgoing) -> Message:
@@ -199,7 +214,7 @@ class Connection:
             if anyio.current_time() >= self._last_written + every:
                 if (batch := self.post(message)) is None:
                     return
-                await batch.done.wait()
+                await batch.wait()
 
     async def _ping(self, session: Session) -> None:
         """Ping, so that a dead connection is noticed."""
@@ -218,13 +233,13 @@ class Connection:
             for data, is_text in batch.messages:
                 session.put(data, is_text=is_text)
             await session.flush()
-            batch.written = True
+            batch.end(written=True)
         except Lost:
             # The reader knows why the connection ended.
             await anyio.sleep(self.settings.timeout)
             raise
         finally:
-            batch.done.set()
+            batch.end()
 
     def _fail_as(self, category: ProviderCategory | None) -> None:
         if category is not None:
@@ -237,7 +252,7 @@ class Connection:
     def _end(self) -> None:
         self.settled.set()
         self.gone.set()
-        self._waiting.done.set()
+        self._waiting.end()
         for inbox in self.inboxes.values():
             inbox.end(self.failure)
 

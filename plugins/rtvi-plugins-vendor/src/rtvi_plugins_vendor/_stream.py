@@ -46,9 +46,8 @@ class WebSocketStream:
 
         Raises `ProviderError` if the connection has ended. A cancelled call may still send the whole message.
         """
-        if (batch := self._connection.post(message)) is not None:
-            await batch.done.wait()
-        if batch is None or not batch.written:
+        batch = self._connection.post(message)
+        if batch is None or not await batch.wait():
             failure = self._connection.failure
             raise failure() if failure else ProviderError(self._inbox.provider, "unavailable")
 
@@ -101,7 +100,7 @@ class WebSocketStream:
                     return  # the reader learns why
                 # Audio comes often, and a wait for each message would cost as much as writing it.
                 if batch.is_large or not isinstance(message, bytes):
-                    await batch.done.wait()
+                    await batch.wait()
         finally:
             if isinstance(messages, AsyncGenerator):
                 with anyio.CancelScope(shield=True):

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 import httpx2
+from attrs import define
 
 from rtvi_plugins.errors import ProviderCategory, ProviderError
 
@@ -94,13 +95,20 @@ def transport_failures(provider: str) -> Generator[None]:
         raise ProviderError(provider, "unavailable") from None
 
 
-@contextmanager
-def malformed_answers(provider: str) -> Generator[None]:
+def malformed_answers(provider: str) -> AbstractContextManager[None]:
     """Raise `ProviderError` for an answer that the block cannot read: no JSON, or JSON of another form than expected.
 
     Do not yield inside of the block: an exception of the reader would be taken for one of the vendor.
     """
-    try:
-        yield
-    except (LookupError, TypeError, ValueError, AttributeError):
-        raise ProviderError(provider, "unavailable") from None
+    return _MalformedAnswers(provider)
+
+
+@define(eq=False)
+class _MalformedAnswers(AbstractContextManager[None]):
+    """It is entered for each message, and a generator would take several times as long."""
+
+    provider: str
+
+    def __exit__(self, type: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, LookupError | TypeError | ValueError | AttributeError):
+            raise ProviderError(self.provider, "unavailable") from None

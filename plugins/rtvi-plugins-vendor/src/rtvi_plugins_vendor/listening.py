@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import anyio
-from attrs import define, field
+from attrs import define, field, setters
 
 from rtvi_plugins.errors import ProviderError
 from rtvi_plugins.kinds import (
@@ -39,7 +39,8 @@ from .speech import CountedAudio, audio_messages
 __all__ = ("Listening", "one_utterance")
 
 
-@define(eq=False)
+# The converter of one attribute would make all of them slow to set.
+@define(eq=False, on_setattr=setters.NO_OP)
 class Listening(AsyncIterator[Any]):
     """One call of `listen`: it sends utterances beside its block, and iterates over the messages of the vendor.
 
