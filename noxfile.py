@@ -26,7 +26,10 @@ RAY = "plugins/rtvi-plugins-ray/tests/real"
 #: Folders of tests that need no other process.
 QUICK = ("utils", "declare", "registry", "protocol", "runtime", "voice", "whole")
 #: Tests of other processes, of speech in real time, and of this repository itself.
-ELSEWHERE = ("faults", "lossy", "soak", "whole/test_seed.py", "whole/test_canaries.py", "project")
+ELSEWHERE = (
+    *("faults", "lossy", "soak", "project"),
+    *("whole/test_seed.py", "whole/test_canaries.py", "whole/test_made_up_key.py"),
+)
 CORE = nox.project.load_toml("pyproject.toml")
 
 nox.needs_version = ">=2025.2"
