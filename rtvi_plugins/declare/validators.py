@@ -32,6 +32,7 @@ from ..utils.json_values import (
     until_max_problems,
 )
 from ..utils.plugin_calls import reraise_control_flow
+from .bounds import exclude_all
 from .message_roles import roles
 from .types import ANYTHING, INVALID, TEXT, LoadedTypes, NoneRejected, Schema, Shape, UnsupportedType, Validator, merged
 
@@ -519,6 +520,8 @@ def narrow(shape: Shape, validators: Sequence[Validator], *, attribute: attrs.At
         return loaded if len(problems) == before else INVALID
 
     schema = merged([shape.schema, rule.schema])
+    if exclude_all(schema):
+        raise UnsupportedType(f"must {rule.phrase}, which no value can. Correct the bounds")
     expects = f"{shape.expects} that must {rule.phrase}"
     return Shape(shape.rtvi_type, schema, load, expects=expects, loaded=shape.loaded)
 

@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 __all__ = ("API_GROUP", "BRIDGES", "COMMANDS", "GROUP", "commands", "distributions", "stale_metadata")
 
@@ -31,7 +32,7 @@ def commands(path: Sequence[str] | None = None) -> Mapping[str, str]:
 def stale_metadata(path: Sequence[str] | None = None) -> Iterator[tuple[Path, str]]:
     """Yield the metadata folders of plugins that nothing uses, each with the distribution that it belongs to.
 
-    They are what pip left behind when it was interrupted, and other versions beside the one that counts.
+    They are what pip left behind when it was interrupted, and older versions beside the one that counts.
     """
     for folder in dict.fromkeys(sys.path if path is None else path):
         by_name: dict[str, list[Path]] = {}
@@ -43,7 +44,7 @@ def stale_metadata(path: Sequence[str] | None = None) -> Iterator[tuple[Path, st
                 yield info, f"r{name[1:]}" if name.startswith("~tvi") else name
         for name, infos in sorted(by_name.items()):
             if len(infos) > 1 and any(map(_has_plugin_entry_points, infos)):
-                used = max(infos, key=_when_installed)
+                used = max(infos, key=_install_order)
                 yield from ((each, name) for each in infos if each != used)
 
 
@@ -62,7 +63,7 @@ def distributions(path: Sequence[str] | None) -> Iterator[tuple[str, str, dict[s
             if name in seen:  # the first on the path is the one that would be imported
                 continue
             seen.add(name)
-            info = infos[0] if len(infos) == 1 else max(infos, key=_when_installed)
+            info = infos[0] if len(infos) == 1 else max(infos, key=_install_order)
             if (groups := _read_entry_points(info)).keys() & _PLUGIN_GROUPS:
                 yield name, _name_and_version(info)[1] or _read_version(info), groups
 
@@ -88,16 +89,37 @@ def _read_version(info: Path) -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("Version:")), "")
 
 
-def _when_installed(info: Path) -> tuple[bool, float, str]:
+def _install_order(info: Path) -> tuple[Any, ...]:
     """Return a sort key for several metadata folders of one distribution. The last one is the installed one.
 
-    A folder without metadata is left over and comes first. Of the others, the one that was written last is installed.
+    A folder without metadata is left over and comes first. Then the newest version wins, and for equal versions the
+    folder that was written last.
     """
     is_whole = info.is_file() or any((info / name).is_file() for name in ("METADATA", "PKG-INFO", "entry_points.txt"))
     try:
-        return is_whole, info.stat().st_mtime, info.name
+        written = info.stat().st_mtime
     except OSError:
-        return is_whole, 0.0, info.name
+        written = 0.0
+    return is_whole, _version_order(_name_and_version(info)[1] or _read_version(info)), written, info.name
+
+
+#: The order of the suffixes of versions. Those below 0 come before the version without a suffix.
+_SUFFIX_ORDER = {"dev": -4, "a": -3, "b": -2, "rc": -1, "post": 1}
+
+
+def _version_order(version: str) -> tuple[Any, ...]:
+    """Return a sort key for versions, as installers write them into the names of folders (PEP 440)."""
+    epoch, _, public_and_local = version.rpartition("!")
+    public, _, local = public_and_local.partition("+")
+    release = re.split(r"[^\d.]", public, maxsplit=1)[0]
+    numbers = [int(number) for number in release.split(".") if number]
+    while numbers and numbers[-1] == 0:  # 1.0 and 1 are equal
+        numbers.pop()
+    suffixes = [
+        (_SUFFIX_ORDER.get(name, 0), int(number or 0))
+        for name, number in re.findall(r"([a-z]+)(\d*)", public[len(release) :])
+    ]
+    return int(epoch) if epoch.isdecimal() else 0, numbers, [*suffixes, (0, 0)], local
 
 
 def _metadata_text(file: Path) -> str:

@@ -240,6 +240,34 @@ def test_a_grants_validator_may_rule_out_null() -> None:
         restricted_schema(read(str), le(5))
 
 
+# ---- bounds that exclude each other --------------------------------------------------------------------------------
+
+UNSATISFIABLE: list[Any] = [
+    Annotated[int, ge(5), le(3)],
+    Annotated[float, gt(3), lt(3)],
+    Annotated[float, ge(3), lt(3)],
+    Annotated[int, gt(3), lt(4)],
+    Annotated[Annotated[int, ge(5)], le(3)],
+    Annotated[str, min_len(5), max_len(3)],
+    Annotated[list[int], min_len(2), max_len(1)],
+]
+SATISFIABLE: list[Any] = [
+    Annotated[int, ge(3), le(3)],
+    Annotated[float, gt(3), lt(4)],
+    Annotated[int, gt(3), lt(5)],
+    Annotated[str, min_len(3), max_len(3)],
+]
+
+
+def test_bounds_that_no_value_can_pass_are_rejected() -> None:
+    """Every call would fail; the author learns of it at import."""
+    for annotation in UNSATISFIABLE:
+        with pytest.raises(UnsupportedType, match=r"which no value can\. Correct the bounds"):
+            read(annotation)
+    for annotation in SATISFIABLE:
+        read(annotation)
+
+
 class Described:
     """An author's validator, with a schema that may be anything."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtvi_plugins.errors import PluginError
@@ -101,23 +101,37 @@ def test_a_distribution_that_is_twice_on_the_path_counts_once(install: Install) 
 #: Folders of one distribution that lie beside each other, the installed one last.
 BESIDE: list[list[str]] = [
     ["acme-1.9.dist-info", "acme-1.10.dist-info"],
-    ["acme-2.0.dist-info", "acme-1.9.dist-info"],
+    ["acme-2.0rc1.dist-info", "acme-2.0.dist-info"],
+    ["acme-2.0.dev3.dist-info", "acme-2.0a1.dist-info"],
+    ["acme-2.0.dist-info", "acme-2.0.post1.dist-info"],
+    ["acme-9.9.dist-info", "acme-1!0.1.dist-info"],
+    ["acme-1.0+a.dist-info", "Acme-1.0+b.dist-info"],
     ["acme-1.9-py3.11.egg-info", "acme-1.10.dist-info"],
-    ["acme_x-1.dist-info", "Acme_X-1.0.dist-info"],
-    ["acme-1.dist-info", "acme.egg-info"],
+    ["acme.egg-info", "acme-1.dist-info"],
     ["~cme-9.dist-info", "acme-1.dist-info"],
     ["~acme-9.dist-info", "acme-1.dist-info"],
 ]
 
 
 @pytest.mark.parametrize("infos", BESIDE)
-def test_of_several_versions_in_one_folder_the_last_written_counts(infos: list[str], install: Install) -> None:
+@pytest.mark.parametrize("backwards", [False, True])
+def test_of_several_versions_in_one_folder_the_newest_counts(
+    infos: list[str], backwards: bool, install: Install
+) -> None:
     """The others, and what pip was about to remove, are leftovers."""
     path = ""
-    for number, info in enumerate(infos):
-        path = install(info, points(f"llm.acme = acme_{number}"))
-        os.utime(Path(path, info), (number, number))
+    for info in reversed(infos) if backwards else infos:
+        path = install(info, points(f"llm.acme = acme_{infos.index(info)}"))
     assert [each.module for each in discover([path])] == [f"acme_{len(infos) - 1}"]
+    assert Installed(discover([path])).provider("llm", "acme").distribution == "acme"
+
+
+def test_of_two_folders_of_one_version_the_last_written_counts(install: Install) -> None:
+    """As of a name that is spelled in two ways."""
+    path = install("acme_x-1.dist-info", points("llm.acme = acme_old"))
+    install("Acme_X-1.0.dist-info", points("llm.acme = acme_new"))
+    os.utime(Path(path, "acme_x-1.dist-info"), (1, 1))
+    assert [each.module for each in discover([path])] == ["acme_new"]
 
 
 def test_a_newer_version_without_plugins_leaves_none(install: Install) -> None:
@@ -146,6 +160,18 @@ def test_metadata_without_a_version_in_its_name_has_it_inside(install: Install, 
     path = install("acme.egg-info", "\ufeff" + points("llm.acme = acme"))
     (tmp_path / "acme.egg-info" / "PKG-INFO").write_text("Name: acme\nVersion: 3.1\n\n", "utf-8")
     assert [each.version for each in discover([path])] == ["3.1"]
+
+
+@settings(deadline=None)
+@given(versions=st.lists(st.from_regex(r"[0-9a-z.!+_-]{0,9}", fullmatch=True), max_size=4, unique=True))
+def test_any_versions_can_be_compared(versions: list[str], tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Whatever a folder is called."""
+    site = tmp_path_factory.mktemp("site")
+    for each in versions:
+        info = site / f"acme-{each}.dist-info"
+        info.mkdir()
+        (info / "entry_points.txt").write_text("[rtvi_plugins]\nllm.acme = acme\n", "utf-8")
+    assert len(discover([str(site)])) == bool(versions)
 
 
 @pytest.mark.parametrize("module", ["", "acme llm", "acme-llm", ".acme"])
