@@ -41,7 +41,7 @@ def bases(vendor: str, kind: str, base: str) -> dict[str, Any]:
 
 
 def values_of(vendor: str, kind: str) -> dict[str, Any]:
-    """Return arguments without which the fakes do not answer: the voice and the format, and models that finalize."""
+    """Return arguments without which the fakes do not answer, or do less for this contestant than for the others."""
     match vendor, kind:
         case "google", _:
             return {"model": MODEL_OF_GOOGLE}
@@ -52,7 +52,7 @@ def values_of(vendor: str, kind: str) -> dict[str, Any]:
         case "cartesia", "stt":  # with ink-2, LiveKit does not ask for the end of an utterance
             return {"model": "ink-whisper"}
         case "assemblyai", _:
-            return {"model": "universal-streaming-english"}
+            return {"model": "universal-streaming-english", "format_turns": True}
         case _:
             return {}
 
