@@ -158,11 +158,11 @@ def test_a_heartbeat_is_answered(host: Host, loop: str) -> None:
     """An empty binary message by another one; it does not keep an idle session open."""
     with live(host, loop=loop) as server, polite(server) as client:
         [session] = host._sessions.values()  # pyright: ignore[reportPrivateUsage]
-        before = session.time.last_received
+        before = session.parts.end.last_received
         for _ in range(3):
             client.send(b"")
             assert client.recv(PATIENCE) == b""
-        assert session.time.last_received == before
+        assert session.parts.end.last_received == before
 
 
 @pytest.mark.parametrize("opcode", [Opcode.TEXT, Opcode.BINARY])
