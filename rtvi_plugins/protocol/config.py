@@ -28,7 +28,7 @@ from ..errors import (
 )
 from ..registry.registry import PROVIDER, Provider, Registry
 from ..utils.error_texts import shorten
-from ..utils.json_values import is_object, until_max_problems
+from ..utils.json_values import is_object, member_path, until_max_problems
 from .arguments import named_values
 from .codec import encode_json
 from .offer import Offer, OfferedOption, OptionGroup
@@ -183,10 +183,11 @@ class ConfigChanges:
         `RequestError` with all problems.
         """
         problems: list[Problem] = []
-        known = (*offer.options, *_keys_of_providers(sent, offer)) if by_bot else offer.options
-        options, unknown_services = read_sent_options(sent, path, problems, known)
+        keys = tuple(_keys_of_providers(sent, offer)) if by_bot else ()
+        options, unknown_services = read_sent_options(sent, path, problems, (*offer.options, *keys))
         mistakes: list[Mistake] = [(InvalidConfig, problem) for problem in problems]
         mistakes += [(UnknownService, problem) for problem in unknown_services]
+        mistakes += [(UnknownProvider, problem) for problem in _unknown_providers(keys, offer, path)]
         chosen = dict(_switched_providers(options, offer.ungranted if by_bot else offer, mistakes))
         switched = tuple(service for service, label in offer.providers.items() if chosen.get(service, label) != label)
         after = self.offer_of({**offer.providers, **chosen}) if switched else offer
@@ -221,6 +222,14 @@ def _keys_of_providers(sent: Any, offer: Offer) -> Iterator[str]:
             yield key
 
 
+def _unknown_providers(keys: Iterable[str], offer: Offer, path: str) -> Iterator[Problem]:
+    for key in keys:
+        service, _, label = key.partition(".")
+        known = offer.registry.services[service].providers
+        if label not in known and label not in offer.registry.left_out(service):
+            yield unknown(f"{service} provider", label, known, path=member_path(path, key))
+
+
 def _with_own_options(options: Iterable[SentOption], offer: Offer, mistakes: list[Mistake]) -> list[SentOption]:
     """Return the options of services, where those under `service.provider` override them if that provider is in use.
 
@@ -233,12 +242,10 @@ def _with_own_options(options: Iterable[SentOption], offer: Offer, mistakes: lis
         if not dot:
             of_services.append(sent)
             continue
-        registered = offer.registry.services[service].providers
-        provider = registered.get(label)
-        if provider is None:
-            if label not in offer.registry.left_out(service):
-                mistakes.append((UnknownProvider, unknown(f"{service} provider", label, registered, path=sent.path)))
-        elif (option := provider.present_name(sent.name)) is None:
+        provider = offer.registry.services[service].providers.get(label)
+        if provider is None:  # unknown, or left out of the bot
+            continue
+        if (option := provider.present_name(sent.name)) is None:
             what = f"{sent.service} option"
             mistakes.append((UnknownOption, unknown(what, sent.name, provider.options, path=sent.path)))
         elif label == offer.providers[service]:

@@ -165,6 +165,7 @@ async def test_one_call_sets_options_of_several_services() -> None:
         ({"voice": {"provider": "other"}}, ["unknown voice provider 'other'; known: first, second."]),
         ({"voice": {"pitch": 0.1}}, ["unknown voice option 'pitch'"]),
         ({"voice.frist": {"language": "de"}}, ["unknown voice provider 'frist'; did you mean 'first'?"]),
+        ({"voice.frist": {}}, ["$[\"voice.frist\"]: unknown voice provider 'frist'"]),
         ({"voice.first": {"speed": 9}}, ['$["voice.first"].speed: voice.speed: ']),
         ({"voice.first": {"provider": "second"}}, ["unknown voice.first option 'provider'"]),
         ({"voice.second": {"ptch": 0.1}}, ["unknown voice.second option 'ptch'; did you mean"]),
