@@ -446,8 +446,10 @@ def _deep_iterable(subject: Subject, validator: Any) -> Rule:
 
 def _deep_mapping(subject: Subject, validator: Any) -> Rule:
     guard = {"type": "object"} if subject.guard("deep_mapping(…)", "objects", (dict,)) else {}
-    keys = attrs.evolve(subject, loaded=TEXT).rule(validator.key_validator)
-    values = attrs.evolve(subject, loaded=subject.loaded.values or ANYTHING).rule(validator.value_validator)
+    keys = attrs.evolve(subject, loaded=TEXT).rules(_one_or_none(validator.key_validator))
+    values = attrs.evolve(subject, loaded=subject.loaded.values or ANYTHING).rules(
+        _one_or_none(validator.value_validator)
+    )
 
     def check(value: Any, path: str, problems: list[Problem]) -> None:
         if not is_object(value):
@@ -463,6 +465,11 @@ def _deep_mapping(subject: Subject, validator: Any) -> Rule:
     schema |= {"additionalProperties": values.schema} if values.schema else {}
     phrases = [f"names that each must {keys.phrase}", f"values that each must {values.phrase}"]
     return _with_whole(subject, Rule(check, schema, f"have only {' and '.join(phrases)}"), validator.mapping_validator)
+
+
+def _one_or_none(validator: Any) -> Sequence[Any]:
+    """Return what `deep_mapping` checks keys or values with; it may check neither."""
+    return () if validator is None else (validator,)
 
 
 def _roles(subject: Subject, validator: roles) -> Rule:
@@ -498,7 +505,6 @@ _READERS: Mapping[type, Callable[[Subject, Any], Rule]] = {
     v.deep_iterable(v.ge(0)).__class__: _deep_iterable,
     v.deep_mapping(v.ge(0), v.ge(0)).__class__: _deep_mapping,
     v.is_callable().__class__: _refused,
-    NoneType: lambda subject, _: subject.rules(()),  # of keys or values that `deep_mapping` does not check
     roles: _roles,
 }
 

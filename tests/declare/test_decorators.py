@@ -913,6 +913,13 @@ async def say(tts: TTS, /, text: str) -> None: ...
 """,
         "narrowed= of 'text' has ge(1), which applies to numbers, not to str.",
     ),
+    "narrowing by nothing": (
+        """
+@action("tts", narrowed={"text": None})  # here
+async def say(tts: TTS, /, text: str) -> None: ...
+""",
+        "narrowed= of 'text' has the validator None, which cannot be called.",
+    ),
     "bound beyond 64 bits": (
         """
 @action("tts")  # here

@@ -157,6 +157,9 @@ def test_a_broken_constraint_is_reported_in_plain_words(
     assert [(each.path, each.message) for each in check(read(annotation), value)[1]] == problems
 
 
+#: What type checkers do not let an author write.
+NO_VALIDATOR: Any = None
+
 REFUSED: list[tuple[Any, str]] = [
     (Annotated[int | None, ge(0)], "accepts None, but ge(0) does not. Write Annotated[int, ge(0)] | None"),
     (Annotated[list[int] | None, max_len(3)], "Write Annotated[list[int], max_len(3)] | None"),
@@ -180,6 +183,7 @@ REFUSED: list[tuple[Any, str]] = [
     (Annotated[str, matches_re(r"\Aa")], "JSON Schema does not have"),
     (Annotated[int, instance_of(str)], "instance_of(str), which no int is"),
     (Annotated[str, is_callable()], "which no JSON value passes"),
+    (Annotated[int, and_(ge(0), NO_VALIDATOR)], "the validator None, which cannot be called"),
     (Annotated[int, unsaid], "the validator unsaid, which describes nothing. Give it a docstring"),
     (Literal[10**20], "has a choice that cannot be sent: the number 100000000000000000000 has more than 64 bits"),
     (Literal["\ud83c"], "half of a surrogate pair"),
