@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import math
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
@@ -189,6 +190,7 @@ class Patience:
         self()
 
     def end(self) -> None:
+        self._seconds = self._longest = math.inf  # a provider may read on after its stream was closed
         self._deadline.cancel()
 
 

@@ -148,6 +148,7 @@ class UserAudio(Listener):
         elif state is _SPEECH:
             self._record(frame, is_speech)
         elif state is _OVERLONG and self._detector.feed(is_speech, FRAME_SECONDS, self._params) == "stopped":
+            self._gap.cancel()
             self.state.process(Event.LONG_SPEECH_STOPPED)
 
     def _listen(self, frame: Audio, is_speech: bool, at_least: float) -> None:
@@ -233,6 +234,7 @@ class UserAudio(Listener):
 
     def _end_audio(self) -> None:
         """No audio arrives any more, so speech has ended too."""
+        self._gap.cancel()
         self._clear_pre_roll()
         self._detector.stop()
         match self.state.audio:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import AsyncGenerator
+
 import pytest
 
 from rtvi_plugins import LLM, STT, TTS, Session, bot, converse
-from rtvi_plugins.kinds import (
-    Text,
-)
+from rtvi_plugins.kinds import STTPiece, STTRequest, Text, Transcript
 from rtvi_plugins.voice import TurnTaking
 
 from ..fakes.conversation import said, silence, speak, wait, write
@@ -73,3 +74,21 @@ async def test_a_user_who_never_stops_keeps_nobody_waiting() -> None:
         await speak(wire, 1, 10.0)
         conversation = await said(wire)
         assert {("assistant", "Hello."), ("user", "typed"), ("assistant", "Fine.")} <= set(conversation)
+
+
+@pytest.mark.parametrize("after", [0.9, 0.92, 0.94, 0.96, 0.98])
+async def test_words_after_a_turn_that_was_too_long_are_heard_from_their_beginning(after: float) -> None:
+    """That the audio would have ended if none had come then is forgotten."""
+    heard: list[float] = []
+
+    async def transcribe(request: STTRequest) -> AsyncGenerator[STTPiece]:
+        numbers = [each async for audio in request.audio for each in array("h", audio.data)]
+        heard.append(numbers.count(4) / 16_000)
+        yield Transcript("", final=True)
+
+    async with Fakes(stt=transcribe, taking=TurnTaking(longest_turn_seconds=2.0)).session() as wire:
+        await speak(wire, 1, 3.0)
+        await silence(wire, after)
+        await speak(wire, 4, 0.5)
+        await silence(wire, 2.0)
+        assert heard == [0, pytest.approx(0.5, abs=0.04)]
