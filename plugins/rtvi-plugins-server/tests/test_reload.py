@@ -169,6 +169,43 @@ def test_a_bot_file_counts_too(start: Start) -> None:
         assert running.process.wait(20) == 0
 
 
+STUBBORN = """
+import signal, sys
+
+def end(number, frame):
+    print("interrupted", flush=True)
+    sys.exit()
+
+signal.signal(signal.SIGINT, end)
+print("started", flush=True)
+sys.stdin.read()
+print("asked", flush=True)
+signal.pause()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no signals")
+def test_a_restart_that_takes_long_can_be_interrupted(tmp_path: Path) -> None:
+    """The signal reaches the old server, which ends at once; no other is started."""
+    command, roots = [sys.executable, "-c", STUBBORN], [str(tmp_path)]
+    program = f"import sys; from rtvi_plugins_server._reload import supervise; sys.exit(supervise({command}, {roots}))"
+    with subprocess.Popen(
+        [sys.executable, "-c", program], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
+        running = Running(process, tmp_path)
+        try:
+            running.until("started")
+            running.write("menu.py", "")
+            running.until("asked")
+            process.send_signal(signal.SIGINT)
+            running.until("interrupted")
+            assert process.stdout is not None
+            assert "started" not in process.stdout.read()
+            assert process.wait(20) == 0
+        finally:
+            process.kill()
+
+
 def test_a_mistake_at_the_start_ends_it(start: Start) -> None:
     """Its exit code is that of a mistake."""
     with start("bot.py", bot__py="def\n") as running:

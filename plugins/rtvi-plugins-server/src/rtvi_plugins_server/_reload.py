@@ -12,7 +12,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable, MutableMapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sequence
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -131,32 +132,27 @@ class _Supervisor:
     report: Path
     _child: subprocess.Popen[bytes] = field(init=False)
     _port: int | None = None
-    #: The signals to end that this process has received, and not passed on.
+    #: The signals to end that this process has received, and not passed on; and whether there were any.
     _signals: list[int] = field(factory=list[int])
+    _ending: bool = False
 
     def run(self, roots: Sequence[Path]) -> int:
         """Serve until a signal ends it."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda received, frame: self._signals.append(received))
         self._start()
-        ending = restarted = is_waiting = False
-        for changes in watch(
-            *roots,
-            watch_filter=_Sources(ignore_paths=[]),
-            debounce=_SETTLE,
-            rust_timeout=_POLL,
-            yield_on_timeout=True,
-            raise_interrupt=False,
-        ):
-            ending = self._pass_on_signals() or ending
+        restarted = is_waiting = False
+        for changes in _changes(roots):
+            self._pass_on_signals()
             code = self._child.poll()
-            if ending:
+            if self._ending:
                 if code is not None:
                     break
             elif self._concern(changes):
                 sys.stderr.write("The bot's files have changed. Restarting.\n")
                 self._stop()
-                self._start()
+                if not self._ending:
+                    self._start()
                 restarted, is_waiting = True, False
             elif code is not None and not is_waiting:
                 if code == OK or not restarted:
@@ -176,7 +172,12 @@ class _Supervisor:
 
     def _stop(self) -> None:
         """Let the child end its sessions, and wait for it. The next one gets its port."""
-        self._child.communicate()
+        assert self._child.stdin is not None
+        self._child.stdin.close()
+        while self._child.poll() is None:
+            with suppress(subprocess.TimeoutExpired):
+                self._child.wait(_POLL / 1000)
+            self._pass_on_signals()  # a session may take long to end
         self._port = Report.read(self.report).port or self._port
         self.report.unlink(missing_ok=True)
 
@@ -184,13 +185,32 @@ class _Supervisor:
         known = Report.read(self.report).files
         return any(not known or str(Path(path).resolve()) in known for _, path in changes)
 
-    def _pass_on_signals(self) -> bool:
-        """Pass on the signals to end to the child. Return whether there were any."""
+    def _pass_on_signals(self) -> None:
+        """Pass on the signals to end to the child."""
         signals, self._signals = self._signals, []
+        self._ending = self._ending or bool(signals)
         if sys.platform != "win32":
             for number in signals:
                 self._child.send_signal(number)
-        return bool(signals)
+
+
+def _changes(roots: Sequence[Path]) -> Iterator[set[tuple[Change, str]]]:
+    """Yield the changes again and again, also if there are none."""
+    try:
+        yield from watch(
+            *roots,
+            watch_filter=_Sources(ignore_paths=[]),
+            debounce=_SETTLE,
+            rust_timeout=_POLL,
+            yield_on_timeout=True,
+            raise_interrupt=False,
+            ignore_permission_denied=True,
+        )
+    except (OSError, RuntimeError) as error:  # such as very many folders; the bot can be served all the same
+        sys.stderr.write(f"The bot's files cannot be watched: {error}. Start it again yourself when they change.\n")
+    while True:
+        time.sleep(_POLL / 1000)
+        yield set()
 
 
 class _Sources(DefaultFilter):
