@@ -9,6 +9,7 @@ import socket
 import struct
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import count
 from types import ModuleType
 from typing import Any
 
@@ -36,7 +37,7 @@ from rtvi_plugins.security import LogThrottle
 from rtvi_plugins.session import Session
 from rtvi_plugins_server._protobuf import decode, encode
 from rtvi_plugins_server._uvicorn import handshake, websocket
-from rtvi_plugins_server._uvicorn.connections import ConnectionLimiter, ConnectionLimits
+from rtvi_plugins_server._uvicorn.connections import ConnectionLimiter, ConnectionLimits, TrackedConnection
 from rtvi_plugins_server._uvicorn.handshake import HandshakeProtocol
 from rtvi_plugins_server._websocket_session import EXTENSION, CloseFrame
 
@@ -275,7 +276,9 @@ def test_a_refused_handshake_is_one_line(
     host: Host, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of our own: the app has answered, and nothing is wrong with it."""
-    monkeypatch.setattr(handshake, "_refusals", LogThrottle(logging.getLogger("rtvi_plugins.server")))
+    times = count(step=3_600)  # an hour between two lines
+    throttle = LogThrottle(logging.getLogger("rtvi_plugins.server"), lambda: next(times))
+    monkeypatch.setattr(handshake, "_refusals", throttle)
     with live(host) as server:
         with pytest.raises(InvalidStatus) as refused, connect(f"ws://127.0.0.1:{server.address[1]}/ws", proxy=None):
             raise AssertionError("the handshake succeeded")
@@ -503,6 +506,19 @@ async def forgetful(socket: AppWebSocket) -> None:
     """Answers nothing."""
 
 
+async def unfinished(socket: AppWebSocket) -> None:
+    """Begins to refuse."""
+    await socket.send({"type": "websocket.http.response.start", "status": 401})
+
+
+async def talking(socket: AppWebSocket) -> None:
+    """Sends a text and bytes."""
+    await socket.accept()
+    await socket.send_text("x" * 1_000)
+    await socket.send_bytes(b"x" * 1_000)
+    await socket.receive()
+
+
 async def silent(socket: AppWebSocket) -> None:
     """Accepts, and reads nothing."""
     await socket.accept()
@@ -531,10 +547,10 @@ def test_any_app_can_have_a_websocket(host: Host, loop: str) -> None:
         server.until(lambda: len(server.server.server_state.tasks) == 0)
 
 
-@pytest.mark.parametrize(("path", "status"), [("/refusing", 403), ("/forgetful", 500)])
+@pytest.mark.parametrize(("path", "status"), [("/refusing", 403), ("/forgetful", 500), ("/unfinished", 500)])
 def test_an_app_may_refuse(host: Host, path: str, status: int) -> None:
     """With 403; one that does not answer has failed."""
-    routes = [WebSocketRoute("/refusing", refusing), WebSocketRoute("/forgetful", forgetful)]
+    routes = [WebSocketRoute(f"/{each.__name__}", each) for each in (refusing, forgetful, unfinished)]
     with live(host, routes=routes) as server:
         with pytest.raises(InvalidStatus) as refused, connect(f"ws://127.0.0.1:{server.address[1]}{path}", proxy=None):
             raise AssertionError("the handshake succeeded")
@@ -555,6 +571,20 @@ def test_an_app_that_reads_nothing_stops_its_client(host: Host, loop: str) -> No
                 pass
             assert sent < 100_000_000
         server.until(lambda: len(server.server.limiter) == 0)
+
+
+def test_what_an_app_sends_is_counted(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So a client that reads slower than it is sent is not taken for one that does not read."""
+    written: list[int] = []
+
+    def wrote(connection: TrackedConnection, size: int) -> None:
+        written.append(size)
+
+    monkeypatch.setattr(TrackedConnection, "wrote", wrote)
+    with live(host, routes=[WebSocketRoute("/talking", talking)]) as server, bare(server, "/talking") as client:
+        frames = client.frames()
+        assert [len(next(frames)[1]) for _ in range(2)] == [1_000, 1_000]
+    assert written == [1_000, 1_000]
 
 
 @pytest.mark.parametrize("rest", [frame(Opcode.CONT, fin=False) * 300, frame(Opcode.CONT, b" " * 300_000, fin=False)])

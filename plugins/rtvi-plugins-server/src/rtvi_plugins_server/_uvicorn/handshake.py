@@ -116,11 +116,14 @@ class HandshakeProtocol(WebSocketsSansIOProtocol):
             log.error("the app of a WebSocket raised %s", type(error).__name__)
         if self._attached:
             return
+        if self.close_sent:  # also by a refusal
+            return
         if not self.handshake_complete:
             _warn_of_refusal(HTTPStatus.INTERNAL_SERVER_ERROR)
+            self.initial_response = None  # the app has begun a refusal, and not ended it
             self.send_500_response()
             self.transport.close()
-        elif not self.close_sent:
+        else:
             with suppress(ClientDisconnected):
                 await self.send({"type": "websocket.close"})
 
@@ -131,6 +134,8 @@ class HandshakeProtocol(WebSocketsSansIOProtocol):
             elif message["type"] == "websocket.http.response.start":
                 _warn_of_refusal(message["status"])
         await super().send(message)
+        if message["type"] == "websocket.send":
+            self._connection.wrote(len(message.get("bytes") or (message.get("text") or "").encode()))
         if self._early and self.handshake_complete:
             early, self._early = self._early, b""
             self.transport.resume_reading()
