@@ -9,7 +9,7 @@ from attrs import define
 
 from rtvi_plugins import ProviderError
 from rtvi_plugins.helper_process import HelperLost, HelperProcess
-from rtvi_plugins.helper_worker import worker_command
+from rtvi_plugins.helper_worker import LONGEST, worker_command
 
 from ._grammar import Heard
 from ._protocol import Kind
@@ -48,7 +48,8 @@ class Worker:
 
     async def hear(self, pcm: bytes) -> None:
         """Send audio: 16 kHz, mono, s16le."""
-        await self._send(Kind.AUDIO, pcm)
+        for at in range(0, len(pcm), LONGEST):
+            await self._send(Kind.AUDIO, pcm[at : at + LONGEST])
 
     async def so_far(self) -> Heard:
         """Return what was heard in the audio that was sent."""
