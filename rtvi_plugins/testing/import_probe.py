@@ -33,7 +33,7 @@ def no_network() -> Generator[list[str]]:
 
     def guarded(function: Callable[..., Any], host_of: Callable[..., object]) -> Callable[..., Any]:
         def call(*arguments: Any, **options: Any) -> Any:
-            host = host_of(*arguments)
+            host = host_of(*arguments, **options)
             if not _is_this_machine(host):
                 tried.append(str(host))
                 raise OSError(f"{host} is not this machine, and the check uses no network")
@@ -49,7 +49,7 @@ def no_network() -> Generator[list[str]]:
         yield tried
 
 
-def _host_of_look_up(host: object, *arguments: object) -> object:
+def _host_of_look_up(host: object, *arguments: object, **options: object) -> object:
     return host.decode("ascii", "replace") if isinstance(host, bytes) else host
 
 

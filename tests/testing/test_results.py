@@ -82,5 +82,7 @@ async def test_a_check_reaches_only_this_machine() -> None:
             for host in ("192.0.2.1", "api.acme.example"):
                 with pytest.raises(OSError, match=r"not this machine|All connection attempts failed"):
                     await anyio.connect_tcp(host, 443)
-    assert tried == ["192.0.2.1", "api.acme.example"]
+            with pytest.raises(OSError, match="not this machine"):
+                socket.getaddrinfo(host=b"db.acme.example", port=443)
+    assert tried == ["192.0.2.1", "api.acme.example", "db.acme.example"]
     assert (socket.getaddrinfo, socket.socket.connect) == before
