@@ -240,10 +240,14 @@ def read_defaults(sent: Any, registry: Registry, problems: list[Problem]) -> Map
 
 
 def _providers_by_key(registry: Registry) -> Mapping[str, Sequence[Provider]]:
-    """Return the providers for each key that `defaults` may have: a service, or `service.provider`."""
-    by_key: dict[str, Sequence[Provider]] = {}
+    """Return the providers for each key that `defaults` may have: a service, or `service.provider`.
+
+    The services come first, for messages that name the first keys.
+    """
+    by_key: dict[str, Sequence[Provider]] = {
+        name: tuple(service.providers.values()) for name, service in registry.services.items()
+    }
     for name, service in registry.services.items():
-        by_key[name] = tuple(service.providers.values())
         by_key |= {f"{name}.{label}": (provider,) for label, provider in service.providers.items()}
     return by_key
 

@@ -12,7 +12,15 @@ import pytest
 from attrs.validators import ge, le
 
 from rtvi_plugins import LLM, TTS, Grant, Session, Was, action, bot, options, service
-from rtvi_plugins.errors import InvalidConfig, NotGranted, Problem, StartFailed, UnknownProvider, UnknownService
+from rtvi_plugins.errors import (
+    InvalidConfig,
+    InvalidStart,
+    NotGranted,
+    Problem,
+    StartFailed,
+    UnknownProvider,
+    UnknownService,
+)
 from rtvi_plugins.protocol.config import ConfigChange, ConfigChanges
 from rtvi_plugins.session import RunLLM, UserText
 
@@ -538,6 +546,13 @@ async def test_values_come_from_the_provider_the_bot_the_operator_and_the_client
         llm = (await wire.config())["llm"]
         assert (llm["provider"], llm["model"], llm["temperature"]) == expected
         assert await wire.result(wire.call("llm:who")) == f"{expected[0]} {expected[1]}"
+
+
+async def test_defaults_of_no_service_are_told_the_services_first() -> None:
+    """Before the providers, of which a bot may have many."""
+    async with host_of(talkative) as host:
+        with pytest.raises(InvalidStart, match=r"names no service of this bot; known: llm, tts, llm\.one"):
+            await host.start({"defaults": {"nobody": {"x": 1}}}, secret=OPERATOR)
 
 
 @pytest.mark.parametrize(
