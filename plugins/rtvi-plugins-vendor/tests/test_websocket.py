@@ -140,7 +140,7 @@ async def test_the_vendor_may_speak_first() -> None:
 
 
 #: The opcode of a frame, and the bit of the last frame of a message.
-TEXT, BINARY, PING, PONG, LAST = 1, 2, 9, 10, 0x80
+TEXT, BINARY, CLOSE, PING, PONG, LAST = 1, 2, 8, 9, 10, 0x80
 
 
 def frame(head: int, data: bytes) -> bytes:
@@ -184,6 +184,28 @@ async def test_a_ping_is_answered_while_nobody_reads() -> None:
     async with serving(pings) as (_, acme), acme.open("ws"):
         with anyio.fail_after(3):
             await answered.wait()
+
+
+@pytest.mark.parametrize("code", [1000, 4001])
+async def test_the_close_of_the_vendor_is_answered(code: int) -> None:
+    """With its code, as the protocol demands; else the vendor takes the connection for broken."""
+    answers: list[tuple[int, int]] = []
+
+    async def closing(socket: FakeSocket) -> None:
+        await socket.send_raw(frame(LAST | CLOSE, code.to_bytes(2, "big")))
+        beneath: Any = socket  # the fake takes an answer to this for a mistake
+        head, _, *rest = await beneath._stream.receive()
+        answers.append((head & 0x0F, (rest[4] ^ rest[0]) << 8 | rest[5] ^ rest[1]))
+
+    async with serving(closing) as (vendor, acme):
+        async with acme.open("ws") as stream:
+            if code == 1000:
+                assert [message async for message in stream] == []
+            else:
+                assert await category_of(stream) == "unavailable"
+        (request,) = vendor.requests
+        await request.outcome()
+    assert answers == [(CLOSE, code)]
 
 
 async def test_leaving_says_goodbye() -> None:

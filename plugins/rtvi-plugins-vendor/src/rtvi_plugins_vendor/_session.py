@@ -10,6 +10,7 @@ from secrets import token_bytes
 from typing import Any, TypeAlias
 
 import anyio
+import anyio.lowlevel
 import httpcore2
 import httpx2
 from anyio.abc import ByteStream
@@ -31,7 +32,8 @@ _LONGEST_MESSAGE = 4 * 1024 * 1024
 #: The most bytes to read at once. On trio, that much memory is taken for each read.
 _AT_ONCE = 64 * 1024
 _DATA = (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)
-_ENDED = (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError)
+#: Also `ssl.SSLError`, which comes as it is.
+_ENDED = (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError, OSError)
 #: For `websockets`, which would log what users say.
 _log = logging.getLogger("rtvi_plugins_vendor.frames")
 _log.setLevel(logging.ERROR)
@@ -121,6 +123,8 @@ class Session:
 
     async def flush(self) -> None:
         """Write what waits. Raise `Lost` if the connection is lost."""
+        # What is taken is lost if writing is cancelled; `close` writes what is not taken, such as an answer to a close.
+        await anyio.lowlevel.checkpoint_if_cancelled()
         if data := b"".join(self._protocol.data_to_send()):
             await self._write(data)
 
