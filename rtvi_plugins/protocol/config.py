@@ -112,17 +112,18 @@ class SentOption:
 
 
 def read_sent_options(
-    sent: Any, path: str, problems: list[Problem], known: Collection[str]
+    sent: Any, path: str, problems: list[Problem], known: Collection[str], keys_of_providers: Collection[str] = ()
 ) -> tuple[list[SentOption], list[Problem]]:
     """Return the options in their order, and a problem for each unknown service.
 
     A config is a list of `{service, options}`, or an object of values by service. Anything else adds to `problems`.
+    `keys_of_providers` are read as services too; no problem suggests one of them.
     """
     options: list[SentOption] = []
     unknown_services: list[Problem] = []
     services = named_values(sent, path, problems, "service", "options", default=())
     for service in until_max_problems(services, unknown_services):
-        if service.name not in known:
+        if service.name not in known and service.name not in keys_of_providers:
             unknown_services.append(_unknown_service(service.name, known, service.name_path))
             continue
         sent_options = named_values(service.value, service.path, problems)
@@ -184,7 +185,7 @@ class ConfigChanges:
         """
         problems: list[Problem] = []
         keys = tuple(_keys_of_providers(sent, offer)) if by_bot else ()
-        options, unknown_services = read_sent_options(sent, path, problems, (*offer.options, *keys))
+        options, unknown_services = read_sent_options(sent, path, problems, offer.options, keys)
         mistakes: list[Mistake] = [(InvalidConfig, problem) for problem in problems]
         mistakes += [(UnknownService, problem) for problem in unknown_services]
         mistakes += [(UnknownProvider, problem) for problem in _unknown_providers(keys, offer, path)]

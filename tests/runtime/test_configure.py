@@ -166,6 +166,10 @@ async def test_one_call_sets_options_of_several_services() -> None:
         ({"voice": {"pitch": 0.1}}, ["unknown voice option 'pitch'"]),
         ({"voice.frist": {"language": "de"}}, ["unknown voice provider 'frist'; did you mean 'first'?"]),
         ({"voice.frist": {}}, ["$[\"voice.frist\"]: unknown voice provider 'frist'"]),
+        (
+            {"voice.vioce": {}, "vioce": {}},
+            ["$.vioce: unknown service 'vioce'; did you mean 'voice'?", "provider 'vioce'"],
+        ),
         ({"voice.first": {"speed": 9}}, ['$["voice.first"].speed: voice.speed: ']),
         ({"voice.first": {"provider": "second"}}, ["unknown voice.first option 'provider'"]),
         ({"voice.second": {"ptch": 0.1}}, ["unknown voice.second option 'ptch'; did you mean"]),
