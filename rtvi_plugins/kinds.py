@@ -111,7 +111,8 @@ class _InvalidField(AuthorError, ValueError):
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    # Each word of speech has two, and nearly all are plain floats.
+    return type(value) is float or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
 #: What a field must be, in words, and as a test.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
-from attrs import define, evolve
+from attrs import define
 
 from rtvi_plugins.errors import ProviderCategory, ProviderError
 from rtvi_plugins.kinds import SpeechBegan, SpeechEnded, Transcript, Usage
@@ -57,8 +57,8 @@ class Turns:
     #: The last message has ended a turn, or there was none to end.
     has_ended: bool = False
     is_terminated: bool = False
-    #: The latest text of the turn that is open.
-    _latest: Transcript | None = None
+    #: The latest message of the turn that is open.
+    _latest: Mapping[str, Any] | None = None
     #: The number of the last turn that has ended.
     _ended: int = -1
 
@@ -85,36 +85,37 @@ class Turns:
     def _turn(self, turn: Mapping[str, Any]) -> list[Piece]:
         if turn["turn_order"] <= self._ended:  # its formatted text, after its end was taken as it was
             return []
-        found = _transcript(turn)
+        self._latest = turn
         if turn["end_of_turn"] and (turn["turn_is_formatted"] or not self.waits_for_format):
             self._ended = turn["turn_order"]
-            self._latest = found
             return self._end(turn["end_of_turn_confidence"])
         begun: list[Piece] = [SpeechBegan()] if self.endpointing and not self.is_open else []
-        self.is_open, self._latest = True, found
+        self.is_open, found = True, _transcript(turn)
         return [*begun, found] if found.text else begun
 
     def _end(self, confidence: float | None = None) -> list[Piece]:
         """End the turn that is open, as far as it has come."""
-        found, self._latest = self._latest, None
-        begun: list[Piece] = [SpeechBegan()] if self.endpointing and found and not self.is_open else []
-        ended: list[Piece] = [SpeechEnded()] if self.endpointing and (found or self.is_open) else []
+        turn, self._latest = self._latest, None
+        begun: list[Piece] = [SpeechBegan()] if self.endpointing and turn and not self.is_open else []
+        ended: list[Piece] = [SpeechEnded()] if self.endpointing and (turn or self.is_open) else []
         self.is_open, self.has_ended = False, True
-        if found is None or not found.text:
+        if turn is None:
             return [*begun, *ended]
         judged = None if self.threshold is None or confidence is None else confidence >= self.threshold
-        return [*begun, evolve(found, final=True, ends_turn=judged), *ended]
+        found = _transcript(turn, final=True, ends_turn=judged)
+        return [*begun, found, *ended] if found.text else [*begun, *ended]
 
 
-def _transcript(turn: Mapping[str, Any]) -> Transcript:
+def _transcript(turn: Mapping[str, Any], *, final: bool = False, ends_turn: bool | None = None) -> Transcript:
     # `transcript` has only the words that stay, so the newest one would be shown late.
     text = turn["transcript"] if turn["end_of_turn"] else " ".join(each["text"] for each in turn["words"])
     confidences = [each["confidence"] for each in turn["words"]]
     return Transcript(
         text,
-        False,
+        final,
         language=turn.get("language_code"),
         words=words_of(PROVIDER, turn["words"], "text", "start", "end", unit=0.001),
         speaker=turn.get("speaker_label"),
         confidence=round(sum(confidences) / len(confidences), 3) if confidences else None,
+        ends_turn=ends_turn,
     )

@@ -96,7 +96,7 @@ class Nova:
 
     def _transcript(self, message: Mapping[str, Any]) -> Transcript:
         best, final = message["channel"]["alternatives"][0], bool(message["is_final"])
-        speakers = Counter(str(each["speaker"]) for each in best["words"] if each.get("speaker") is not None)
+        speakers = [str(each["speaker"]) for each in best["words"] if each.get("speaker") is not None]
         return Transcript(
             best["transcript"],
             final,
@@ -104,7 +104,7 @@ class Nova:
             words=[
                 Word(each.get("punctuated_word") or each["word"], each["start"], each["end"]) for each in best["words"]
             ],
-            speaker=speakers.most_common(1)[0][0] if speakers else None,
+            speaker=Counter(speakers).most_common(1)[0][0] if speakers else None,
             confidence=best["confidence"],
             # By default, 10 ms of silence are an endpoint, which says nothing of the turn.
             ends_turn=bool(message["speech_final"]) if final and self._waits_for_silence else None,

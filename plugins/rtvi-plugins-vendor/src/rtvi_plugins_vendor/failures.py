@@ -95,6 +95,9 @@ def transport_failures(provider: str) -> Generator[None]:
         raise ProviderError(provider, "unavailable") from None
 
 
+_MALFORMED = (LookupError, TypeError, ValueError, AttributeError)
+
+
 def malformed_answers(provider: str) -> AbstractContextManager[None]:
     """Raise `ProviderError` for an answer that the block cannot read: no JSON, or JSON of another form than expected.
 
@@ -110,5 +113,5 @@ class _MalformedAnswers(AbstractContextManager[None]):
     provider: str
 
     def __exit__(self, type: object, error: BaseException | None, traceback: object) -> None:
-        if isinstance(error, LookupError | TypeError | ValueError | AttributeError):
+        if isinstance(error, _MALFORMED):
             raise ProviderError(self.provider, "unavailable") from None

@@ -195,12 +195,9 @@ def _columns(
 
 
 def _words(
-    texts: Sequence[object], starts: Sequence[float], ends: Sequence[float] | None, unit: float, began: float
+    texts: Sequence[Any], starts: Sequence[float], ends: Sequence[float] | None, unit: float, began: float
 ) -> list[Word]:
-    if not all(isinstance(each, str) for each in texts):
-        raise TypeError
     times = zip(texts, starts, starts if ends is None else ends, strict=True)
     return [
-        Word(str(text), began + start * unit, None if ends is None else began + end * unit)
-        for text, start, end in times
+        Word(text, began + start * unit, None if ends is None else began + end * unit) for text, start, end in times
     ]
