@@ -167,6 +167,7 @@ class LivePlayback(Playback):
         return self._heard_at_end if is_silent else self._heard_by(self._output.clock.now())
 
     def on_heard(self, callback: Callable[[float], None]) -> None:
+        _ = self._output  # raises without one
         self._on_heard = callback
 
     def _heard_by(self, now: float) -> float:
@@ -251,6 +252,7 @@ class LivePlayback(Playback):
             await self._silent.wait()
 
     async def room(self) -> None:
+        _ = self._output  # raises without one
         await self._roomy.wait()
 
     def _notify_playback(self) -> None:

@@ -603,3 +603,21 @@ def test_the_users_audio_is_heard_in_whole_samples(rate: int, caplog: pytest.Log
     assert caplog.messages == []
     assert ear.heard != []
     assert all(len(each.data) % 2 == 0 for each in ear.heard)
+
+
+@pytest.mark.anyio
+async def test_a_turn_without_an_output_says_so() -> None:
+    """In each method that would have no effect."""
+    playback = LivePlayback(None)
+    attempts: list[Callable[[], None]] = [
+        lambda: playback.play(samples(1, 0.1)),
+        playback.flush,
+        lambda: playback.on_heard(print),
+    ]
+    for attempt in attempts:
+        with pytest.raises(RuntimeError, match="has no audio"):
+            attempt()
+    with pytest.raises(RuntimeError, match="has no audio"):
+        await playback.room()
+    await playback.played()
+    assert (playback.given, playback.heard) == (0.0, 0.0)
