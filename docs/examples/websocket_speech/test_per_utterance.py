@@ -28,7 +28,10 @@ async def recognise(socket: FakeSocket) -> None:
 @asynccontextmanager
 async def opened() -> AsyncGenerator[AcmeSTT]:
     """Open the STT at the fake."""
-    async with fake_vendor() as vendor, connect_websockets("acme", Secret("key"), base_url=vendor.url) as sockets:
+    async with (
+        fake_vendor() as vendor,
+        connect_websockets("acme", Secret("test-key"), base_url=vendor.url) as sockets,
+    ):
         vendor.on("/v1/listen", recognise)
         yield AcmeSTT(sockets)
 

@@ -30,7 +30,7 @@ async def serving(*answers: Answer, timeout: float = 5.0) -> AsyncGenerator[tupl
     async with fake_vendor() as vendor:
         vendor.on("/v1/chat", *answers)
         base_url, retry = f"{vendor.url}/v1", Retry(times=1, first=0)
-        async with connect_http("acme", Secret("key"), base_url=base_url, timeout=timeout, retry=retry) as http:
+        async with connect_http("acme", Secret("test-key"), base_url=base_url, timeout=timeout, retry=retry) as http:
             yield vendor, http
 
 
@@ -53,7 +53,7 @@ async def test_it_records_requests() -> None:
     assert failed.value.status == 404
     first, second, third, _ = vendor.requests
     assert (first.method, first.path, first.json) == ("POST", "/v1/chat", {"text": "Grüße"})
-    assert first.headers["authorization"] == "Bearer key"
+    assert first.headers["authorization"] == "Bearer test-key"
     assert (len(second.json["text"]), third.method, third.params) == (200_000, "GET", {"voice": "eva"})
     assert [request.connection for request in vendor.requests] == [1, 1, 1, 1]
     assert await first.outcome() == "answered"
@@ -181,7 +181,7 @@ def _quote(status: int, request: FakeRequest) -> object:
 
 async def _outcome(scripted: ScriptedVendor) -> str:
     options, received = scripted.service_options, list[str]()
-    key, retry = Secret("key"), Retry(times=0)
+    key, retry = Secret("test-key"), Retry(times=0)
     async with connect_http("acme", key, base_url=options["base_url"], timeout=options["timeout"], retry=retry) as http:
         try:
             async with http.stream("POST", "chat", json={}) as response:
@@ -198,14 +198,14 @@ async def test_a_scripted_vendor_notices_that_it_was_left() -> None:
     async with scripted_vendor("/v1/chat", EVENTS, refuse=_quote, base="/v1") as scripted:
         scripted.script("hang")
         base_url = scripted.service_options["base_url"]
-        async with connect_http("acme", Secret("key"), base_url=base_url) as http:
+        async with connect_http("acme", Secret("test-key"), base_url=base_url) as http:
             async with http.stream("POST", "chat", json={}) as response:
                 assert (await anext(response.events())).data == "one"
             await scripted.wait_until_left()
         scripted.script("429")
         async with httpx2.AsyncClient() as client:
-            refused = await client.post(f"{base_url}/chat", headers={"authorization": "Bearer key"})
-    assert refused.json() == {"status": 429, "key": "Bearer key"}
+            refused = await client.post(f"{base_url}/chat", headers={"authorization": "Bearer test-key"})
+    assert refused.json() == {"status": 429, "key": "Bearer test-key"}
     assert refused.headers["retry-after"] == "7"
 
 

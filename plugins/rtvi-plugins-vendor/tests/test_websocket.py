@@ -24,6 +24,7 @@ from rtvi_plugins_vendor import (
     WebSocketStream,
     connect_websockets,
 )
+from rtvi_plugins_vendor._connection import Connection
 from rtvi_plugins_vendor._session import Lost, open_session
 from rtvi_plugins_vendor.testing import Answer, FakeSocket, FakeVendor, fake_vendor
 
@@ -384,6 +385,21 @@ async def test_a_vendor_may_explain_its_close() -> None:
 
     async with serving(close, categorize=categorize) as (_, acme), acme.open("ws") as stream:
         assert await category_of(stream) == "quota"
+
+
+async def test_messages_before_an_early_close_are_delivered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if the connection has ended before `open` goes on."""
+    real = Connection.run
+
+    async def run(self: Connection, address: Any) -> None:
+        opened, self.settled = self.settled, anyio.Event()
+        await real(self, address)
+        opened.set()
+
+    monkeypatch.setattr(Connection, "run", run)
+    async with serving(close_4429) as (_, acme), acme.open("ws") as stream:
+        assert await anext(stream) == {"n": 1}
+        assert await category_of(stream) == "rate"
 
 
 async def test_a_failure_of_categorize(caplog: pytest.LogCaptureFixture) -> None:

@@ -97,6 +97,8 @@ class Connection:
     inboxes: dict[object, Inbox] = field(factory=dict[object, Inbox])
     #: Whether the connection was opened, or failed.
     settled: anyio.Event = field(factory=anyio.Event)
+    #: Whether it was opened. It may have ended since.
+    opened: bool = False
     gone: anyio.Event = field(factory=anyio.Event)
     failure: Failure | None = None
     scope: anyio.CancelScope = field(factory=anyio.CancelScope)
@@ -148,6 +150,7 @@ class Connection:
 
     async def _talk(self, address: Address) -> None:
         async with open_session(self.settings.client, address.path, address.params, address.headers) as session:
+            self.opened = True
             self.settled.set()
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._read, session)

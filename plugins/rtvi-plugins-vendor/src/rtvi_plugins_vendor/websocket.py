@@ -96,7 +96,8 @@ class _Service:
         except BaseException:
             connection.scope.cancel()
             raise
-        if connection.failure is not None:
+        # One that was opened and has ended since may have messages, and the failure comes after them.
+        if connection.failure is not None and not connection.opened:
             raise connection.failure()
         return connection
 
