@@ -103,7 +103,7 @@ class Connection:
             finally:
                 logged_session.reset(before)
             if pending := protocol.requests.pending:
-                self._end.watch_request(next(reversed(pending.values())))  # the one that was received last
+                self._end.watch_request(next(reversed(pending.values())))  # the newest request
         if protocol.rate.flooded:
             self._flooded()
 

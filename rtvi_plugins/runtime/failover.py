@@ -112,7 +112,7 @@ class Failovers:
             self.applied.set_first(group)
 
     async def _open_first(self, service: str) -> None:
-        """Open the chosen provider of a service or, if it fails, one that takes over."""
+        """Open the chosen provider of a service. If it fails, open an alternative."""
         chosen, *others = self.choice(service).labels
         provider, services = self._provider(service, chosen), self.services
         if not others:

@@ -528,7 +528,7 @@ async def test_a_connection_that_cannot_be_written(monkeypatch: pytest.MonkeyPat
 
 
 async def test_a_connection_that_is_being_closed_takes_no_message() -> None:
-    """Such as one that the vendor has closed, before the reader has told that to all."""
+    """For example one that the vendor has just closed, which the streams do not know yet."""
     async with fake_vendor() as vendor, httpx2.AsyncClient(base_url=vendor.url) as client:
         vendor.on("/ws", lambda socket: socket.close(1000))
         async with open_session(client, "ws", {}, {}) as session:

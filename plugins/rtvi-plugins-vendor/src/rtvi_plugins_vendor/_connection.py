@@ -63,18 +63,18 @@ class Batch:
 
     @property
     def is_large(self) -> bool:
-        """Whether it is time to wait until it is written."""
+        """Whether so much waits that a sender must wait until it is written."""
         return self.size > _MANY_BYTES
 
     async def wait(self) -> bool:
-        """Wait for the end of it, and return whether it was written."""
+        """Wait until the batch was written or dropped. Return whether it was written."""
         if not self._is_over:
             self._done = self._done or anyio.Event()
             await self._done.wait()
         return self._is_written
 
     def end(self, *, written: bool = False) -> None:
-        """Note that it was written, or that it never will be. The first of both stays."""
+        """Note that the batch was written, or that it never will be. Only the first call counts."""
         if not self._is_over:
             self._is_over, self._is_written = True, written
             if self._done is not None:

@@ -123,7 +123,8 @@ class Session:
 
     async def flush(self) -> None:
         """Write what waits. Raise `Lost` if the connection is lost."""
-        # What is taken is lost if writing is cancelled; `close` writes what is not taken, such as an answer to a close.
+        # `data_to_send` empties the queue: its bytes are lost if the write is cancelled. If this task is cancelled
+        # already, leave them to `close`, for example the answer to a close frame.
         await anyio.lowlevel.checkpoint_if_cancelled()
         if data := b"".join(self._protocol.data_to_send()):
             await self._write(data)
