@@ -101,9 +101,14 @@ def npm_install(session: nox.Session) -> None:
 def own_environment(session: nox.Session, name: str, requirements: str) -> None:
     """Install what the tests start as other processes into an environment of its own: `.nox/NAME`."""
     folder = ROOT / ".nox" / name
+    python = str(folder / ("Scripts" if os.name == "nt" else "bin") / "python")
+    if session.venv_backend == "uv":
+        if not Path(python).exists():
+            session.run_install("uv", "venv", "--quiet", "--python", "python", str(folder))
+        session.run_install("uv", "pip", "install", "--quiet", "--python", python, "-r", requirements)
+        return
     session.run_install("python", "-m", "venv", str(folder), silent=True)
-    python = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
-    session.run_install(str(python), "-m", "pip", "install", "--quiet", "-r", requirements, external=True)
+    session.run_install(python, "-m", "pip", "install", "--quiet", "-r", requirements, external=True)
 
 
 def harness_install(session: nox.Session) -> None:

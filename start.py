@@ -11,6 +11,7 @@ they use what is there.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import os
 import shutil
@@ -58,6 +59,14 @@ TEST_PROGRAMS = (
 #: Debian has nginx and HAProxy where only root looks for programs, and PostgreSQL's server where nobody does.
 POSTGRES = map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin")))
 PROGRAM_PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", *POSTGRES))
+#: What uv calls the settings of pip that decide where packages come from.
+PIP_SETTINGS = {
+    "index-url": "UV_DEFAULT_INDEX",
+    "extra-index-url": "UV_INDEX",
+    "find-links": "UV_FIND_LINKS",
+    "timeout": "UV_HTTP_TIMEOUT",
+    "default-timeout": "UV_HTTP_TIMEOUT",
+}
 DEBIAN_PACKAGES = "nodejs npm chromium flite espeak-ng nginx-light haproxy systemd redis-server postgresql"
 
 
@@ -125,6 +134,8 @@ def test() -> int:
         sys.exit(f"The tests need {', '.join(missing)}. On Debian: apt-get install {DEBIAN_PACKAGES}")
     install("nox", "nox>=2025.2")
     tests = f"tests-{version}"
+    if code := make_environment(tests):
+        return code
     # Not through nox: the last line of all is then pytest's own.
     program = ROOT / f".nox/{tests.replace('.', '-')}" / BIN.name / "pytest"
     pytest = [str(program), "-c", "pyproject.toml", "--no-skips"]
@@ -133,8 +144,6 @@ def test() -> int:
     # Most tests wait for other processes, so two at a time are faster also beside others. A file's share servers.
     at_once = ["--numprocesses=2", "--dist=loadfile"]
     with checks(*CHECKS, nice=19) as checked:
-        if code := run(BIN / "nox", "--install-only", "-s", tests):
-            return code
         one, other = (f"core-{each}" for each in TESTED if each != version)
         with checks(one) as one_passes, checks(other) as other_passes:
             if code := run(*pytest, *at_once, *(f"--ignore={each}" for each in timed)):
@@ -144,6 +153,33 @@ def test() -> int:
         if code := run(*pytest, *(each for each in timed if each not in MEASURED)) or checked():
             return code
     return run(*pytest, *MEASURED)
+
+
+def make_environment(session: str) -> int:
+    """Install all that a session of nox needs: with uv, which takes seconds, or with pip if uv cannot."""
+    if try_install("uv", *WHEELS, "uv"):
+        # The tests of a missing Python are left out, though uv could fetch it.
+        os.environ.update({"NOX_DOWNLOAD_PYTHON": "never", **uv_settings(), **os.environ})
+    command = (BIN / "nox", "--install-only", "-s", session)
+    if (code := run(*command)) and "NOX_DEFAULT_VENV_BACKEND" not in os.environ:
+        print("That failed; trying the same without uv.", flush=True)
+        os.environ["NOX_DEFAULT_VENV_BACKEND"] = "virtualenv"
+        shutil.rmtree(ROOT / ".nox", ignore_errors=True)
+        code = run(*command)
+    return code
+
+
+def uv_settings() -> dict[str, str]:
+    """Return the settings of this machine's pip as variables of uv, which does not read pip's configuration."""
+    pip = (BIN / "python", "-m", "pip", "--disable-pip-version-check", "config", "list")
+    listed = subprocess.run(pip, capture_output=True, text=True, check=False).stdout.splitlines()
+    variables: dict[str, str] = {}
+    for section in ("global.", "install.", ":env:."):  # the last one wins
+        for key, _, value in (line.removeprefix(section).partition("=") for line in listed if line.startswith(section)):
+            if key in PIP_SETTINGS and (words := ast.literal_eval(value).split()):
+                variables[PIP_SETTINGS[key]] = ("," if key == "find-links" else " ").join(words)
+    # pip takes the best version of all indexes; uv would take those of the first index that has the package.
+    return variables | ({"UV_INDEX_STRATEGY": "unsafe-best-match"} if "UV_INDEX" in variables else {})
 
 
 @contextmanager

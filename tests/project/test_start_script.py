@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -29,18 +30,19 @@ def with_ctrl_c() -> Generator[None]:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Start:
-    """Starts the script with words, in a checkout where `pip` and `rtvi` are these lines of shell."""
+    """Starts the script with words, in a checkout where `pip`, `rtvi` and `nox` are these lines of shell."""
 
-    def begin(*words: str, pip: str = "", rtvi: str = 'echo "$$ $@"') -> subprocess.Popen[str]:
+    def begin(*words: str, pip: str = "", rtvi: str = 'echo "$$ $@"', nox: str = "") -> subprocess.Popen[str]:
         shutil.copy(ROOT / "start.py", tmp_path)
         (tmp_path / "pyproject.toml").touch()
         programs = tmp_path / ".venv" / "bin"
         programs.mkdir(parents=True)
-        for name, lines in {"python": pip, "rtvi": rtvi}.items():
+        for name, lines in {"python": pip, "rtvi": rtvi, "nox": nox}.items():
             (programs / name).write_text(f"#!/bin/sh\n{lines}\n")
             (programs / name).chmod(0o755)
         command = [sys.executable, str(tmp_path / "start.py"), *words]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("UV_", "NOX_"))}
+        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     return begin
 
@@ -80,3 +82,43 @@ def test_an_installation_that_fails_is_told(start: Start) -> None:
     with start(pip="exit 1") as process:
         _, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, err.startswith("pip could not install")) == (1, True)
+
+
+#: Lines of shell that are `python -m pip`: what it is configured with.
+PIP = """
+test "$4" = config || exit 0
+cat <<"."
+:env:.find-links='/wheels /more'
+global.extra-index-url='https://old.example'
+global.find-links='/other'
+global.index-url='https://index.example/simple'
+install.extra-index-url='https://one.example https://two.example'
+wheel.timeout='3'
+."""
+#: And those that are `nox`: it cannot install with uv, and makes a pytest that succeeds.
+NOX = """
+echo "nox $@, $UV_INDEX, $UV_DEFAULT_INDEX, $UV_FIND_LINKS, $UV_INDEX_STRATEGY, $UV_HTTP_TIMEOUT" >> log
+test "$NOX_DEFAULT_VENV_BACKEND" = virtualenv || exit 1
+test "$1" = --install-only || exit 0
+mkdir -p .nox/tests-{version}/bin
+printf '#!/bin/sh\\necho tested' > .nox/tests-{version}/bin/pytest
+chmod +x .nox/tests-{version}/bin/pytest
+"""
+
+
+def test_environments_come_from_the_indexes_of_pip_and_are_made_by_pip_if_uv_cannot(
+    start: Start, tmp_path: Path
+) -> None:
+    """What decides where packages come from is passed on: uv reads no configuration of pip."""
+    (tmp_path / ".nox/left-by-uv").mkdir(parents=True)
+    nox = NOX.format(version=f"{sys.version_info[0]}-{sys.version_info[1]}")
+    with start("test", pip=PIP, nox=nox) as process:
+        out, err = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, err, out.splitlines()[-1]) == (0, "", "tested"), out
+    assert "trying the same without uv" in out
+    first, second, *_ = (tmp_path / "log").read_text().splitlines()
+    indexes = (
+        "https://one.example https://two.example, https://index.example/simple, /wheels,/more, unsafe-best-match, "
+    )
+    assert first == second == f"nox --install-only -s tests-{sys.version_info[0]}.{sys.version_info[1]}, {indexes}"
+    assert not (tmp_path / ".nox/left-by-uv").exists()
