@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import itertools
 import re
 import tomllib
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from types import ModuleType
 from rtvi_plugins.utils.install_hint import NEEDED, PLUGINS, install_hint
 
 from ..tools.every import check_each
-from ..tools.pages import DOCS, PAGES, ROOT, blocks
+from ..tools.pages import COMMANDS, DOCS, PAGES, ROOT, blocks
 
 READMES = sorted(ROOT.glob("plugins/*/README.md"))
 SOURCES = [ROOT / "start.py", *sorted(ROOT.glob("rtvi_plugins/**/*.py")), *sorted(ROOT.glob("plugins/*/src/**/*.py"))]
@@ -116,18 +115,37 @@ def test_the_pages_that_name_much_have_such_a_table() -> None:
 # ---- installing ----------------------------------------------------------------------------------------------------
 
 
-def expanded(word: str) -> list[str]:
-    """A word of a command as a shell takes it: one for each alternative in braces."""
-    choices = [part.split(",") if at % 2 else [part] for at, part in enumerate(re.split(r"[{}]", word))]
-    return ["".join(each) for each in itertools.product(*choices)]
+#: Braces stay as they are in plain sh. zsh takes a bracket after a name, even in quotes, for an index.
+NOT_IN_EVERY_SHELL = re.compile(r"\{[\w-]+(?:,[\w-]+)+\}|\$\w+\[")
+
+
+def shell_code(path: Path) -> Iterator[str]:
+    """The commands of a text for a shell, and the words in backticks that install something."""
+    yield from (block.text for block in blocks(path) if block.language in COMMANDS)
+    yield from re.findall(r"`((?:pip install )?[^`\n]*\$\{?CHECKOUT[^`\n]*)`", path.read_text("utf-8"))
+
+
+def test_commands_work_in_every_shell() -> None:
+    """In dash, bash and zsh alike."""
+    found = [
+        (path, code) for path in (*PAGES, *READMES) for code in shell_code(path) if NOT_IN_EVERY_SHELL.search(code)
+    ]
+    assert [f"{path.relative_to(ROOT)}: {code}" for path, code in found] == []
+
+
+def test_a_command_for_one_shell_would_be_found() -> None:
+    """The test above could fail."""
+    assert NOT_IN_EVERY_SHELL.search("pip install ./plugins/rtvi-plugins-{vendor,openai}")
+    assert NOT_IN_EVERY_SHELL.search('pip install "$CHECKOUT[numbers]"')
+    assert not NOT_IN_EVERY_SHELL.search('pip install "${CHECKOUT}[numbers]" $CHECKOUT/plugins/rtvi-plugins-vendor')
 
 
 def installed(path: Path) -> Iterator[str]:
     """Every word of a text that an installer is given, and that is ours."""
     text = path.read_text("utf-8").replace("\\\n", " ")
     for command in re.findall(r"(?:pip|pipx|uv|poetry) (?:install|add)\b([^`\n]*)", text):
-        for word in re.findall(r"[^\s\"'`),;]+", command):
-            yield from (each for each in expanded(word.rstrip(".")) if "rtvi" in each)
+        words = re.findall(r"[^\s\"'`),;]+", command)
+        yield from (word.rstrip(".") for word in words if "rtvi" in word)
 
 
 def is_in_the_checkout(word: str) -> bool:
