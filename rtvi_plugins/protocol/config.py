@@ -28,9 +28,8 @@ from ..errors import (
 )
 from ..registry.registry import PROVIDER, Provider, Registry
 from ..utils.error_texts import shorten
-from ..utils.json_values import is_object, member_path, until_max_problems
+from ..utils.json_values import is_array, is_object, member_path, until_max_problems
 from .arguments import named_values
-from .codec import encode_json
 from .offer import Offer, OfferedOption, OptionGroup
 from .old_names import old_names
 
@@ -403,7 +402,14 @@ def _affected_groups(
 
 
 def is_same(one: Any, other: Any) -> bool:
-    """Compare two JSON values. Unlike Python, JSON does not count 1 and true as equal, also in an array."""
-    if one is other or one.__class__ is not other.__class__ or one != other:
-        return one is other
-    return not isinstance(one, list | tuple | dict) or encode_json(one) == encode_json(other)
+    """Compare two values as JSON does: `1` is `1.0` but not `true`, and the order of an object's names does not matter.
+
+    JavaScript writes `1.0` as `1`, and moves names that are numbers to the front.
+    """
+    if one is other:
+        return True
+    if is_object(one) and is_object(other):
+        return one.keys() == other.keys() and all(is_same(value, other[name]) for name, value in one.items())
+    if is_array(one) and is_array(other):
+        return len(one) == len(other) and all(map(is_same, one, other))
+    return isinstance(one, bool) is isinstance(other, bool) and bool(one == other)

@@ -149,6 +149,16 @@ async def layered(session: Session, /, llm: LLM) -> None:
     """Has defaults of its own."""
 
 
+@bot(
+    services={"llm": "one"},
+    config={"llm": {"temperature": 1.0, "tools": ({"name": "find", "parameters": {"10": 1.0, "2": 0}},)}},
+    client=[Grant("llm.temperature", writable=False), Grant("llm.tools", writable=False)],
+    public=True,
+)
+async def ordered(session: Session, /, llm: LLM) -> None:
+    """Has values that JavaScript writes otherwise."""
+
+
 async def start_turn(wire: Wire) -> None:
     """Have the bot say something that lasts."""
     wire.send("send-text", {"content": "long", "options": {}})
@@ -255,6 +265,18 @@ async def test_a_read_only_value_may_be_sent_back_as_it_is() -> None:
         assert answer["type"] == "config"
         error = await wire.error(wire.update(llm={"model": "mine"}))
         assert error["code"] == "not-granted"
+
+
+async def test_a_value_may_be_sent_back_as_javascript_writes_it() -> None:
+    """Which writes 1.0 as 1, and moves names that are numbers to the front."""
+    async with connected(ordered) as wire:
+        assert (await wire.config())["llm"]["temperature"] == 1.0
+        calls.clear()
+        sent = {"temperature": 1, "tools": [{"name": "find", "parameters": {"2": 0, "10": 1}}]}
+        assert (await wire.answer(wire.update(llm=sent)))["type"] == "config"
+        assert calls == []
+        sent["tools"] = [{"name": "find", "parameters": {"2": False, "10": True}}]
+        assert (await wire.error(wire.update(llm=sent)))["code"] == "not-granted"
 
 
 async def test_a_value_outside_of_the_grant_may_be_sent_back_while_it_is_in_force() -> None:

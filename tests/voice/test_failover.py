@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
+from attrs import frozen
 
-from rtvi_plugins import LLM, STT, TTS, VAD, Failover, Session, action, bot, converse
+from rtvi_plugins import LLM, STT, TTS, VAD, Failover, Session, action, bot, converse, options
 from rtvi_plugins.hosting import Host, ManualClock
 from rtvi_plugins.kinds import Text, Thought
 
@@ -22,6 +23,13 @@ pytestmark = pytest.mark.anyio
 CLIENT = ["llm.provider", "llm.style", "llm:whoami", "llm:get_context"]
 #: The failures that make the next provider serve.
 REPLACED = ("auth", "quota", "rate", "timeout", "unavailable", "no-answer")
+
+
+@frozen
+class Tone:
+    """A value of an option."""
+
+    word: str = "plain"
 
 
 @bot(
@@ -378,6 +386,23 @@ async def test_a_client_sees_and_sets_the_provider_that_it_has_chosen(vendors: V
         del vendors.before["llm.a"]
         wire.clock.advance(6.0)
         assert await answer(wire) == "llm.a answers again."
+
+
+async def test_a_stand_in_keeps_its_options_whatever_their_type(vendors: Vendors) -> None:
+    """It is set once, and stays open from one turn to the next."""
+
+    def tone(llm: Any, /, tone: Tone = Tone(), more: Sequence[Tone] = (Tone(),)) -> None:
+        tones.append(tone)
+
+    tones = list[Tone]()
+    tone.__module__ = vendors.__name__
+    vars(vendors)["tone_b"] = options(vars(vendors)["llm_b"])(tone)
+    vendors.before["llm.a"] = failure("unavailable")
+    async with connected(typist, vendors) as wire:
+        for _ in range(3):
+            assert await answer(wire) == "llm.b answers instead."
+        assert vendors.open["llm.b"] == 1
+        assert tones == [Tone()]
 
 
 async def test_clients_choose_only_what_the_bot_lists(vendors: Vendors) -> None:
