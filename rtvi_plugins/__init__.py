@@ -15,7 +15,7 @@ from .declare.action import action
 from .declare.bot import bot
 from .declare.failover import Failover
 from .declare.grant import Grant
-from .declare.lifespan import lifespan
+from .declare.lifespans import lifespan
 from .declare.message_roles import roles
 from .declare.options import options
 from .declare.service import service

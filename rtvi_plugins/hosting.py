@@ -59,8 +59,7 @@ from .runtime.action_threads import Threads
 from .runtime.connection import Connection, ConnectionStream
 from .runtime.key_checks import can_check
 from .runtime.lifespans import OpenLifespans
-from .runtime.resume_tokens import read_token
-from .runtime.saved_sessions import SavedSessions, reading
+from .runtime.saved_sessions import SavedSessions, read_token, reading
 from .runtime.services import Opener
 from .runtime.session_core import Shared
 from .runtime.session_life import LiveSession

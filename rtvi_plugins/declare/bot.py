@@ -15,7 +15,7 @@ from ..utils.json_values import is_array
 from .annotations import read_hints
 from .failover import Failover
 from .grant import Grant
-from .lifespan import lifespan_value
+from .lifespans import lifespan_value
 from .signature import check_function, is_session, reject_result, reject_unknown
 from .specs import AnyFunction, BotSpec, Choice, Given, Injected, mark
 from .state import check_bot_annotation, read_state

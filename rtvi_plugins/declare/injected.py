@@ -10,7 +10,7 @@ from ..kinds import BUILTIN_KINDS, Kind, kind_of
 from ..session import Session
 from ..utils.error_texts import where
 from ..utils.names import nearest
-from .lifespan import lifespan_value, yielded
+from .lifespans import lifespan_value, yielded
 from .signature import Signature, is_session
 from .specs import AnyFunction, BotService, BotSpec, Given, Injected, bots_of
 from .state import check_annotation

@@ -11,7 +11,7 @@ from typing_extensions import TypedDict, Unpack
 from ..errors import DeclarationError
 from ..kinds import BUILTIN_KINDS, LLM, STT, TTS, VAD, Kind, SpeechModel
 from ..utils.names import is_valid_name
-from .lifespan import check_context_manager, lifespan_value, secret_of
+from .lifespans import check_context_manager, lifespan_value, secret_of
 from .signature import check_flag, check_function, read_signature, reject_unknown
 from .specs import AnyFunction, LifespanValue, ProviderSpec, SecretSpec, mark
 from .targets import kind_name, reject_bare

@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 from attrs import evolve
 
 from ..declare.injected import injection_problem
+from ..declare.lifespans import choose_lifespans
 from ..declare.signature import problems_text
 from ..declare.specs import BOT, ActionSpec, BotSpec, OptionsSpec, ProviderSpec, Spec, Target
 from ..declare.targets import service_problem
@@ -18,7 +19,6 @@ from ..utils.error_texts import complaint, where
 from ..utils.json_values import is_array, is_object, json_problem
 from ..utils.names import nearest
 from .grants import function_problem, grant_problem, known_names
-from .lifespans import choose_lifespans
 from .registry import ITSELF, PROVIDER, Provider, Registry, Service, twice
 
 __all__ = ("build", "build_provider", "check_personas", "config_problems")

@@ -9,10 +9,10 @@ from typing import Any, Protocol
 
 from attrs import define, evolve, field, frozen
 
+from ..declare.lifespans import Lifespans
 from ..declare.specs import BOT, ActionSpec, BotSpec, Choice, Given, OptionsSpec, Parameter, ProviderSpec, Spec
 from ..declare.types import check
 from ..errors import Problem
-from .lifespans import Lifespans
 
 __all__ = ("ITSELF", "PROVIDER", "Provider", "Registry", "Service", "twice")
 

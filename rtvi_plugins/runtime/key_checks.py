@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 import anyio
 from attrs import define, field
 
-from ..declare.lifespan import yielded
+from ..declare.lifespans import yielded
 from ..declare.specs import AnyFunction, ProviderSpec
 from ..errors import ProviderError, report
 from ..kinds import ChecksKey

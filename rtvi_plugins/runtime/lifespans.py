@@ -16,11 +16,11 @@ import anyio
 from anyio.abc import TaskGroup
 from attrs import define, field
 
+from ..declare.lifespans import Lifespans
 from ..declare.specs import AnyFunction, LifespanSpec, LifespanValue
 from ..errors import AuthorError, PluginError, RequestError, StartFailed, report
 from ..limits import Limits
 from ..protocol.operator_fields import key_variable
-from ..registry.lifespans import Lifespans
 from ..session import Secret
 from ..utils.error_texts import unwrap_group, where
 from ..utils.plugin_calls import reraise_control_flow

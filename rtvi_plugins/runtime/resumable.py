@@ -20,8 +20,7 @@ from ..resuming import HISTORY, OWNER
 from ..session import RunLLM
 from .bot_session import BotSession, SessionParts
 from .history import History
-from .resume_tokens import ResumeTokens
-from .saved_sessions import SavedSession, reading
+from .saved_sessions import ResumeTokens, SavedSession, reading
 from .saving import Saver
 from .snapshot import Snapshot
 

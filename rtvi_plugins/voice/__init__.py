@@ -10,8 +10,7 @@ from .converse import converse
 from .filler import Filler
 from .markdown import Part, without_markup
 from .text_filter import Spoken, TextFilter
-from .turn_taking import EndOfTurn, TextSource, TurnTaking, UserTurn
-from .unfinished_sentence import UnfinishedSentence
+from .turn_taking import EndOfTurn, TextSource, TurnTaking, UnfinishedSentence, UserTurn
 
 __all__ = (
     "EndOfTurn",

@@ -9,10 +9,10 @@ from typing import TypeAlias
 
 import pytest
 
+from rtvi_plugins.declare.lifespans import Lifespans
 from rtvi_plugins.errors import DeclarationError, PluginError
 from rtvi_plugins.loading import compose, load_bot
 from rtvi_plugins.registry.installed_plugins import EntryPoint, Installed
-from rtvi_plugins.registry.lifespans import Lifespans
 from rtvi_plugins.testing import host_for
 
 Write: TypeAlias = Callable[..., Path]

@@ -14,11 +14,11 @@ from anyio.abc import TaskGroup
 from attrs import define, field
 
 from rtvi_plugins import LLM, ProviderError, RequestError, Secret, Session, bot, service
+from rtvi_plugins.declare.lifespans import Lifespans
 from rtvi_plugins.declare.specs import ProviderSpec, specs_of
 from rtvi_plugins.errors import MissingKey, StartFailed
 from rtvi_plugins.hosting import Limits, ManualClock
 from rtvi_plugins.kinds import LLMPiece, LLMRequest, Text
-from rtvi_plugins.registry.lifespans import Lifespans
 from rtvi_plugins.registry.registry import Provider
 from rtvi_plugins.runtime.lifespans import OpenLifespans
 from rtvi_plugins.runtime.services import Opener
