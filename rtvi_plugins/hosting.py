@@ -25,7 +25,7 @@ import anyio
 from anyio.abc import TaskGroup, TaskStatus
 from attrs import evolve, field, frozen
 
-from .declare.specs import AnyFunction, ProviderSpec
+from .declare.specs import AnyFunction
 from .errors import (
     AuthorError,
     Draining,
@@ -45,22 +45,21 @@ from .limits import Limits
 from .loading import compose
 from .protocol.codec import decode_json, encode_json
 from .protocol.offer import Offers
-from .protocol.operator_fields import Keys, key_variable, read_service_options
+from .protocol.operator_fields import read_service_options
 from .protocol.rate_limit import AddressRates
 from .protocol.start_request import StartRequest, read_start, with_config
 from .registry.grants import Grants
 from .registry.hooks import Hooks
 from .registry.installed_plugins import Installed
-from .registry.key_store import KeyStore
 from .registry.modules import top
 from .registry.registry import Provider, Registry
 from .resuming import SessionStore
 from .runtime.action_threads import Threads
 from .runtime.connection import Connection, ConnectionStream
-from .runtime.key_checks import can_check
+from .runtime.keys import ProcessKeys, can_check, missing_keys
 from .runtime.lifespans import OpenLifespans
+from .runtime.live_services import Opener
 from .runtime.saved_sessions import SavedSessions, read_token, reading
-from .runtime.services import Opener
 from .runtime.session_core import Shared
 from .runtime.session_life import LiveSession
 from .runtime.slow_imports import Postponed
@@ -71,7 +70,6 @@ from .session import Secret
 from .utils.error_texts import where
 from .utils.json_values import is_nested_deeper, is_object
 from .utils.plugin_calls import reraise_control_flow
-from .utils.secrets import secrets_in_environment
 from .utils.waiting import cancellation_classes
 from .voice.recording import check_folder
 
@@ -140,12 +138,9 @@ class Host:
         self.limits = limits or Limits()
         self.draining = False
         self.dev = dev
-        self._environ = os.environ if environ is None else environ
-        self._key_store = KeyStore(self._environ)
         valid = (operator_secret,) if isinstance(operator_secret, Secret) else operator_secret or ()
         self._operator_secrets = tuple(each for each in valid if each)
-        # Kept so that the log shows none of them, even if no session uses it.
-        self._known_secrets = secrets_in_environment(self._environ, _key_variables(registry))
+        self._keys = ProcessKeys(os.environ if environ is None else environ, registry, self._hooks)
         self._clock = clock or SystemClock()
         offers = Offers(registry, Grants.of(registry, everything=dev))
         functions = Offers(registry, Grants.of(registry, registry.bot.functions))
@@ -155,14 +150,8 @@ class Host:
         threads = Threads(self.limits.threads)
         self._owners = {top(each.module): each.distribution for each in installed.entries}
         self._owners[top(bot.__module__)] = f"the bot {registry.bot.name}"
-        lifespans = OpenLifespans(registry.lifespans, self.limits, self._find_key, self._owner_of)
-        if not 0 < resume_seconds < inf:
-            raise AuthorError(f"resume_seconds= is a number of seconds above 0, as in 60, not {resume_seconds!r}.")
-        if not 0 <= keep_days < inf:
-            raise AuthorError(f"keep_days= is a number of days, as in 30, or 0 to keep nothing, not {keep_days!r}.")
-        if keep_days and store is None:
-            raise AuthorError("keep_days= keeps the history of sessions in a store. Pass store= too.")
-        saving = (store, address, resume_seconds, keep_days * _DAY)
+        lifespans = OpenLifespans(registry.lifespans, self.limits, self._keys.find, self._owner_of)
+        saving = _saving(store, address, resume_seconds, keep_days)
         self._shared = Shared(
             offers, functions, self._hooks, self.limits, self._clock, threads, lifespans, folder, *saving
         )
@@ -367,7 +356,7 @@ class Host:
         """Return the providers that may be chosen, by service, each with the variables of its missing keys."""
         services = self.registry.services
         return {
-            service: {label: _missing_keys(services[service].providers[label].spec, request.keys) for label in labels}
+            service: {label: missing_keys(services[service].providers[label].spec, request.keys) for label in labels}
             for service, labels in request.choice.items()
             if not services[service].is_own
         }
@@ -379,7 +368,7 @@ class Host:
         """
         services = {name: each for name, each in self.registry.services.items() if not each.is_own}
         return {
-            name: {label: _missing_keys(each.spec, self._find_key) for label, each in service.providers.items()}
+            name: {label: missing_keys(each.spec, self._keys.find) for label, each in service.providers.items()}
             for name, service in services.items()
         }
 
@@ -392,7 +381,7 @@ class Host:
             for label in [each for one in service.chosen_from.values() if len(one.labels) > 1 for each in one.labels]:
                 if postponed is not None and (name, label) not in postponed:
                     continue
-                if variables := ", ".join(_missing_keys(service.providers[label].spec, self._find_key)):
+                if variables := ", ".join(missing_keys(service.providers[label].spec, self._keys.find)):
                     _log.warning("%s.%s of a Failover has no key. Set %s.", name, label, variables)
 
     async def check_keys(self) -> list[str]:
@@ -413,11 +402,11 @@ class Host:
 
         async with anyio.create_task_group() as tasks:
             options, lifespans = self._service_options, self._shared.lifespans
-            opener = Opener(tasks, self._find_key, options, lifespans, self.limits.open_seconds)
+            opener = Opener(tasks, self._keys.find, options, lifespans, self.limits.open_seconds)
             for service in self.registry.services.values():
                 for provider in service.providers.values():
                     spec = provider.spec
-                    if can_check(spec) and any(opener.keys_of(provider)) and not _missing_keys(spec, self._find_key):
+                    if can_check(spec) and any(opener.keys_of(provider)) and not missing_keys(spec, self._keys.find):
                         tasks.start_soon(check, service.name, provider)
         return sorted(sentences)
 
@@ -426,7 +415,7 @@ class Host:
         if is_nested_deeper(body, self.limits.nesting):
             raise InvalidStart([Problem("$", f"nests deeper than the {self.limits.nesting} levels that are accepted.")])
         of_all = self._service_options
-        return read_start(body, self._shared.offers, self._find_key, trusted=trusted, service_options=of_all)
+        return read_start(body, self._shared.offers, self._keys.find, trusted=trusted, service_options=of_all)
 
     async def start(self, body: object = None, *, secret: str | None = None, address: str | None = None) -> Started:
         """Start a session from the body of a start request, and wait until its services are open.
@@ -566,25 +555,11 @@ class Host:
         shared.offers.renew(Grants.of(registry, everything=self.dev))
         shared.functions.renew(Grants.of(registry, registry.bot.functions))
         self._hooks, self._shared = hooks, evolve(shared, hooks=hooks)
+        self._keys.use(registry, hooks)
         if self._tasks is not None:  # entering the host names all
             self._name_keyless(self._postponed.providers)
-        self._known_secrets = secrets_in_environment(self._environ, _key_variables(registry))
         for session in self._sessions.values():
             session.offer_again()
-
-    def _find_key(self, provider: str, name: str) -> Secret | None:
-        variable = key_variable(provider, name)
-        if value := self._environ.get(variable):
-            return Secret(value)
-        for place, stored in self._hooks.results("find_key", provider=provider, name=name):
-            if isinstance(stored, str | Secret):
-                return Secret(stored) if isinstance(stored, str) else stored
-            report(place, PluginError(f"it returns a {type(stored).__name__} for a key. Return a str, or None."))
-        try:
-            return self._key_store.get(variable)
-        except PluginError as error:
-            report("the key store", error)
-            return None
 
     def _owner_of(self, module: str) -> str:
         return self._owners.get(top(module), f"the module {module}")
@@ -617,6 +592,19 @@ class Host:
         return Connection(*self._unclaimed.claim(token))
 
 
+def _saving(
+    store: SessionStore | None, address: str, resume_seconds: float, keep_days: float
+) -> tuple[SessionStore | None, str, float, float]:
+    """Return the fields of `Shared` that say how sessions are saved. Raise `AuthorError` for invalid arguments."""
+    if not 0 < resume_seconds < inf:
+        raise AuthorError(f"resume_seconds= is a number of seconds above 0, as in 60, not {resume_seconds!r}.")
+    if not 0 <= keep_days < inf:
+        raise AuthorError(f"keep_days= is a number of days, as in 30, or 0 to keep nothing, not {keep_days!r}.")
+    if keep_days and store is None:
+        raise AuthorError("keep_days= keeps the history of sessions in a store. Pass store= too.")
+    return store, address, resume_seconds, keep_days * _DAY
+
+
 def _to_save(body: object, *, trusted: bool) -> Mapping[str, Any]:
     """Return the parts of a start request from which a session is restored. API keys are never saved.
 
@@ -625,17 +613,3 @@ def _to_save(body: object, *, trusted: bool) -> Mapping[str, Any]:
     sent = body if is_object(body) else {}
     left_out = ("api_keys", "services", "config")
     return {"body": {name: value for name, value in sent.items() if name not in left_out}, "trusted": trusted}
-
-
-def _key_variables(registry: Registry) -> list[str]:
-    """Return the environment variables of all keys that the bot's providers and lifespans declare."""
-    specs = (each.spec for each in registry.providers)
-    named = [(spec.provider, secret.name) for spec in specs for secret in spec.secrets]
-    named += [(spec.name, secret.name) for spec in registry.lifespans.specs for secret in spec.secrets]
-    return [key_variable(*each) for each in named]
-
-
-def _missing_keys(spec: ProviderSpec, find: Keys) -> list[str]:
-    """Return the environment variables of the keys that a provider needs and that `find` does not find."""
-    required = (each.name for each in spec.secrets if not each.optional)
-    return [key_variable(spec.provider, name) for name in required if find(spec.provider, name) is None]

@@ -21,7 +21,7 @@ from ..voice.recording import Recorder
 from .action_threads import Threads
 from .audio_input import AudioInput
 from .history import History
-from .key_checks import KeyChecks
+from .keys import KeyChecks
 from .lifespans import OpenLifespans
 from .outbox import Outbox
 from .provider_health import Health

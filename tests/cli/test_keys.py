@@ -224,10 +224,10 @@ def test_a_host_asks_the_keyring_once_for_each_state_of_the_file(
     store(run, monkeypatch)
     host = KeyStore(os.environ)
     assert stored(host) == KEY
-    import_module("keyring").set_password("rtvi_plugins", "ACME_API_KEY", "another")
+    import_module("keyring").set_password("rtvi_plugins", "ACME_API_KEY", "another-key-of-a-test")
     assert stored(host) == KEY
-    KeyStore(os.environ).set("ACME_API_KEY", Secret("another"))
-    assert stored(host) == "another"
+    KeyStore(os.environ).set("ACME_API_KEY", Secret("another-key-of-a-test"))
+    assert stored(host) == "another-key-of-a-test"
 
 
 # ---- hosts -----------------------------------------------------------------------------------------------------------

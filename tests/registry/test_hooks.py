@@ -362,11 +362,11 @@ def test_a_key_store_answers_with_a_text_or_a_secret(key: Any, caplog: pytest.Lo
     """Anything else is reported, and the next key store is asked."""
     modules = [answering("find_key", key), answering("find_key", 5)]
     host = Host(faulty, modules=modules[:1], environ={})
-    found = host._find_key("acme", "api_key")  # pyright: ignore[reportPrivateUsage]
+    found = host._keys.find("acme", "api_key")  # pyright: ignore[reportPrivateUsage]
     assert found is not None
     assert found.reveal() == "key-of-acme"
     host = Host(faulty, modules=modules[1:], environ={})
-    assert host._find_key("acme", "api_key") is None  # pyright: ignore[reportPrivateUsage]
+    assert host._keys.find("acme", "api_key") is None  # pyright: ignore[reportPrivateUsage]
     assert "it returns a int for a key. Return a str, or None." in caplog.text
 
 

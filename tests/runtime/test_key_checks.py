@@ -15,7 +15,7 @@ from rtvi_plugins import LLM, TTS, Failover, ProviderError, Secret, Session, bot
 from rtvi_plugins.errors import DeclarationError, MissingKey, StartFailed
 from rtvi_plugins.hosting import Host
 from rtvi_plugins.kinds import LLMPiece, LLMRequest, Text, TTSPiece, TTSRequest
-from rtvi_plugins.runtime import key_checks
+from rtvi_plugins.runtime import keys
 
 from ..fakes.wire import OPERATOR, host_of, settle
 
@@ -142,7 +142,7 @@ async def test_any_other_answer_is_no_refusal(error: Exception | None) -> None:
 
 async def test_a_vendor_that_does_not_answer_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its key counts as valid after a moment."""
-    monkeypatch.setattr(key_checks, "_VENDOR_SECONDS", 0.01)
+    monkeypatch.setattr(keys, "_VENDOR_SECONDS", 0.01)
     vendor.gate = anyio.Event()
     async with host_with() as host:
         assert await host.check_keys() == []

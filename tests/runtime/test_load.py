@@ -55,9 +55,9 @@ async def test_the_lateness_is_that_of_a_task_of_the_event_loop() -> None:
 
 async def test_two_secrets_of_the_operator_are_valid_at_once() -> None:
     """An empty one never is."""
-    secrets = [Secret("the new one"), Secret("the old one"), Secret("")]
+    secrets = [Secret("new-secret-of-a-test"), Secret("old-secret-of-a-test"), Secret("")]
     async with Host(clerk, environ={}, operator_secret=secrets) as host:
-        for each in ("the new one", "the old one"):
+        for each in ("new-secret-of-a-test", "old-secret-of-a-test"):
             await host.start(secret=each)
         for each in ("another one", ""):
             with pytest.raises(Unauthorized, match="wrong"):

@@ -21,7 +21,7 @@ from rtvi_plugins.hosting import Limits, ManualClock
 from rtvi_plugins.kinds import LLMPiece, LLMRequest, Text
 from rtvi_plugins.registry.registry import Provider
 from rtvi_plugins.runtime.lifespans import OpenLifespans
-from rtvi_plugins.runtime.services import Opener
+from rtvi_plugins.runtime.live_services import Opener
 
 from ..fakes.wire import connection_to, host_of, settle
 

@@ -121,7 +121,7 @@ class Import:
 def host_of(function: Any, slow: Import) -> Host:
     """A host that does not wait for the import."""
     here = [sys.modules[__name__]]
-    secret = Secret("operator")
+    secret = Secret("operator-secret-of-a-test")
     return Host(function, modules=here, installed=slow.installed, environ={}, postpone=True, operator_secret=secret)
 
 
@@ -183,7 +183,7 @@ async def test_it_takes_over_once_it_is_imported(caplog: pytest.LogCaptureFixtur
             await host.start()
         slow.go_on.set()
         await host.all_imported()
-        await host.start({"api_keys": {"slow": "key-of-a-test"}}, secret="operator")
+        await host.start({"api_keys": {"slow": "key-of-a-test"}}, secret="operator-secret-of-a-test")
     assert "tts.slow of a Failover has no key. Set SLOW_API_KEY." in caplog.text
 
 

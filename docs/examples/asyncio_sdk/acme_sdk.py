@@ -56,7 +56,7 @@ class Acme:
     async def listen(self, language: str, on_text: Callable[[str, bool], None]) -> Listener:
         """Open a connection. `on_text` receives each text, and whether it is final."""
         await asyncio.sleep(0)
-        if self.key == "wrong":
+        if self.key == "key-that-acme-refuses":
             raise AcmeError(401)
         self.listeners.append(Listener(on_text))
         return self.listeners[-1]

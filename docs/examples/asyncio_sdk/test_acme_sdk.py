@@ -61,7 +61,7 @@ async def test_an_interruption_closes_the_connection() -> None:
 
 async def test_failures_have_a_category() -> None:
     """At the start, and while audio is sent."""
-    async with acme.acme_stt(Secret("wrong")) as stt:
+    async with acme.acme_stt(Secret("key-that-acme-refuses")) as stt:
         with pytest.raises(ProviderError) as refused:
             await anext(stt.transcribe(STTRequest(silence())))
     assert refused.value.category == "auth"

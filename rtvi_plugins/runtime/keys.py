@@ -1,11 +1,12 @@
-"""Check keys when the process starts, so that a wrong one is found then and not in the first call.
+"""The API keys of a process: where they are found, which are missing, and which of them vendors refuse.
 
-A session whose provider has a refused key asks the vendor again: the key may have become valid meanwhile.
+Keys are checked when the process starts, so that a wrong one is found then and not in the first call. A session whose
+provider has a refused key asks the vendor again: the key may have become valid meanwhile.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, Final, TypeAlias
 
@@ -14,14 +15,63 @@ from attrs import define, field
 
 from ..declare.lifespans import yielded
 from ..declare.specs import AnyFunction, ProviderSpec
-from ..errors import ProviderError, report
+from ..errors import PluginError, ProviderError, report
 from ..kinds import ChecksKey
-from ..protocol.operator_fields import key_variable
+from ..protocol.operator_fields import Keys, key_variable
+from ..registry.hooks import Hooks
+from ..registry.key_store import KeyStore
+from ..registry.registry import Registry
 from ..session import Secret
 from ..utils.error_texts import unwrap_group
 from ..utils.plugin_calls import reraise_control_flow
+from ..utils.secrets import secrets_in_environment
 
-__all__ = ("KeyChecks", "can_check")
+__all__ = ("KeyChecks", "ProcessKeys", "can_check", "missing_keys")
+
+
+class ProcessKeys:
+    """The keys that all sessions of a process may use: from its environment, from hooks, and from the key store."""
+
+    def __init__(self, environ: Mapping[str, str], registry: Registry, hooks: Hooks) -> None:
+        self._environ = environ
+        self._store = KeyStore(environ)
+        self.use(registry, hooks)
+
+    def use(self, registry: Registry, hooks: Hooks) -> None:
+        """Use the hooks and the declared keys of a registry."""
+        self._hooks = hooks
+        # Kept so that the log shows none of them, even if no session uses it.
+        self._known_secrets = secrets_in_environment(self._environ, _key_variables(registry))
+
+    def find(self, provider: str, name: str) -> Secret | None:
+        """Return a key by the names of its provider and parameter, or None. A place that fails is logged."""
+        variable = key_variable(provider, name)
+        if value := self._environ.get(variable):
+            return Secret(value)
+        for place, stored in self._hooks.results("find_key", provider=provider, name=name):
+            if isinstance(stored, str | Secret):
+                return Secret(stored) if isinstance(stored, str) else stored
+            report(place, PluginError(f"it returns a {type(stored).__name__} for a key. Return a str, or None."))
+        try:
+            return self._store.get(variable)
+        except PluginError as error:
+            report("the key store", error)
+            return None
+
+
+def _key_variables(registry: Registry) -> list[str]:
+    """Return the environment variables of all keys that the bot's providers and lifespans declare."""
+    specs = (each.spec for each in registry.providers)
+    named = [(spec.provider, secret.name) for spec in specs for secret in spec.secrets]
+    named += [(spec.name, secret.name) for spec in registry.lifespans.specs for secret in spec.secrets]
+    return [key_variable(*each) for each in named]
+
+
+def missing_keys(spec: ProviderSpec, find: Keys) -> list[str]:
+    """Return the environment variables of the keys that a provider needs and that `find` does not find."""
+    required = (each.name for each in spec.secrets if not each.optional)
+    return [key_variable(spec.provider, name) for name in required if find(spec.provider, name) is None]
+
 
 #: How long a vendor may take to answer, in seconds. The key of a slower one counts as valid.
 _VENDOR_SECONDS: Final = 3.0
