@@ -9,15 +9,7 @@ from typing import Any, TypeAlias
 
 from ..utils.json_values import is_object
 
-__all__ = (
-    "Described",
-    "actions_text",
-    "facts",
-    "merge_all_of",
-    "parameter_lines",
-    "table_lines",
-    "titled",
-)
+__all__ = ("Described", "actions_text", "facts", "merge_all_of", "parameter_lines", "table_lines", "titled")
 
 #: What `rtvi_plugins.protocol.describe` returns, or a JSON Schema.
 Described: TypeAlias = "Mapping[str, Any]"

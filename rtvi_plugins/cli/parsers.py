@@ -208,11 +208,7 @@ OWN: dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], None]]] = {
     "doctor": ("doctor", "find what is wrong with an installation or a bot, and how to mend it", _add_doctor),
     "check": ("check", "check the providers of a package against the rules, without a key", _add_check),
     "keys": ("keys", "store API keys, in the system keyring or in a file that only you can read", _add_keys),
-    "sessions": (
-        "sessions",
-        "show, export and delete what saved sessions have left in their store",
-        _add_sessions,
-    ),
+    "sessions": ("sessions", "show, export and delete what saved sessions have left in their store", _add_sessions),
     "new": ("new", "make the folder of a provider, of actions or of a bot, with tests", _add_new),
     "schema": ("schema", "write the API of a distribution as JSON, or compare two of them", _add_schema),
     "completion": ("shell_completion", "print a script that completes commands in a shell", _add_completion),

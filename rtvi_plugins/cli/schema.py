@@ -63,10 +63,7 @@ def plugin_api(installed: Installed, entry: EntryPoint) -> dict[str, Any]:
     """Describe what a plugin declares itself, and not what every provider of its kind has."""
     if entry.kind is None:
         specs = [spec for each in family_of(installed, installed.load(entry)) for spec in specs_in(each)]
-        return {
-            "actions": _actions(declared(specs, ActionSpec)),
-            "options": _options(declared(specs, OptionsSpec)),
-        }
+        return {"actions": _actions(declared(specs, ActionSpec)), "options": _options(declared(specs, OptionsSpec))}
     provider = load_provider(entry, installed)
     spec = provider.spec
     return {

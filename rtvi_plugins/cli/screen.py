@@ -24,12 +24,7 @@ from ..client import EventMessage
 from ..utils.log_text import PROSE, escape
 from .line_editor import LineEditor
 
-__all__ = (
-    "Screen",
-    "has_colours",
-    "shown",
-    "typed_lines",
-)
+__all__ = ("Screen", "has_colours", "shown", "typed_lines")
 
 _PROMPT: Final = "> "
 #: The codes of colours: for errors, for notes, and for the prompt.

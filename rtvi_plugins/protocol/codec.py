@@ -14,15 +14,7 @@ import orjson
 from ..errors import InvalidMessage, MessageTooDeep, MessageTooLarge
 from ..utils.json_values import check_json, describe_json
 
-__all__ = (
-    "LABEL",
-    "decode",
-    "decode_json",
-    "encode",
-    "encode_json",
-    "encode_spliced",
-    "refused_id",
-)
+__all__ = ("LABEL", "decode", "decode_json", "encode", "encode_json", "encode_spliced", "refused_id")
 
 #: The label of every RTVI message. Clients ignore messages without it.
 LABEL = "rtvi-ai"

@@ -101,10 +101,7 @@ def read_start(
 
 
 def with_config(
-    request: StartRequest,
-    registry: Registry,
-    providers: Mapping[str, str],
-    values: Mapping[str, Mapping[str, Any]],
+    request: StartRequest, registry: Registry, providers: Mapping[str, str], values: Mapping[str, Mapping[str, Any]]
 ) -> StartRequest:
     """Return a start request with the providers and values of a saved session.
 

@@ -23,14 +23,7 @@ from ..utils.json_values import is_array, is_object, json_type_name, member_path
 from ..utils.names import nearest
 from .registry import PROVIDER, Registry
 
-__all__ = (
-    "Grants",
-    "function_problem",
-    "grant_problem",
-    "known_names",
-    "read_grants",
-    "renamed",
-)
+__all__ = ("Grants", "function_problem", "grant_problem", "known_names", "read_grants", "renamed")
 
 
 @frozen(eq=False)

@@ -21,10 +21,7 @@ from .playback import AudioOutput
 from .session_end import RESTART
 from .session_life import LiveSession
 
-__all__ = (
-    "Connection",
-    "ConnectionStream",
-)
+__all__ = ("Connection", "ConnectionStream")
 
 log = logging.getLogger("rtvi_plugins")
 

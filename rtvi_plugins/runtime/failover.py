@@ -186,12 +186,7 @@ class Failovers:
             return
         label, chosen = self.present(service).provider.label, self.core.protocol.offer.providers[service]
         why = self.core.shared.health.category(self.used_of(service, chosen)) or self.why.get(service, "unavailable")
-        facts = {
-            "service": service,
-            "provider": label,
-            "chosen": chosen,
-            "category": None if label == chosen else why,
-        }
+        facts = {"service": service, "provider": label, "chosen": chosen, "category": None if label == chosen else why}
         self.core.outbox.send("server-message", {"type": "failover", **facts})
         self.core.shared.hooks.notify("provider_changed", session=self.core.session, **facts)
 

@@ -175,11 +175,7 @@ class FunctionCalls:
         return call
 
     def carry_out(
-        self,
-        action: ActionSpec,
-        arguments: Mapping[str, Any],
-        id: str | None,
-        function: Callable[[], Awaitable[Any]],
+        self, action: ActionSpec, arguments: Mapping[str, Any], id: str | None, function: Callable[[], Awaitable[Any]]
     ) -> FunctionCall:
         """Carry out an action of the bot in a task of the session. The client is only informed.
 

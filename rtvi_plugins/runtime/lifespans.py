@@ -1,15 +1,10 @@
-"""Open the lifespans of a bot once for the whole process, and close them in reverse order.
-
-A lifespan, like a service, is an async context manager that stays open in a task of its own, the `OpenContext`. It may
-hold a task group, so the task that entered it has to leave it. And what is replaced is not left in the reverse order.
-Its exceptions end nothing else.
-"""
+"""Open the lifespans of a bot once for the whole process, and close them in reverse order."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Any, get_origin
 
 import anyio
@@ -18,90 +13,18 @@ from attrs import define, field
 
 from ..declare.lifespans import Lifespans
 from ..declare.specs import AnyFunction, LifespanSpec, LifespanValue
-from ..errors import AuthorError, PluginError, RequestError, StartFailed, report
+from ..errors import AuthorError, PluginError, RequestError, report
 from ..limits import Limits
 from ..protocol.operator_fields import key_variable
 from ..session import Secret
 from ..utils.error_texts import unwrap_group, where
 from ..utils.plugin_calls import reraise_control_flow
-from ..utils.waiting import OneShotEvent, clear_stray_cancellation
 from .client_errors import as_request_error
+from .services import OpenContext
 
-__all__ = ("OpenContext", "OpenLifespans")
+__all__ = ("OpenLifespans",)
 
 log = logging.getLogger("rtvi_plugins")
-
-
-@define(eq=False, repr=False)  # a live service may have a key in its repr
-class OpenContext:
-    """A context manager, and the task that keeps it open. `name` is its name in the log."""
-
-    name: str
-    _manager: AbstractAsyncContextManager[Any] | None
-    live: Any = None
-    error: Exception | None = None
-    settled: OneShotEvent = field(factory=OneShotEvent)
-    #: Whether it was cancelled and has not ended, and whether it has ended.
-    abandoned: bool = False
-    ended: bool = False
-    _closing: OneShotEvent | None = None
-    _closed: OneShotEvent | None = None
-    _keeper_scope: anyio.CancelScope | None = None
-
-    async def keep(self) -> None:
-        """Enter it, wait for `close`, and leave it. No cancellation of the caller ends it."""
-        manager, self._manager = self._manager, None
-        early = False
-        try:
-            if manager is None:
-                return
-            with anyio.CancelScope(shield=True) as self._keeper_scope:
-                async with manager as self.live:
-                    self._closing = OneShotEvent()
-                    self.settled.set()
-                    early = True
-                    await self._closing.wait()
-                    early = False
-            if early and not self._keeper_scope.cancel_called:
-                # Its own task group was cancelled, as a client library does when its connection ends.
-                self._failed(EOFError("it ended by itself"))
-        except BaseException as error:  # no exception of one may end the others
-            reraise_control_flow(error)
-            self._failed(error)
-        finally:
-            self._keeper_scope = None
-            self.abandoned, self.ended = False, True
-            self.settled.set()
-            if self._closed is not None:
-                self._closed.set()
-        await clear_stray_cancellation()
-
-    def _failed(self, raised: BaseException) -> None:
-        error = unwrap_group(raised)
-        if self.settled.is_set():
-            report(self.name, error)
-        self.error = error if isinstance(error, Exception) else StartFailed("It ended the process.")
-
-    def abandon(self) -> None:
-        """Cancel it, because it is still opening, or does not close."""
-        self._manager = None
-        if self._keeper_scope is not None:
-            self.abandoned = True
-            self._keeper_scope.cancel()
-
-    async def close(self, seconds: float = 5.0) -> None:
-        """Close it. Cancel it if that takes longer than `seconds`."""
-        if self._keeper_scope is None:
-            return
-        self._closed = OneShotEvent()
-        if self._closing is not None:
-            self._closing.set()
-        # Shielded: a session that ends in the meantime must not leave it behind.
-        with anyio.move_on_after(seconds, shield=True):
-            await self._closed.wait()
-            return
-        log.warning("%s has not closed within %g s, and is cancelled", self.name, seconds)
-        self.abandon()
 
 
 @define(eq=False)

@@ -25,7 +25,8 @@ from ..utils.plugin_calls import asyncio_task, reraise_control_flow
 from .client_errors import as_request_error, with_texts
 from .keys import KeyChecks
 from .lifespans import OpenLifespans
-from .services import OpenService, misfit_of_service
+from .service_check import misfit_of_service
+from .services import OpenService
 from .session_core import SessionCore
 
 __all__ = ("LiveServices", "Opener")

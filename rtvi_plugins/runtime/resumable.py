@@ -61,11 +61,7 @@ class Resumable:
 
     @classmethod
     def create(
-        cls,
-        session: BotSession,
-        parts: SessionParts,
-        start: Mapping[str, Any],
-        saved: SavedSession | None,
+        cls, session: BotSession, parts: SessionParts, start: Mapping[str, Any], saved: SavedSession | None
     ) -> Resumable | None:
         """Return what makes a session resumable; None if the host saves no sessions. `start` is saved with it."""
         shared = parts.shared

@@ -14,13 +14,7 @@ from typing import Generic, TypeVar
 
 import anyio
 
-__all__ = (
-    "Condition",
-    "Iteration",
-    "OneShotEvent",
-    "cancellation_classes",
-    "clear_stray_cancellation",
-)
+__all__ = ("Condition", "Iteration", "OneShotEvent", "cancellation_classes", "clear_stray_cancellation")
 
 
 class OneShotEvent:

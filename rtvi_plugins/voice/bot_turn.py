@@ -25,15 +25,7 @@ from ..session import Alternatives, Session, Turn
 from ..utils.json_values import replace_surrogates
 from .filler import Filler, Filling
 from .llm_completion import Completion, as_sent
-from .provider_streams import (
-    Patience,
-    class_of_provider,
-    clean_usage,
-    idle_timeout,
-    named,
-    reading,
-    retried,
-)
+from .provider_streams import Patience, class_of_provider, clean_usage, idle_timeout, named, reading, retried
 from .speech_synthesis import SpeechSynthesis
 from .tool_calls import LateResults, call_functions, clean_thought, moved_to_the_end
 

@@ -15,10 +15,7 @@ from typing import Final
 
 from attrs import define
 
-__all__ = (
-    "Sentences",
-    "ends_nothing",
-)
+__all__ = ("Sentences", "ends_nothing")
 
 #: Abbreviations that are followed by a name or another word.
 _BEFORE_MORE: Final = frozenset(

@@ -15,17 +15,7 @@ from attrs import define, field
 
 from ..errors import ProviderError, RequestError, SessionClosed
 from ..events import Metrics
-from ..kinds import (
-    STT,
-    VAD,
-    Audio,
-    Pause,
-    SpeechBegan,
-    SpeechEnded,
-    SpeechModel,
-    Transcript,
-    Usage,
-)
+from ..kinds import STT, VAD, Audio, Pause, SpeechBegan, SpeechEnded, SpeechModel, Transcript, Usage
 from ..session import Input, RunLLM, Say, Turn, UserText
 from .bot_turn import BotTurn
 from .provider_streams import clean_usage

@@ -14,15 +14,7 @@ from ..errors import ProviderError
 from ..events import BotOutput, BotTTSStarted, BotTTSStopped, BotTTSText, Metrics
 from ..kinds import TTS, Audio, TTSPiece, TTSRequest, Usage, Word
 from ..session import Alternatives, Session, Turn
-from .provider_streams import (
-    FormatCheck,
-    ReplayableStream,
-    clean_usage,
-    idle_timeout,
-    named,
-    reading,
-    retried,
-)
+from .provider_streams import FormatCheck, ReplayableStream, clean_usage, idle_timeout, named, reading, retried
 from .text_filter import Spoken, SpokenSentence
 from .timeline import Timeline
 

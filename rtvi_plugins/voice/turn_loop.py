@@ -95,12 +95,7 @@ class Conversation:
             recogniser = Recogniser(self.session, stt, tasks, endpointing=vad is None)
             recogniser.start()
             turns = self.user_turns = UserTurns(
-                self.session,
-                recogniser,
-                self.taking.end_of_turn,
-                self.state,
-                tasks,
-                self._failed,
+                self.session, recogniser, self.taking.end_of_turn, self.state, tasks, self._failed
             )
             audio = UserAudio(self.session, vad, self.taking, turns, self.state, self._failed, recogniser.is_speech)
             with self.session.listening(audio):

@@ -82,17 +82,9 @@ TRANSITIONS: Final[Mapping[State, Mapping[Event, State]]] = {
         Event.SPEECH_TOO_LONG: AudioState.OVERLONG,
         Event.LISTENING_ENDED: AudioState.OFF,
     },
-    AudioState.OVERLONG: {
-        Event.LONG_SPEECH_STOPPED: AudioState.LISTENING,
-        Event.LISTENING_ENDED: AudioState.OFF,
-    },
-    AudioState.OFF: {
-        Event.LISTENING_ENDED: AudioState.OFF,
-    },
-    UserState.IDLE: {
-        Event.SPEECH_STARTED: UserState.SPEAKING,
-        Event.LISTENING_ENDED: UserState.IDLE,
-    },
+    AudioState.OVERLONG: {Event.LONG_SPEECH_STOPPED: AudioState.LISTENING, Event.LISTENING_ENDED: AudioState.OFF},
+    AudioState.OFF: {Event.LISTENING_ENDED: AudioState.OFF},
+    UserState.IDLE: {Event.SPEECH_STARTED: UserState.SPEAKING, Event.LISTENING_ENDED: UserState.IDLE},
     UserState.SPEAKING: {
         Event.SPEECH_STOPPED: UserState.RECOGNISING,
         Event.SPEECH_TOO_LONG: UserState.RECOGNISING,
@@ -168,11 +160,7 @@ class SpokenTurn:
     def process(self, event: Event) -> None:
         """Change the states. `IllegalTransition`, and no change, if the event cannot happen now."""
         before = self.bot
-        self.audio, self.user, self.bot = (
-            _next(self.audio, event),
-            _next(self.user, event),
-            _next(self.bot, event),
-        )
+        self.audio, self.user, self.bot = (_next(self.audio, event), _next(self.user, event), _next(self.bot, event))
         self.bot_has_turn = self.bot not in (BotState.IDLE, BotState.HELD_BACK)
         if self.on_event is not None:
             self.on_event(event, before)

@@ -30,11 +30,7 @@ from .turn_state import AudioState, Event, SpokenTurn
 from .turn_taking import TurnTaking
 from .user_turn import UserTurns
 
-__all__ = (
-    "Change",
-    "SpeechDetector",
-    "UserAudio",
-)
+__all__ = ("Change", "SpeechDetector", "UserAudio")
 
 log = logging.getLogger("rtvi_plugins")
 

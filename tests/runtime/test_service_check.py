@@ -14,7 +14,7 @@ from rtvi_plugins import LLM, Kind, Session, action, bot, service
 from rtvi_plugins.errors import StartFailed
 from rtvi_plugins.hosting import Host
 from rtvi_plugins.kinds import STT, TTS, VAD, Audio, LLMRequest, Text, ToolCall
-from rtvi_plugins.runtime.services import misfit
+from rtvi_plugins.runtime.service_check import misfit
 
 
 @runtime_checkable
