@@ -14,6 +14,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
+from itertools import islice
 from typing import Final, Generic, Protocol, Self, TypeVar, runtime_checkable
 
 import anyio
@@ -213,7 +214,8 @@ class BatchWriter(Generic[Item]):
     def __init__(self, write: Callable[[Sequence[Item]], Awaitable[Mapping[int, Exception]]], *, most: int) -> None:
         self._write = write
         self._most = most
-        self._waiting: list[_Waiting[Item]] = []
+        #: In the order of their arrival, also those of the present batch.
+        self._waiting: dict[_Waiting[Item], None] = {}
         self._arrived = anyio.Event()
 
     @asynccontextmanager
@@ -226,15 +228,18 @@ class BatchWriter(Generic[Item]):
             finally:
                 with anyio.CancelScope(shield=True), anyio.move_on_after(_LAST_SECONDS):
                     while self._waiting:
-                        await self._waiting[-1].done.wait()
+                        await next(reversed(self._waiting)).done.wait()
                 tasks.cancel_scope.cancel()
 
     async def write(self, item: Item) -> None:
         """Wait until an item is written. Raise its exception. A caller that is cancelled may have been too late."""
         waiting = _Waiting(item)
-        self._waiting.append(waiting)
+        self._waiting[waiting] = None
         self._arrived.set()
-        await waiting.done.wait()
+        try:
+            await waiting.done.wait()
+        finally:
+            self._leave(waiting)  # a session that no longer waits writes again what it has to write
         if waiting.error is not None:
             raise waiting.error
 
@@ -243,11 +248,14 @@ class BatchWriter(Generic[Item]):
             await self._arrived.wait()
             self._arrived = anyio.Event()
             while self._waiting:
-                batch = self._waiting[: self._most]
+                batch = list(islice(self._waiting, self._most))
                 await self._write_batch(batch)
-                del self._waiting[: len(batch)]
                 for each in batch:
-                    each.done.set()
+                    self._leave(each)
+
+    def _leave(self, waiting: _Waiting[Item]) -> None:
+        self._waiting.pop(waiting, None)
+        waiting.done.set()
 
     async def _write_batch(self, batch: Sequence[_Waiting[Item]]) -> None:
         """Write a batch, in the order of its items, and in halves after a failure."""

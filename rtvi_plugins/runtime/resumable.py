@@ -16,7 +16,7 @@ from attrs import define, field
 from ..errors import NotReceived, RequestError, SessionTooLong
 from ..protocol.codec import decode_json, encode, encode_json
 from ..protocol.requests import ClientReady
-from ..resuming import HISTORY, OWNER
+from ..resuming import OWNER
 from ..session import RunLLM
 from .bot_session import BotSession, SessionParts
 from .history import History
@@ -100,8 +100,8 @@ class Resumable:
     def _read(self, record: Mapping[str, str]) -> None:
         self.session.resumed = self._is_news = True
         self.parts.outbox.detach()
+        self.saver.record = {**record, OWNER: self.parts.shared.address}
         if self.parts.history is not None:
-            self.saver.keys.update(key for key in record if not key.startswith(HISTORY))
             self.parts.history.resumed(record)
         for key in record:
             self.tokens.restore(key)

@@ -54,8 +54,8 @@ class Saver:
     #: Nothing more is noted: the session goes on elsewhere, or ends.
     stopped: bool = False
     notes: dict[str, str | None] = field(factory=dict[str, "str | None"])
-    #: The keys of the record, which are removed at the end of a session whose history is kept.
-    keys: set[str] = field(factory=set[str])
+    #: The record as it is after the next write. It is written as a whole if the store has lost it.
+    record: dict[str, str] = field(factory=dict[str, str])
     _has_lost_session: bool = False
     _frozen: bool = False
     #: The keys of the effects that have begun.
@@ -87,8 +87,10 @@ class Saver:
         if self.stopped:
             return
         self.notes[key] = text
-        if self.history_seconds and not key.startswith(HISTORY):
-            (self.keys.add if text is not None else self.keys.discard)(key)
+        if text is None:
+            self.record.pop(key, None)
+        else:
+            self.record[key] = text
 
     # ---- the gates -------------------------------------------------------------------------------------------------
 
@@ -150,12 +152,11 @@ class Saver:
         error: BaseException | None = None
         try:
             with anyio.fail_after(seconds):
-                kept = max(self.keep_seconds, self.history_seconds)
-                await self.store.write(self.session, self.epoch, changes, kept)
+                await self._write(changes)
         except Fenced:
             self._has_lost_session = True
             self.stop()
-            self.on_lost()
+            return self.on_lost()
         except BaseException as raised:
             self.notes = {**changes, **self.notes}
             if not isinstance(raised, Exception):
@@ -163,7 +164,20 @@ class Saver:
             error = raised
         else:
             self._renewal.move(self.clock.now() + self.resume_seconds / 2)
-        self._note_store_state(error)
+        return self._note_store_state(error)
+
+    async def _write(self, changes: Changes) -> None:
+        """Write to the record. Raise `Fenced` if another process has claimed the session."""
+        kept = max(self.keep_seconds, self.history_seconds)
+        try:
+            await self.store.write(self.session, self.epoch, changes, kept)
+        except Fenced:
+            if not self._store_is_down:
+                raise
+            # While the store did not answer, the time of the record was over, or the store has lost it. As an operator
+            # may also have deleted it, it is created again only then. If another process has it, this is fenced too.
+            await self.store.write(self.session, 1, dict(self.record), kept)
+            self.epoch = 1
 
     def _note_store_state(self, error: BaseException | None) -> None:
         """Log that the store no longer answers, or answers again."""
@@ -196,6 +210,7 @@ class Saver:
     def stop(self) -> None:
         self.stopped = True
         self.notes.clear()
+        self.record.clear()
         self._renewal.cancel()
 
     def freeze(self) -> None:
@@ -232,7 +247,7 @@ class Saver:
 
     def _history(self, ended: str) -> Changes:
         """Return the last write of a session whose history is kept: without tokens, nobody can resume it."""
-        rest = dict.fromkeys(key for key in (*self.keys, *self.notes) if not key.startswith(HISTORY))
+        rest = dict.fromkeys(key for key in (*self.record, *self.notes) if not key.startswith(HISTORY))
         entries = {key: text for key, text in self.notes.items() if key.startswith(HISTORY)}
         return {**rest, **entries, ENDED: ended}
 

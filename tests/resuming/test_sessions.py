@@ -839,6 +839,49 @@ async def test_a_session_goes_on_without_its_store(caplog: pytest.LogCaptureFixt
         assert await client.result("bot:ordered") == ["a", "b"]
 
 
+@pytest.mark.parametrize("moves", [False, True], ids=["first process", "second process"])
+async def test_a_record_that_is_gone_after_an_outage_is_written_again(moves: bool) -> None:
+    """Its time was over, or the store has lost it. The call goes on, and can be resumed with everything that it had."""
+    store, clock = Counting(), ManualClock()
+    async with host(store, clock=clock) as one, host(store, clock=clock) as other, visitor() as client:
+        await client.start(one)
+        if moves:
+            await client.resume(other)
+        assert await client.result("bot:book", name="a") == "booked a"
+        before = await client.messages()
+        store.down = True
+        assert await client.result("bot:book", name="b") == "booked b"
+        (session,) = store.records()
+        await store.forget(session)
+        store.down = False
+        clock.advance(1.5)
+        await settle()
+        assert not client.connection.closed
+        assert await client.result("bot:book", name="c") == "booked c"
+        client.lose()
+        async with host(store) as third:
+            await client.resume(third)
+            assert await client.result("bot:ordered") == ["a", "b", "c"]
+            assert await client.messages() == before
+        assert store.records() == {}
+
+
+async def test_a_session_that_went_on_elsewhere_during_an_outage_is_not_written_again() -> None:
+    """Its owner before ends as soon as it reaches the store."""
+    store, clock = Counting(), ManualClock()
+    async with host(store, clock=clock) as one, host(store) as other, visitor() as client:
+        await client.start(one)
+        old = client.connection
+        store.down = True
+        await client.result("bot:book", name="a")
+        store.down = False
+        await client.resume(other)
+        clock.advance(1.5)
+        await settle()
+        assert (old.closed, old.close_code, one.open_sessions) == (True, 1012, 0)
+        assert await client.result("bot:ordered") == []
+
+
 # ---- what a client must not do ---------------------------------------------------------------------------------------
 
 

@@ -115,6 +115,31 @@ async def test_a_store_that_fails_fails_for_each_of_its_writers() -> None:
     assert len(batches) < 20
 
 
+async def test_what_nobody_waits_for_any_longer_is_not_written() -> None:
+    """A session whose store hangs gives up and tries again. Its attempts must not pile up."""
+    gate, begun = anyio.Event(), anyio.Event()
+    written: list[int] = []
+
+    async def write(items: Sequence[int]) -> Mapping[int, Exception]:
+        begun.set()
+        await gate.wait()
+        written.extend(items)
+        return {}
+
+    writer = BatchWriter[int](write, most=500)
+    async with writer.running(), anyio.create_task_group() as tasks:
+        tasks.start_soon(writer.write, 0)
+        await begun.wait()
+        async with anyio.create_task_group() as impatient:
+            for item in range(1, 100):
+                impatient.start_soon(writer.write, item)
+            await anyio.wait_all_tasks_blocked()
+            impatient.cancel_scope.cancel()
+        gate.set()
+        await writer.write(100)
+    assert written == [0, 100]
+
+
 @pytest.mark.parametrize("bad", [{0}, {250}, {499}, {7, 8}, {3, 77, 400}])
 async def test_an_item_that_cannot_be_written_fails_alone(bad: set[int]) -> None:
     """The others of its batch are written, in their order."""
