@@ -67,6 +67,7 @@ from .runtime.system_clock import Clock, ManualClock, SystemClock
 from .runtime.unclaimed_sessions import UnclaimedSessions
 from .runtime.watchdog import Lateness, watching
 from .session import Secret
+from .stores import entered
 from .utils.error_texts import where
 from .utils.json_values import is_nested_deeper, is_object
 from .utils.plugin_calls import reraise_control_flow
@@ -176,7 +177,7 @@ class Host:
             if self.limits.late_seconds < inf:
                 await self._stack.enter_async_context(self._lateness.measuring())
             if self._shared.store is not None:
-                await self._stack.enter_async_context(self._shared.store)
+                await self._stack.enter_async_context(entered(self._shared.store))
             if self._watch is not None:
                 await self._stack.enter_async_context(watching(self._watch, self._owners))
             self._tasks = await self._stack.enter_async_context(anyio.create_task_group())

@@ -163,7 +163,8 @@ class SQLiteStore:
             result = function(db)
             db.execute("COMMIT")
         except BaseException:
-            db.execute("ROLLBACK")
+            if db.in_transaction:  # SQLite has ended it itself if the disk is full
+                db.execute("ROLLBACK")
             raise
         return result
 

@@ -7,7 +7,8 @@ encrypted: see `rtvi_plugins.encrypted_store`.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Final, cast
@@ -17,7 +18,7 @@ from .resuming import SessionStore
 from .session import Secret
 from .utils.install_hint import install_hint
 
-__all__ = ("open_store", "read_store_keys")
+__all__ = ("entered", "open_store", "read_store_keys")
 
 #: The entry points of stores. Each has the scheme of a URL as its name, and names a function that takes the URL.
 _GROUP: Final = "rtvi_plugins.stores"
@@ -47,6 +48,22 @@ def open_store(target: str, *, full: bool = False, environ: Mapping[str, str] = 
         hint = install_hint("rtvi-plugins[encryption]")
         raise AuthorError(f"A store with a key needs cryptography, which is not installed; {hint}") from None
     return EncryptedStore(store, keys)
+
+
+@asynccontextmanager
+async def entered(store: SessionStore) -> AsyncGenerator[SessionStore]:
+    """Enter a store, and leave it at the end. Raise `AuthorError` with the reason if it cannot be entered."""
+    async with AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(store)
+        except AuthorError:
+            raise
+        except Exception as error:  # of the database's own client, which may add lines of advice
+            reason = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
+            raise AuthorError(
+                f"The store of sessions cannot be opened: {reason}. Check its URL, and whether its server runs."
+            ) from error
+        yield store
 
 
 def _open(target: str, *, full: bool) -> SessionStore:

@@ -15,7 +15,7 @@ import anyio
 from attrs import frozen
 
 from ..resuming import ENDED, HISTORY, SessionStore, Unreadable
-from ..stores import open_store
+from ..stores import entered, open_store
 from ..utils.log_text import clean
 from .command_line import read_arguments
 from .description_text import table_lines
@@ -57,7 +57,7 @@ def run(chosen: Namespace) -> int:
 
 
 async def _run(chosen: Namespace) -> int:
-    async with open_store(chosen.store) as store:
+    async with entered(open_store(chosen.store)) as store:
         texts = {word.partition("=")[0]: "string" for word in chosen.where}
         sessions, missing = await _find(store, chosen.ids, read_arguments(chosen.where, texts))
         # Another operator may have deleted one of those that are named. The others are shown or deleted all the same.

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any, Self
 
 import anyio
 import pytest
@@ -15,6 +16,7 @@ import pytest
 from rtvi_plugins.errors import AuthorError
 from rtvi_plugins.resuming import OWNER, BatchWriter, MemoryStore, Saved
 from rtvi_plugins.sqlite_store import SQLiteStore
+from rtvi_plugins.stores import entered
 from rtvi_plugins.testing import check_store
 
 pytestmark = pytest.mark.anyio
@@ -196,6 +198,48 @@ async def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, written: str 
     with pytest.raises(AuthorError, match=r"Sessions cannot be saved in .*sessions\.db: "):
         async with SQLiteStore(path):
             pass
+
+
+class Unreachable(MemoryStore):
+    """Raises what its database's client raises."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+    async def __aenter__(self) -> Self:
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError("connection refused.\n\tIs the server running?"), "connection refused"),
+        (TimeoutError(), "TimeoutError"),
+    ],
+)
+async def test_a_store_that_cannot_be_reached_is_a_sentence(error: Exception, reason: str) -> None:
+    """Not the exception of a database's client, which an operator need not know."""
+    with pytest.raises(AuthorError) as raised:
+        async with entered(Unreachable(error)):
+            pass
+    sentence = f"The store of sessions cannot be opened: {reason}. Check its URL, and whether its server runs."
+    assert str(raised.value) == sentence
+
+
+class Full(SQLiteStore):
+    """A file on a full disk: SQLite itself rolls the transaction back."""
+
+    def _write_all(self, batch: Sequence[Any], db: sqlite3.Connection) -> Mapping[int, Exception]:
+        db.execute("ROLLBACK")
+        raise sqlite3.OperationalError("database or disk is full")
+
+
+async def test_a_full_disk_is_named(tmp_path: Path) -> None:
+    """To roll back once more would be another error, which is no help."""
+    async with Full(tmp_path / "sessions.db") as store:
+        with pytest.raises(sqlite3.OperationalError, match="disk is full"):
+            await store.write("s", 1, {OWNER: "here"}, 60)
 
 
 async def test_a_wrong_token_waits_for_nobody_and_delays_nobody(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -164,3 +166,24 @@ async def test_both_are_the_operators_alone(path: str) -> None:
             assert (refused.status_code, refused.json()["error"]) == (401, "unauthorized")
     async with serving(dev=True) as (_, http):
         assert (await http.get(path)).status_code == 200
+
+
+ASKING = """
+import asyncio, ssl, sys
+from starlette.requests import Request
+from rtvi_plugins_monitor.hooks import ask_others
+from rtvi_plugins_server.workers import PLACE, Workers
+
+read = []
+ssl.SSLContext.load_verify_locations = ssl.SSLContext.load_default_certs = lambda *args, **kwargs: read.append(args)
+scope = {"type": "http", "server": ("127.0.0.1", 1), "path": "/metrics", "headers": [], PLACE: Workers(0, (0, 1))}
+before = set(sys.modules)
+asyncio.run(ask_others(Request(scope)))
+print(read, sorted(each for each in set(sys.modules) - before if each.partition(".")[0] in ("httpcore2", "trio")))
+"""
+
+
+def test_asking_other_workers_does_not_block_the_sessions() -> None:
+    """Everything was imported before, and no certificates are read for http."""
+    done = subprocess.run([sys.executable, "-c", ASKING], capture_output=True, text=True, check=True)
+    assert done.stdout == "[] []\n"
