@@ -90,12 +90,19 @@ class VendorResponse:
     async def aclose(self) -> None:
         """Close the response. Its connection is closed too, unless all of it was read."""
         try:
+            await self._stop()
             await self.raw.aclose()
         finally:
             # httpx2 leaves its inner iterators to the garbage collector, and trio warns about that. On a closed
             # response they end, and one that would wait is cancelled.
             with anyio.move_on_after(0), suppress(httpx2.HTTPError, httpx2.StreamError):
                 await self._drain()
+
+    async def _stop(self) -> None:
+        """Close the connection of a response that was not read to its end. What httpx2 does before that takes long."""
+        stream = self.raw.extensions.get("network_stream")
+        if stream is not None and not self.raw.is_closed:
+            await stream.aclose()
 
     def _read_by(self, reader: AsyncIterator[_T]) -> AsyncIterator[_T]:
         self._reader = reader

@@ -13,7 +13,6 @@ import anyio
 import anyio.lowlevel
 import httpcore2
 import httpx2
-from anyio.abc import ByteStream
 from attrs import define, field
 from websockets.exceptions import InvalidState
 from websockets.frames import Frame, Opcode
@@ -86,8 +85,6 @@ class Session:
     """One open connection. One task may call `receive`, and one `flush`."""
 
     _stream: Any
-    #: The stream beneath it, once what came with the answer to the upgrade was read.
-    _beneath: ByteStream | None = None
     _protocol: Protocol = field(factory=lambda: Protocol(CLIENT, max_size=_LONGEST_MESSAGE, logger=_log))
     #: The frames of a message that is not complete.
     _frames: list[Frame] = field(factory=list[Frame])
@@ -158,17 +155,14 @@ class Session:
     async def _read(self) -> bytes:
         """Return some bytes, or none at the end."""
         try:
-            if self._beneath is not None:
-                return await self._beneath.receive(_AT_ONCE)
             data: bytes = await self._stream.read(_AT_ONCE)
         except (httpcore2.ReadError, *_ENDED):
             return b""
-        self._beneath = _beneath(self._stream)
         return data
 
     async def _write(self, data: bytes) -> None:
         try:
-            await (self._stream.write(data) if self._beneath is None else self._beneath.send(data))
+            await self._stream.write(data)
         except (httpcore2.WriteError, *_ENDED):
             raise Lost from None
 
@@ -185,12 +179,3 @@ class Session:
             return None
         frames, self._frames = self._frames, []
         return b"".join(each.data for each in frames), frames[0].opcode is Opcode.TEXT
-
-
-def _beneath(stream: Any) -> ByteStream | None:
-    """Return anyio's stream beneath one of httpcore2. None on trio, where there is another.
-
-    httpcore2 has a timeout for each read and write. It is not used here, and costs more than reading a message.
-    """
-    found = getattr(getattr(stream, "_stream", None), "_stream", None)
-    return found if isinstance(found, ByteStream) else None

@@ -27,6 +27,7 @@ from rtvi_plugins.security import http_url, quiet_http_clients
 from rtvi_plugins.session import Secret
 
 from ._response import VendorResponse
+from ._transport import use_transports
 from .failures import StatusError, category_of_status, retry_after, transport_failures
 
 __all__ = ("Retry", "VendorHTTP", "VendorResponse", "connect_http")
@@ -226,7 +227,9 @@ def open_client(
     quiet_http_clients()
     auth = None if api_key is None else _auth(provider, api_key, key_header, key_scheme)
     verify = _tls() if transport is None else True
-    return httpx2.AsyncClient(base_url=base_url, auth=auth, timeout=timeout, transport=transport, verify=verify)
+    client = httpx2.AsyncClient(base_url=base_url, auth=auth, timeout=timeout, transport=transport, verify=verify)
+    use_transports(client)
+    return client
 
 
 def _auth(provider: str, api_key: Secret, header: str, scheme: str | None) -> _Key:

@@ -1,0 +1,188 @@
+"""A network stream that reads and writes a transport of asyncio itself.
+
+The one of httpcore2 is built on anyio's: each read passes several layers, pauses and resumes the transport, and has a
+cancel scope for its timeout, and TLS is done in Python. That costs more than reading a message of a vendor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import deque
+from typing import Any
+
+import anyio
+import httpcore2
+from attrs import define, field
+
+__all__ = ("TransportStream", "use_transports")
+
+#: How many bytes may wait to be read before the transport is paused.
+_MANY_BYTES = 64 * 1024
+_NAMES = {"ssl_object": "ssl_object", "client_addr": "sockname", "server_addr": "peername", "socket": "socket"}
+
+
+@define(eq=False)
+class _Signal:
+    """What one task waits for."""
+
+    _future: asyncio.Future[bool] | None = None
+
+    def set(self) -> None:
+        self._end(True)
+
+    async def wait(self, timeout: float | None) -> bool:
+        """Return whether it was set in time."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[bool] = loop.create_future()
+        self._future = future
+        timer = None if timeout is None else loop.call_later(timeout, self._end, False)
+        try:
+            return await future
+        finally:
+            self._future = None
+            if timer is not None:
+                timer.cancel()
+
+    def _end(self, in_time: bool) -> None:
+        if self._future is not None and not self._future.done():
+            self._future.set_result(in_time)
+
+
+@define(eq=False)
+class TransportStream(httpcore2.AsyncNetworkStream, asyncio.Protocol):
+    """A connection. One task may read, and one may write."""
+
+    _transport: Any
+    _chunks: deque[bytes] = field(factory=deque[bytes], init=False)
+    _size: int = field(default=0, init=False)
+    #: The vendor has ended its side, or the connection is lost.
+    _is_over: bool = field(default=False, init=False)
+    _is_lost: bool = field(default=False, init=False)
+    _is_closed: bool = field(default=False, init=False)
+    #: The system does not take more bytes now.
+    _is_full: bool = field(default=False, init=False)
+    _error: Exception | None = field(default=None, init=False)
+    _readable: _Signal = field(factory=_Signal, init=False)
+    _writable: _Signal = field(factory=_Signal, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Take the transport over."""
+        self._transport.set_protocol(self)
+        self._transport.resume_reading()
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        """Return what has arrived, and no bytes at the end."""
+        if not self._chunks and not self._is_over and not await self._readable.wait(timeout):
+            raise httpcore2.ReadTimeout
+        if self._is_closed or (self._error is not None and not self._chunks):
+            raise httpcore2.ReadError from self._error
+        if not self._chunks:
+            return b""
+        data = self._chunks.popleft()
+        if len(data) > max_bytes:
+            self._chunks.appendleft(data[max_bytes:])
+            data = data[:max_bytes]
+        self._size -= len(data)
+        if not self._chunks and not self._transport.is_closing():
+            self._transport.resume_reading()
+        return data
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """Write, and return when the system has taken all of it."""
+        if self._transport.is_closing():
+            raise httpcore2.WriteError from self._error
+        self._transport.write(buffer)
+        if self._is_full and not await self._writable.wait(timeout):
+            raise httpcore2.WriteTimeout
+        if self._is_lost:
+            raise httpcore2.WriteError from self._error
+
+    async def aclose(self) -> None:
+        """Close the connection now."""
+        self._is_closed = True
+        self._transport.abort()
+        await asyncio.sleep(0)  # the loop closes it only then
+
+    async def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> TransportStream:
+        """Encrypt what follows."""
+        loop = asyncio.get_running_loop()
+        try:
+            with anyio.fail_after(timeout):
+                transport = await loop.start_tls(self._transport, self, ssl_context, server_hostname=server_hostname)
+        except BaseException as error:
+            self._transport.abort()
+            if isinstance(error, TimeoutError):
+                raise httpcore2.ConnectTimeout from None
+            if isinstance(error, OSError):
+                raise httpcore2.ConnectError(str(error)) from error
+            raise
+        if transport is None:
+            raise httpcore2.ConnectError("the connection was closed during the handshake of TLS")
+        transport.set_write_buffer_limits(1, 0)
+        self._transport = transport
+        return self
+
+    def get_extra_info(self, info: str) -> Any:
+        """Return what httpcore2 asks for. An idle connection that is readable has ended."""
+        if info == "is_readable":
+            return bool(self._chunks) or self._is_over
+        return self._transport.get_extra_info(_NAMES.get(info, info))
+
+    # ---- called by the transport -------------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        self._chunks.append(data)
+        self._size += len(data)
+        if self._size > _MANY_BYTES:
+            self._transport.pause_reading()
+        self._readable.set()
+
+    def eof_received(self) -> bool:
+        self._is_over = True
+        self._readable.set()
+        # So that a close frame can still be answered. TLS has no such thing.
+        return self._transport.get_extra_info("ssl_object") is None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._is_over = self._is_lost = True
+        self._error = exc
+        self._readable.set()
+        self._writable.set()
+
+    def pause_writing(self) -> None:
+        self._is_full = True
+
+    def resume_writing(self) -> None:
+        self._is_full = False
+        self._writable.set()
+
+
+@define(eq=False)
+class _Backend(httpcore2.AsyncNetworkBackend):
+    """Connects as httpcore2 does, with its timeout and all addresses, and takes the transport over."""
+
+    _backend: httpcore2.AsyncNetworkBackend
+
+    async def connect_tcp(self, *args: Any, **kwargs: Any) -> httpcore2.AsyncNetworkStream:
+        """Return the stream of a connection. On trio, it is another one."""
+        stream = await self._backend.connect_tcp(*args, **kwargs)
+        transport: Any = getattr(getattr(stream, "_stream", None), "_transport", None)
+        return stream if transport is None else TransportStream(transport)
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait until the next attempt to connect."""
+        await self._backend.sleep(seconds)
+
+
+def use_transports(client: Any) -> None:
+    """Have a client of httpx2 use `TransportStream` on asyncio, also through a proxy.
+
+    httpx2 has no parameter for it. Where its attributes have other names, it connects as it always does.
+    """
+    for each in (client._transport, *client._mounts.values()):
+        pool: Any = getattr(each, "_pool", None)
+        if hasattr(pool, "_network_backend"):
+            pool._network_backend = _Backend(pool._network_backend)
