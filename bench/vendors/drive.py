@@ -30,7 +30,7 @@ CONTESTANTS = {
     "pipecat": ("peers.pipecat_vendors", "vendors"),
 }
 #: How often each operation is repeated, after one that opens the connection, and how often it is interrupted.
-TIMES, CANCELLED = 5, 3
+TIMES, CANCELLED = 9, 9
 #: After how many pieces it is interrupted, and how long to wait until the vendor is told.
 _EARLY, _PATIENCE = 5, 0.5
 
@@ -132,7 +132,7 @@ async def main(contestant: str, base: str, *services: str) -> dict[str, dict[str
             continue
         figures = Figures()
         try:
-            async with asyncio.timeout(30), opens(vendor, kind, base) as driver:
+            async with asyncio.timeout(60), opens(vendor, kind, base) as driver:
                 await (measure_hearing if kind == "stt" else measure_answers)(driver, base, figures)
         except Exception as error:  # the others are still worth measuring
             print(f"{contestant}: {name}: {type(error).__name__}: {error}", file=sys.stderr)

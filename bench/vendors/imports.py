@@ -1,7 +1,8 @@
 """What the packages of the vendors cost before they do anything: `imports.py CONTESTANT`, in its environment.
 
 It prints, for each vendor, what the import takes and what is installed for it: over the core of the contestant, which a
-bot has in any case, and over a bare interpreter.
+bot has in any case, and over a bare interpreter. An environment has all vendors, and ours has what the tests need: what
+is not installed for this vendor cannot be imported.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib.metadata import PackageNotFoundError, distribution, packages_distributions
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -82,12 +83,26 @@ def closure(*needs: str) -> dict[str, float]:
             dist = distribution(name)
         except PackageNotFoundError:
             continue
-        found[dist.metadata["Name"].lower().replace("_", "-")] = _size(dist)
+        found[_plain(dist.metadata["Name"])] = _size(dist)
         for text in dist.requires or ():
             need = Requirement(text)
             if need.marker is None or any(need.marker.evaluate({"extra": extra}) for extra in ("", *extras)):
                 waiting.append((need.name, frozenset(need.extras)))
     return found
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", "-")
+
+
+def hiding(installed: dict[str, float]) -> str:
+    """Return code that makes all modules of other distributions impossible to import, such as trio beside anyio."""
+    hidden = [
+        module
+        for module, owners in packages_distributions().items()
+        if module.isidentifier() and not any(_plain(each) in installed for each in owners)
+    ]
+    return f"import sys; [sys.modules.setdefault(each, None) for each in {hidden!r}]; "
 
 
 def _size(dist: Any) -> float:
@@ -108,13 +123,14 @@ def main(contestant: str) -> dict[str, dict[str, float]]:
     # So that all bytecode is written, and the files are in memory.
     weigh("; ".join([core, *(code.format(vendor=each, kind=kind, KIND=kind.upper()) for each, kind in SERVICES)]))
     bare_ms, bare_mb = weigh(_BARE)
-    core_ms, core_mb = weigh(core)
+    had = closure(distributions)
+    core_ms, core_mb = weigh(hiding(had) + core)
     found: dict[str, dict[str, float]] = {}
     for vendor in dict.fromkeys(vendor for vendor, _ in SERVICES):
         kinds = [kind for each, kind in SERVICES if each == vendor]
         imports = [code.format(vendor=vendor, kind=each, KIND=each.upper()) for each in kinds]
-        ms, mb = weigh("; ".join([core, *imports]))
-        had, have = closure(distributions), closure(distributions, *needs.format(vendor=vendor).split())
+        have = closure(distributions, *needs.format(vendor=vendor).split())
+        ms, mb = weigh(hiding(have) + "; ".join([core, *imports]))
         found[vendor] = {
             "ms": ms - core_ms,
             "mb": mb - core_mb,
