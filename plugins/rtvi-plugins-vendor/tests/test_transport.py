@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import httpcore2
 import pytest
 import trustme
@@ -252,6 +253,68 @@ async def test_a_reader_that_is_cancelled_loses_nothing() -> None:
         await stream.aclose()
         with pytest.raises(httpcore2.ReadError):
             await stream.read(1000)
+
+
+async def silent(socket: FakeSocket) -> None:
+    """Read, and answer nothing."""
+    async for _ in socket:
+        pass
+
+
+async def test_messages_are_written_at_once() -> None:
+    """A text without any wait, and audio together with what follows it. The order stays."""
+    sent: list[bytes] = []
+    async with fake_vendor() as vendor, connect_websockets("acme", KEY, base_url=vendor.url) as acme:
+        vendor.on("/ws", silent)
+        async with acme.open("ws", goodbye={"type": "bye"}) as stream:
+            inner: Any = stream
+            beneath = inner._connection._session._beneath
+            write = beneath.write_now
+
+            def note(data: bytes) -> None:
+                sent.append(data)
+                write(data)
+
+            beneath.write_now = note
+            inner._connection.post(b"audio")
+            assert len(sent) == 0
+            inner._connection.post({"type": "pause"})
+            assert len(sent) == 1
+            inner._connection.post(b"more")
+            await anyio.lowlevel.checkpoint()
+            assert len(sent) == 2
+        assert len(sent) == 3
+        await vendor.requests[0].outcome()
+    assert vendor.requests[0].messages == [b"audio", {"type": "pause"}, b"more", {"type": "bye"}]
+
+
+async def test_a_vendor_that_does_not_read_makes_a_sender_wait() -> None:
+    """And one that reads again gets all of it, in order."""
+    reads, count = anyio.Event(), 0
+
+    async def late(socket: FakeSocket) -> None:
+        beneath: Any = socket
+        await beneath._stream.receive(1)  # on asyncio, all of it is read before the first call
+        await reads.wait()
+        await socket.cut()
+
+    async def many() -> AsyncIterator[bytes]:
+        nonlocal count
+        while True:
+            yield MUCH[:-100]
+            count += 1
+
+    async with fake_vendor() as vendor, connect_websockets("acme", KEY, base_url=vendor.url) as acme:
+        vendor.on("/ws", late)
+        async with acme.open("ws") as stream, stream.sending(many()):
+            last = -1
+            while count != last:
+                last = count
+                await anyio.sleep(0.2)
+            assert count < 10
+            reads.set()
+            with pytest.raises(ProviderError):
+                await anext(stream)
 
 
 # ---- interruptions ---------------------------------------------------------------------------------------------------

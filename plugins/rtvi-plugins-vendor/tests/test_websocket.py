@@ -514,13 +514,29 @@ async def test_a_connection_that_ends_while_messages_are_sent() -> None:
         assert taken.receive_nowait() == b"three"
 
 
+async def test_a_source_that_never_waits() -> None:
+    """Others run meanwhile, though writing never waits either."""
+
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield b""
+
+    async with serving(silent) as (_, acme), acme.open("ws") as stream, stream.sending(endless()):
+        for _ in range(3):
+            await anyio.lowlevel.checkpoint()
+
+
 async def test_a_connection_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
     """It fails even if reading shows nothing."""
 
     async def broken(*_: object) -> None:
         raise Lost
 
+    def full(*_: object, is_text: bool) -> bool:
+        return False
+
     async with serving(silent, timeout=0.3) as (_, acme), acme.open("ws") as stream:
+        monkeypatch.setattr("rtvi_plugins_vendor._connection.Session.put_now", full)
         monkeypatch.setattr("rtvi_plugins_vendor._connection.Session.flush", broken)
         with pytest.raises(ProviderError):
             await stream.send(b"audio")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from attrs import define
@@ -62,8 +62,8 @@ class Turns:
     #: The number of the last turn that has ended.
     _ended: int = -1
 
-    def read(self, message: Any) -> Iterator[Piece]:
-        """Yield the pieces of a message. None is a vendor that has nothing to add."""
+    def read(self, message: Any) -> list[Piece]:
+        """Return the pieces of a message. None is a vendor that has nothing to add."""
         self.has_ended = False
         pieces: list[Piece] = []
         with malformed_answers(PROVIDER):
@@ -80,7 +80,7 @@ class Turns:
                     raise ProviderError(PROVIDER, category_of(code or 0, str(reason)) or "unavailable")
                 case _:
                     pass
-        yield from pieces
+        return pieces
 
     def _turn(self, turn: Mapping[str, Any]) -> list[Piece]:
         if turn["turn_order"] <= self._ended:  # its formatted text, after its end was taken as it was

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, Literal
 
@@ -100,8 +100,8 @@ class _Speech:
             self.is_over = True
             stream.deliver({"type": "over"})
 
-    def read(self, message: Any) -> Iterator[Audio | Word]:
-        """Yield the pieces of a message."""
+    def read(self, message: Any) -> list[Audio | Word]:
+        """Return the pieces of a message."""
         pieces: list[Audio | Word] = []
         with malformed_answers(PROVIDER):
             match message["type"]:
@@ -117,7 +117,7 @@ class _Speech:
                     raise failure(message)
                 case _:
                     pass
-        yield from pieces
+        return pieces
 
     def _message(self, text: str, *, more: bool) -> dict[str, Any]:
         return {

@@ -23,7 +23,8 @@ class Words:
     def take(self, alignment: Mapping[str, Any], began: float) -> list[Word]:
         """Return the words that end in this alignment. `began` is when its audio begins, in seconds."""
         found: list[Word] = []
-        chars, starts, durations = (_list(alignment, name) for name in ("chars", "charStartTimesMs", "charDurationsMs"))
+        chars, starts = alignment.get("chars") or (), alignment.get("charStartTimesMs") or ()
+        durations = alignment.get("charDurationsMs") or ()
         for char, start, lasts in zip(chars, starts, durations, strict=True):
             if char.isspace():
                 found += self.end()
@@ -37,7 +38,3 @@ class Words:
         """Return the word that has not ended, if there is one."""
         word, self._text = self._text, ""
         return [Word(word, round(self._start, 3), round(self._end, 3))] if word else []
-
-
-def _list(alignment: Mapping[str, Any], name: str) -> list[Any]:
-    return alignment.get(name) or []

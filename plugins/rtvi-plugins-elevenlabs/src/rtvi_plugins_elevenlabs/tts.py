@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
@@ -114,8 +114,8 @@ class _Speech:
         yield {**context, "flush": True}
         yield {**context, "close_context": True}
 
-    def read(self, message: Any) -> Iterator[Audio | Word]:
-        """Yield the pieces of a message."""
+    def read(self, message: Any) -> list[Audio | Word]:
+        """Return the pieces of a message."""
         pieces: list[Audio | Word] = []
         with malformed_answers(PROVIDER):
             if message.get("error"):
@@ -126,7 +126,7 @@ class _Speech:
             if message.get("isFinal") or message.get("is_final"):
                 self.is_over = True
                 pieces += self._words.end()
-        yield from pieces
+        return pieces
 
 
 def _failure(message: Mapping[str, Any]) -> ProviderError:

@@ -81,6 +81,11 @@ class Batch:
                 self._done.set()
 
 
+#: That of a message that was written at once.
+_WRITTEN = Batch()
+_WRITTEN.end(written=True)
+
+
 def _encoded(message: Outgoing) -> Message:
     if isinstance(message, bytes):
         return message, False
@@ -102,6 +107,8 @@ class Connection:
     gone: anyio.Event = field(factory=anyio.Event)
     failure: Failure | None = None
     scope: anyio.CancelScope = field(factory=anyio.CancelScope)
+    #: What can write at once.
+    _session: Session | None = None
     _waiting: Batch = field(factory=Batch)
     _news: anyio.Event = field(factory=anyio.Event)
     _closing: bool = False
@@ -113,12 +120,18 @@ class Connection:
         return not (self.gone.is_set() or self._closing)
 
     def post(self, message: Outgoing) -> Batch | None:
-        """Queue a message. The task writes it, even if the caller is cancelled. None if the connection has ended."""
+        """Write a message, or queue it for the task, which writes it even if the caller is cancelled.
+
+        None if the connection has ended.
+        """
         if not self.usable:
             return None
-        batch, encoded = self._waiting, _encoded(message)
-        batch.messages.append(encoded)
-        batch.size += len(encoded[0])
+        batch, (data, is_text) = self._waiting, _encoded(message)
+        if not batch.messages and self._session is not None and self._session.put_now(data, is_text=is_text):
+            self._last_written = anyio.current_time()
+            return _WRITTEN
+        batch.messages.append((data, is_text))
+        batch.size += len(data)
         self._news.set()
         return batch
 
@@ -150,7 +163,7 @@ class Connection:
 
     async def _talk(self, address: Address) -> None:
         async with open_session(self.settings.client, address.path, address.params, address.headers) as session:
-            self.opened = True
+            self.opened, self._session = True, session
             self.settled.set()
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._read, session)

@@ -57,6 +57,11 @@ class Inbox:
             self.over, self._failure = True, failure
             self._news.set()
 
+    @property
+    def has_message(self) -> bool:
+        """Whether `receive` would return at once."""
+        return bool(self._items)
+
     async def receive(self) -> Any:
         """Return the next message. `StopAsyncIteration` is the end."""
         while not self._items:

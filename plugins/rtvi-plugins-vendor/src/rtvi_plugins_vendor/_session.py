@@ -18,6 +18,8 @@ from websockets.exceptions import InvalidState
 from websockets.frames import Frame, Opcode
 from websockets.protocol import CLIENT, OPEN, Event, Protocol
 
+from ._transport import TransportStream
+
 __all__ = ("CLOSING_SECONDS", "Closed", "Lost", "Message", "Refused", "Session", "open_session")
 
 #: A message: its data, and whether that is text.
@@ -30,6 +32,8 @@ _FAREWELL_SECONDS = 0.1
 _LONGEST_MESSAGE = 4 * 1024 * 1024
 #: The most bytes to read at once. On trio, that much memory is taken for each read.
 _AT_ONCE = 64 * 1024
+#: How many bytes of audio may wait to be written together.
+_MANY_BYTES = 16 * 1024
 _DATA = (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)
 #: Also `ssl.SSLError`, which comes as it is.
 _ENDED = (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError, OSError)
@@ -85,10 +89,19 @@ class Session:
     """One open connection. One task may call `receive`, and one `flush`."""
 
     _stream: Any
+    #: The stream beneath it, which can write at once. None on trio.
+    _beneath: TransportStream | None = field(init=False)
     _protocol: Protocol = field(factory=lambda: Protocol(CLIENT, max_size=_LONGEST_MESSAGE, logger=_log))
+    #: How many bytes of audio `put_now` has not written yet.
+    _unwritten: int = 0
     #: The frames of a message that is not complete.
     _frames: list[Frame] = field(factory=list[Frame])
     _pong: anyio.Event = field(factory=anyio.Event)
+
+    def __attrs_post_init__(self) -> None:
+        """Find the stream beneath that of httpcore2."""
+        beneath = getattr(self._stream, "_stream", None)
+        self._beneath = beneath if isinstance(beneath, TransportStream) else None
 
     async def receive(self) -> list[Message]:
         """Return the messages of one read. Raise `Closed` or `Lost` at the end of the connection.
@@ -117,6 +130,26 @@ class Session:
     def has_output(self) -> bool:
         """Whether there is anything for `flush`."""
         return bool(self._protocol.writes)
+
+    def put_now(self, data: bytes, *, is_text: bool) -> bool:
+        """Send a message without a wait. Return False if that is not possible now.
+
+        A text is written at once. Audio is written a moment later, together with what follows it.
+        """
+        if self._beneath is None or not self._beneath.is_writable or self._protocol.state is not OPEN:
+            return False
+        self.put(data, is_text=is_text)
+        self._unwritten += len(data)
+        if is_text or self._unwritten > _MANY_BYTES:
+            self._write_now()
+        else:
+            self._beneath.call_soon(self._write_now)
+        return True
+
+    def _write_now(self) -> None:
+        self._unwritten = 0
+        if self._beneath is not None and self._beneath.is_writable and self._protocol.writes:
+            self._beneath.write_now(b"".join(self._protocol.data_to_send()))
 
     async def flush(self) -> None:
         """Write what waits. Raise `Lost` if the connection is lost."""

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 from anyio.abc import TaskGroup
 from attrs import define, field
 
@@ -16,6 +17,9 @@ from ._connection import Connection, Outgoing
 from ._inbox import Inbox
 
 __all__ = ("WebSocketStream",)
+
+#: After how many messages a sender lets others run, because writing may never wait.
+_MANY_MESSAGES = 16
 
 
 @define(eq=False)
@@ -41,6 +45,11 @@ class WebSocketStream:
         """How long the vendor may be silent, in seconds."""
         return self._inbox.timeout
 
+    @property
+    def has_message(self) -> bool:
+        """Whether the next message is here, so that nobody needs to wait for it."""
+        return self._inbox.has_message
+
     async def send(self, message: Outgoing) -> None:
         """Send bytes, text, or a value as JSON. It returns once the message is written.
 
@@ -50,6 +59,7 @@ class WebSocketStream:
         if batch is None or not await batch.wait():
             failure = self._connection.failure
             raise failure() if failure else ProviderError(self._inbox.provider, "unavailable")
+        await anyio.lowlevel.checkpoint()  # writing may never wait, and others must run
 
     @asynccontextmanager
     async def sending(self, messages: AsyncIterable[Outgoing]) -> AsyncGenerator[None]:
@@ -75,9 +85,10 @@ class WebSocketStream:
         try:
             yield
         finally:
-            scope.cancel()
-            with anyio.CancelScope(shield=True):
-                await done.wait()
+            if not done.is_set():
+                scope.cancel()
+                with anyio.CancelScope(shield=True):
+                    await done.wait()
 
     def deliver(self, message: object) -> None:
         """Have the reader receive a message of your own, after those that have arrived. `sending` may call it."""
@@ -94,8 +105,12 @@ class WebSocketStream:
         return await self._inbox.receive()
 
     async def _send_all(self, messages: AsyncIterable[Outgoing]) -> None:
+        number = 0
         try:
             async for message in messages:
+                number += 1
+                if number % _MANY_MESSAGES == 0:
+                    await anyio.lowlevel.checkpoint()
                 if (batch := self._connection.post(message)) is None:
                     return  # the reader learns why
                 # Audio comes often, and a wait for each message would cost as much as writing it.

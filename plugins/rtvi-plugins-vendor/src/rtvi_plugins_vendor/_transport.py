@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import anyio
@@ -26,6 +27,7 @@ _NAMES = {"ssl_object": "ssl_object", "client_addr": "sockname", "server_addr": 
 class _Signal:
     """What one task waits for."""
 
+    _loop: asyncio.AbstractEventLoop
     _future: asyncio.Future[bool] | None = None
 
     def set(self) -> None:
@@ -33,10 +35,9 @@ class _Signal:
 
     async def wait(self, timeout: float | None) -> bool:
         """Return whether it was set in time."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[bool] = loop.create_future()
+        future: asyncio.Future[bool] = self._loop.create_future()
         self._future = future
-        timer = None if timeout is None else loop.call_later(timeout, self._end, False)
+        timer = None if timeout is None else self._loop.call_later(timeout, self._end, False)
         try:
             return await future
         finally:
@@ -54,6 +55,8 @@ class TransportStream(httpcore2.AsyncNetworkStream, asyncio.Protocol):
     """A connection. One task may read, and one may write."""
 
     _transport: Any
+    #: Asking for it is a system call.
+    _loop: asyncio.AbstractEventLoop = field(factory=asyncio.get_running_loop, init=False)
     _chunks: deque[bytes] = field(factory=deque[bytes], init=False)
     _size: int = field(default=0, init=False)
     #: The vendor has ended its side, or the connection is lost.
@@ -63,11 +66,12 @@ class TransportStream(httpcore2.AsyncNetworkStream, asyncio.Protocol):
     #: The system does not take more bytes now.
     _is_full: bool = field(default=False, init=False)
     _error: Exception | None = field(default=None, init=False)
-    _readable: _Signal = field(factory=_Signal, init=False)
-    _writable: _Signal = field(factory=_Signal, init=False)
+    _readable: _Signal = field(init=False)
+    _writable: _Signal = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         """Take the transport over."""
+        self._readable, self._writable = _Signal(self._loop), _Signal(self._loop)
         self._transport.set_protocol(self)
         self._transport.resume_reading()
 
@@ -98,6 +102,19 @@ class TransportStream(httpcore2.AsyncNetworkStream, asyncio.Protocol):
         if self._is_lost:
             raise httpcore2.WriteError from self._error
 
+    @property
+    def is_writable(self) -> bool:
+        """Whether the system has taken all that was written."""
+        return not (self._is_full or self._transport.is_closing())
+
+    def write_now(self, data: bytes) -> None:
+        """Write if `is_writable`, without a wait."""
+        self._transport.write(data)
+
+    def call_soon(self, function: Callable[[], None]) -> None:
+        """Call a function when the tasks that can run now have run."""
+        self._loop.call_soon(function)
+
     async def aclose(self) -> None:
         """Close the connection now."""
         self._is_closed = True
@@ -108,10 +125,10 @@ class TransportStream(httpcore2.AsyncNetworkStream, asyncio.Protocol):
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> TransportStream:
         """Encrypt what follows."""
-        loop = asyncio.get_running_loop()
+        start = self._loop.start_tls
         try:
             with anyio.fail_after(timeout):
-                transport = await loop.start_tls(self._transport, self, ssl_context, server_hostname=server_hostname)
+                transport = await start(self._transport, self, ssl_context, server_hostname=server_hostname)
         except BaseException as error:
             self._transport.abort()
             if isinstance(error, TimeoutError):

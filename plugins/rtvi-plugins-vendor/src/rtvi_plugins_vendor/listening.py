@@ -79,6 +79,9 @@ class Listening(AsyncIterator[Any]):
         return await self._sending.__aexit__(type, error, traceback)
 
     async def __anext__(self) -> Any:
+        if self.stream.has_message:  # a cancel scope costs more than reading it
+            self._heard = True
+            return await anext(self.stream)
         with anyio.CancelScope(deadline=self._deadline()) as self._patience:
             try:
                 message: object = await anext(self.stream)
