@@ -15,7 +15,15 @@ from ..kinds import LLM, STT, TTS, VAD, Kind, SpeechModel
 from ..session import Session
 from ..utils.json_values import json_problem
 from .injected import injected
-from .signature import check_flag, check_function, check_narrowed, read_result, read_signature, reject_unknown
+from .signature import (
+    check_flag,
+    check_function,
+    check_narrowed,
+    read_result,
+    read_signature,
+    reject_hidden_async,
+    reject_unknown,
+)
 from .specs import BOT, ActionSpec, AnyFunction, Given, Parameter, mark
 from .targets import KindName, OnBot, OnService, check_own_name, is_for_bot, read_targets, reject_bare
 from .types import Validator
@@ -130,24 +138,26 @@ def action(
         check_function("action", function)
         known = ("long", "deadline", "finish", "repeatable", "narrowed", "service", "message")
         reject_unknown(function, "action", unknown, known)
-        if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+        called = _undeprecated(function)
+        reject_hidden_async(called)
+        if inspect.isasyncgenfunction(inspect.unwrap(called)) or inspect.isgeneratorfunction(inspect.unwrap(called)):
             problem = "is a generator. An action returns one result: use return, or session.send."
             raise DeclarationError(function, problem)
         for flag, setting in (("long", long), ("finish", finish), ("repeatable", repeatable)):
             check_flag(function, flag, setting)
         _check_time(function, long, deadline, finish)
+        read = read_targets(function, targets)
         needs = "" if is_for_bot(targets) else "an action takes the service and, if it wants it, the session"
         signature = read_signature(function, given=needs, example="(tts: TTS, session: Session, /, text: str)")
         check_own_name(function, service, targets)
         _check_message(function, message, signature.sent, is_for_bot(targets))
         given = injected(function, signature, targets)
-        called = _undeprecated(function)
         is_async = inspect.iscoroutinefunction(called)
         if Given.SESSION in given and not is_async:
             problem = "takes the session, but runs in a thread, where the session must not be used. "
             raise DeclarationError(function, f"{problem}Write async def, and call what blocks with anyio.to_thread.")
         spec = ActionSpec(
-            targets=read_targets(function, targets),
+            targets=read,
             name=function.__name__,
             function=called,
             parameters=signature.sent,

@@ -9,12 +9,13 @@ and NaN is not a number.
 from __future__ import annotations
 
 import types
+import typing
 from collections.abc import Iterable, Sequence
 from enum import Enum
-from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, NewType, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 import attrs
-from typing_extensions import Doc, deprecated, is_typeddict
+from typing_extensions import Doc, TypeAliasType, deprecated, is_typeddict
 
 from ..errors import DeclarationError
 from ..utils.error_texts import shorten
@@ -38,7 +39,7 @@ from .types import (
 )
 from .validators import narrow
 
-__all__ = ("read", "read_hints")
+__all__ = ("meaning_of", "read", "read_hints")
 
 
 def read_hints(function: AnyFunction) -> dict[str, Any]:
@@ -55,15 +56,20 @@ def read_hints(function: AnyFunction) -> dict[str, Any]:
         raise DeclarationError(function, f"has an annotation that is not a type: {str(error).rstrip('.')}.") from None
 
 
-def read(annotation: Any, *, nested: bool = False, _inside: tuple[type, ...] = ()) -> Shape:
+def read(annotation: Any, *, nested: bool = False, _inside: tuple[Any, ...] = ()) -> Shape:
     """Return the shape of an annotation. Raise `UnsupportedType` if it has none.
 
-    `nested` is set for items and fields, whose schema has their documentation. `_inside` holds the classes around it.
+    `nested` is set for items and fields, whose schema has their documentation. `_inside` holds the classes and aliases
+    around it.
     """
 
     def read_part(part: Any) -> Shape:
         return read(part, nested=True, _inside=_inside)
 
+    if (meant := meaning_of(annotation)) is not annotation:
+        if any(each is annotation for each in _inside):
+            raise UnsupportedType(_contains_itself(annotation))
+        return read(meant, nested=nested, _inside=(*_inside, annotation))
     origin, args = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         shape = _narrowed_by(args[0], _validators(args[1:]), nested, _inside)
@@ -78,14 +84,31 @@ def read(annotation: Any, *, nested: bool = False, _inside: tuple[type, ...] = (
         return literal_shape(args)
     if members := _union_members(annotation):
         return union_shape([read(member, nested=nested, _inside=_inside) for member in members])
-    if (generic := origin or annotation) in CONTAINERS:
-        return CONTAINERS[generic](generic, args, read_part)
+    for generic, read_container in CONTAINERS.items():
+        if generic is (origin or annotation):
+            return read_container(generic, args, read_part)
     if isinstance(annotation, type):
         return _read_class(cast("type[Any]", annotation), _inside)
     raise UnsupportedType(_no_rtvi_type(annotation))
 
 
-def _narrowed_by(inner: Any, validators: Sequence[Validator], nested: bool, inside: tuple[type, ...]) -> Shape:
+#: The classes of type aliases: before Python 3.14, that of typing_extensions is another.
+_ALIASES: tuple[Any, ...] = (TypeAliasType, getattr(typing, "TypeAliasType", TypeAliasType))
+
+
+def meaning_of(annotation: Any) -> Any:
+    """Return the type for which a `NewType` or a type alias is a name; any other annotation as it is."""
+    if isinstance(annotation, NewType):
+        return annotation.__supertype__
+    if not isinstance(annotation, _ALIASES):
+        return annotation
+    try:
+        return annotation.__value__
+    except Exception as error:  # the type of an alias is code that runs only now
+        raise UnsupportedType(f"is {annotation}, an alias of what is not a type: {error}") from None
+
+
+def _narrowed_by(inner: Any, validators: Sequence[Validator], nested: bool, inside: tuple[Any, ...]) -> Shape:
     try:
         return narrow(read(inner, nested=nested, _inside=inside), validators)
     except NoneRejected as error:
@@ -124,16 +147,25 @@ def _annotation_text(annotation: Any) -> str:
 
 def _no_rtvi_type(annotation: Any) -> str:
     name = getattr(annotation, "__name__", None) or str(annotation)
+    if isinstance(annotation, TypeVar):
+        return f"is {name}, a type variable, which has no RTVI type. Write the type that it stands for"
+    generic: Any = get_origin(annotation)
+    if isinstance(generic, _ALIASES) or attrs.has(generic) or is_typeddict(generic):
+        return f"is {name}[…], a generic type, which has no RTVI type. Write a type without type variables"
     return f"is {name}, which has no RTVI type. Use str, bool, int, float, list, dict, Literal, or an attrs class"
 
 
-def _read_class(cls: type[Any], inside: tuple[type, ...]) -> Shape:
+def _contains_itself(named: Any) -> str:
+    return f"is {named.__name__}, which contains itself. Use dict[str, Any] where it repeats"
+
+
+def _read_class(cls: type[Any], inside: tuple[Any, ...]) -> Shape:
     if issubclass(cls, Enum):
         return choice_shape([member.value for member in cls], cls)
     if not (attrs.has(cls) or is_typeddict(cls)):
         raise UnsupportedType(_no_rtvi_type(cls))
     if cls in inside:
-        raise UnsupportedType(f"is {cls.__name__}, which contains itself. Use dict[str, Any] where it repeats")
+        raise UnsupportedType(_contains_itself(cls))
     try:
         hints = get_type_hints(cls, include_extras=True)
     except NameError as error:

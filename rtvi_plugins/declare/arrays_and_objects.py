@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NotRequired, Required, TypeAlias, cast, get_args, get_origin
+from typing import Annotated, Any, NotRequired, Required, TypeAlias, cast, get_args, get_origin
 
 import attrs
 from attrs import frozen
@@ -76,6 +76,8 @@ Read: TypeAlias = Callable[[Any], Shape]
 def _array_shape(generic: Any, args: tuple[Any, ...], read: Read) -> Shape:
     if generic is tuple and args and args[-1] is not Ellipsis:
         return _fixed_array_shape([read(arg) for arg in args])
+    if len(args) > 1 + (generic is tuple):
+        raise UnsupportedType(f"is an array with {len(args)} types of items. Name one, or use tuple[…]")
     item = read(args[0]) if args else ANY
     is_list = generic is list
 
@@ -116,6 +118,8 @@ def _fixed_array_shape(items: Sequence[Shape]) -> Shape:
 def _mapping_shape(generic: Any, args: tuple[Any, ...], read: Read) -> Shape:
     if args and args[0] is not str:
         raise UnsupportedType("has keys that are not str, which JSON does not allow. Use dict[str, …]")
+    if args and len(args) != 2:
+        raise UnsupportedType("is an object that does not say the type of its values. Use dict[str, …]")
     item = read(args[1]) if args else ANY
 
     def load(value: Any, path: str, problems: list[Problem]) -> Any:
@@ -235,12 +239,20 @@ def typeddict_shape(cls: type, hints: Mapping[str, Any], read: Read) -> Shape:
     fields: dict[str, _Field] = {}
     for name, hint in hints.items():
         # `__required_keys__` misses qualifiers in postponed annotations, so the hints decide.
-        required = name in cls.__dict__["__required_keys__"]
-        while get_origin(hint) in (Required, NotRequired, ReadOnly):
-            required = {Required: True, NotRequired: False}.get(get_origin(hint), required)
-            (hint,) = get_args(hint)
-        fields[name] = _read_field(cls, name, hint, required, read)
+        annotation, required = _unqualified(hint, name in cls.__dict__["__required_keys__"])
+        fields[name] = _read_field(cls, name, annotation, required, read)
     return _object_shape(cls, fields, lambda values, path, problems: values, dict)
+
+
+def _unqualified(hint: Any, required: bool) -> tuple[Any, bool]:
+    """Return the annotation of a field without `Required`, `NotRequired` and `ReadOnly`, also below `Annotated`."""
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        annotation, required = _unqualified(args[0], required)
+        return Annotated[annotation, *args[1:]], required
+    if origin in (Required, NotRequired, ReadOnly):
+        return _unqualified(args[0], {Required: True, NotRequired: False}.get(origin, required))
+    return hint, required
 
 
 def _object_shape(

@@ -16,7 +16,7 @@ from .annotations import read_hints
 from .failover import Failover
 from .grant import Grant
 from .lifespans import lifespan_value
-from .signature import check_function, is_session, reject_result, reject_unknown
+from .signature import check_function, is_session, reject_hidden_async, reject_result, reject_unknown
 from .specs import AnyFunction, BotSpec, Choice, Given, Injected, mark
 from .state import check_bot_annotation, read_state
 from .types import summary
@@ -97,6 +97,7 @@ def bot(
         lists = {"client": client, "functions": functions, "plugins": plugins}
         reject_unknown(function, "bot", unknown, ("services", "config", *lists, "public", "state"))
         _check_bot_arguments(function, services, config, public, lists)
+        reject_hidden_async(function)
         if not inspect.iscoroutinefunction(function):
             raise DeclarationError(function, "is not a coroutine function. Write async def.")
         hints = read_hints(function)

@@ -59,7 +59,11 @@ Opens = TypeVar("Opens", bound="Callable[..., AbstractAsyncContextManager[Any]]"
 _YIELDING = (AsyncGenerator, AsyncIterator, AsyncIterable, AbstractAsyncContextManager)
 
 
-def lifespan(function: Opens, /) -> Opens:
+#: What `@lifespan()` is passed.
+_NOTHING: Any = None
+
+
+def lifespan(function: Opens = _NOTHING, /) -> Opens:
     """Declare what is opened once, before the first session, and closed after the last: an async context manager.
 
     The bot, its actions, and the services and actions of the same plugin receive the value that it yields: they take a
@@ -68,7 +72,8 @@ def lifespan(function: Opens, /) -> Opens:
     `DATABASE_URL`. It has no others.
     """
     if not is_plain_function(function):
-        raise DeclarationError(None, f"@lifespan decorates {function!r}. Write @lifespan, without parentheses.")
+        message = f"@lifespan ({authors_line()}) decorates {function!r}. Write @lifespan, without parentheses."
+        raise DeclarationError(None, message)
     if specs_of(function):
         message = f"@lifespan ({authors_line()}) names {function.__name__}(). Write @lifespan alone. It has no target: "
         raise DeclarationError(None, f"{message}a parameter before a '/' receives the value by its class.")
@@ -136,7 +141,7 @@ def lifespan_value(name: str, annotation: Any) -> LifespanValue | None:
 def _why_no_lifespan(annotation: Any) -> str | None:
     """Return the name of an annotation that identifies no lifespan: anything but a class of its own."""
     cls = get_origin(annotation) or annotation
-    own = isinstance(cls, type) and cls.__module__ not in ("builtins", "typing", "collections.abc")
+    own = isinstance(cls, type) and cls.__module__ not in ("builtins", "types", "typing", "collections.abc")
     if own and not is_session(cls) and cls is not Secret and kind_of(cls) is None and not issubclass(cls, Enum):
         return None
     return getattr(annotation, "__name__", str(annotation))

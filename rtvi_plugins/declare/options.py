@@ -13,7 +13,15 @@ from ..errors import DeclarationError
 from ..kinds import LLM, STT, TTS, VAD, Kind, SpeechModel
 from ..session import Session
 from .injected import injected
-from .signature import check_flag, check_function, check_narrowed, read_signature, reject_result, reject_unknown
+from .signature import (
+    check_flag,
+    check_function,
+    check_narrowed,
+    read_signature,
+    reject_hidden_async,
+    reject_result,
+    reject_unknown,
+)
 from .specs import BOT, AnyFunction, BotService, OptionsSpec, mark
 from .targets import KindName, OnBot, OnService, check_own_name, is_for_bot, read_targets, reject_bare
 from .types import Validator
@@ -102,9 +110,11 @@ def options(
         reject_unknown(function, "options", unknown, ("last", "narrowed", "service"))
         if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
             raise DeclarationError(function, "is async, but an options function is not awaited. Write def.")
+        reject_hidden_async(function)
         if inspect.isgeneratorfunction(function):
             raise DeclarationError(function, "is a generator, but an options function only sets values. Remove yield.")
         check_flag(function, "last", last)
+        read = read_targets(function, targets)
         check_own_name(function, service, targets)
         example = "(llm: AcmeLLM, /, model: str = 'small')"
         given = "an options function takes the service and, if it wants it, the session"
@@ -118,7 +128,7 @@ def options(
         if any(isinstance(each, BotService) for each in passed):
             raise DeclarationError(function, f"may have only the session before the '/', as in {example}.")
         spec = OptionsSpec(
-            targets=read_targets(function, targets),
+            targets=read,
             function=function,
             parameters=signature.sent,
             given=passed,

@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Mapping
-from types import NoneType
-from typing import Annotated, Any, Never, NoReturn, cast, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Annotated, Any, Never, NoReturn, Union, cast, get_args, get_origin
 
 import attrs
 from attrs import frozen
 from typing_extensions import Doc, deprecated
 
 from ..errors import DeclarationError, Problem
+from ..kinds import kind_of
 from ..session import Secret, Session
 from ..utils.error_texts import authors_line, replaced_by, where
 from ..utils.json_values import json_problem
 from ..utils.names import nearest
-from .annotations import read, read_hints
+from .annotations import meaning_of, read, read_hints
 from .arrays_and_objects import mutable_part
 from .specs import REQUIRED, AnyFunction, Parameter, specs_of
 from .to_json import RepeatedTooOften, to_json
@@ -37,6 +38,7 @@ __all__ = (
     "problems_text",
     "read_result",
     "read_signature",
+    "reject_hidden_async",
     "reject_result",
     "reject_unknown",
 )
@@ -94,7 +96,7 @@ def _parameter_after_slash(
         raise DeclarationError(function, f"{stars}{name} cannot be described to a client. Name each argument.")
     if name not in hints:
         raise DeclarationError(function, f"annotate {name!r}.")
-    if is_session(hints[name]) or hints[name] is Secret:
+    if _is_injected(hints[name]):
         raise DeclarationError(function, f"{name!r} is given by the framework. Put a '/' after it: ({name}: …, /, …).")
     try:
         shape = read(hints[name])
@@ -114,6 +116,12 @@ def _parameter_after_slash(
     return declared
 
 
+def _is_injected(annotation: Any) -> bool:
+    """Return whether a parameter is the session, a key or a service, or may be None instead."""
+    members = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+    return any(is_session(each) or each is Secret or kind_of(each) is not None for each in members)
+
+
 def _refuse_texts_without_json(function: AnyFunction, whose: str, texts: Mapping[str, Any]) -> None:
     """Reject text that JSON cannot carry: it would be in descriptions."""
     for what, value in texts.items():
@@ -123,13 +131,14 @@ def _refuse_texts_without_json(function: AnyFunction, whose: str, texts: Mapping
 
 def _annotated_metadata(annotation: Any) -> tuple[Any, ...]:
     # `Annotated[X, …] | None` keeps what it says in the member; Optional must not lose a name or a doc.
+    annotation = meaning_of(annotation)
     if get_origin(annotation) is Annotated:
         inner, *metadata = get_args(annotation)
         return (*metadata, *_annotated_metadata(inner))
     return tuple(
         each
         for member in get_args(annotation)
-        if get_origin(member) is Annotated
+        if get_origin(meaning_of(member)) is Annotated
         for each in _annotated_metadata(member)
     )
 
@@ -212,6 +221,15 @@ def check_function(decorator: str, function: Any) -> None:
     replaced = replaced_by(function)
     if replaced is not None and specs_of(replaced):
         raise DeclarationError(function, f"has the name of {where(replaced)}, which is lost. Rename one of them.")
+
+
+def reject_hidden_async(function: AnyFunction) -> None:
+    """Reject a coroutine function under a decorator that makes it a plain one: nobody would await its result."""
+    inner: Any = inspect.unwrap(function)
+    if inspect.iscoroutinefunction(inner) and not inspect.iscoroutinefunction(function):
+        raise DeclarationError(
+            function, "is async, but a decorator below hides it. Write async def for its wrapper, and await in it."
+        )
 
 
 def reject_unknown(function: AnyFunction, decorator: str, unknown: Iterable[str], known: Iterable[str]) -> None:

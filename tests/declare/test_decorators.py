@@ -202,6 +202,7 @@ HEAD = """
 from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import wraps
 from typing import Annotated, Any, Protocol, TYPE_CHECKING
 from attrs.validators import ge
 from rtvi_plugins import LLM, STT, TTS, Doc, Grant, Kind, Secret, Session, Was, action, bot, lifespan, options, service
@@ -214,6 +215,12 @@ class Avatar(Protocol):
 class Acme:
     async def respond(self, request, /):
         yield None
+
+def logged(function):
+    @wraps(function)
+    def call(*args, **kwargs):
+        return function(*args, **kwargs)
+    return call
 
 @service("llm", "acme")
 @asynccontextmanager
@@ -1139,6 +1146,78 @@ GRANT = Grant(5)  # here
 """,
         "needs a name, as in Grant('llm.model').",
     ),
+    "two kinds of items": (
+        """
+@action("tts")  # here
+async def say(tts: TTS, /, words: list[str, int]) -> None: ...
+""",
+        "'words' is an array with 2 types of items. Name one, or use tuple[…].",
+    ),
+    "a service after the slash": (
+        """
+@action("tts")  # here
+async def say(tts: TTS, /, llm: LLM, text: str) -> None: ...
+""",
+        "'llm' is given by the framework. Put a '/' after it",
+    ),
+    "an optional key after the slash": (
+        """
+@service("llm", "other")  # here
+@asynccontextmanager
+async def other_llm(api_key: Secret | None = None) -> AsyncGenerator[Acme]:
+    yield Acme()
+""",
+        "'api_key' is given by the framework. Put a '/' after it",
+    ),
+    "no target, and no slash": (
+        """
+@action("lmm")  # here
+async def say(text: str) -> None: ...
+""",
+        "there is no kind 'lmm'; did you mean 'llm'?",
+    ),
+    "async options under a wrapper": (
+        """
+@options("llm")  # here
+@logged
+async def configure(llm: LLM, /, tone: str = "") -> None: ...
+""",
+        "is async, but a decorator below hides it. Write async def for its wrapper, and await in it.",
+    ),
+    "an async action under a wrapper": (
+        """
+@action("llm")  # here
+@logged
+async def tell(llm: LLM, /, tone: str) -> None: ...
+""",
+        "is async, but a decorator below hides it.",
+    ),
+    "an async bot under a wrapper": (
+        """
+@bot()  # here
+@logged
+async def talker(session: Session, /) -> None: ...
+""",
+        "is async, but a decorator below hides it.",
+    ),
+    "an action under a context manager": (
+        """
+@action("llm")  # here
+@asynccontextmanager
+async def tell(llm: LLM, /, tone: str) -> AsyncGenerator[None]:
+    yield
+""",
+        "is a generator. An action returns one result: use return, or session.send.",
+    ),
+    "a lifespan with parentheses": (
+        """
+@lifespan()  # here
+@asynccontextmanager
+async def database() -> AsyncGenerator[Acme]:
+    yield Acme()
+""",
+        "decorates None. Write @lifespan, without parentheses.",
+    ),
 }
 
 #: The same, of mistakes that show only when a bot is put together.
@@ -1273,6 +1352,26 @@ def places(tmp_path: Path, text: str) -> list[str]:
     lines = enumerate((HEAD + text).splitlines(), 1)
     return [f"{tmp_path / 'an_author_wrote.py'}:{number}" for number, line in lines if line.endswith("here")]
 
+
+if sys.version_info >= (3, 12):  # earlier ones have no such statement
+    MISTAKES["an alias of itself"] = (
+        """
+type Tree = dict[str, Tree]
+
+@action("tts")  # here
+async def say(tts: TTS, /, tree: list[Tree]) -> None: ...
+""",
+        "'tree' is Tree, which contains itself. Use dict[str, Any] where it repeats.",
+    )
+    MISTAKES["an alias of nothing"] = (
+        """
+type Tree = dict[str, Leaf]
+
+@action("tts")  # here
+async def say(tts: TTS, /, tree: Tree) -> None: ...
+""",
+        "'tree' is Tree, an alias of what is not a type: name 'Leaf' is not defined.",
+    )
 
 if sys.version_info < (3, 13):  # later ones do not compile such a module
     MISTAKES["half of an emoji in a docstring"] = (

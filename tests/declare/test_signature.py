@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import pytest
 from attrs import frozen
 from attrs.validators import ge
-from typing_extensions import Doc, deprecated
+from typing_extensions import Doc, TypeAliasType, deprecated
 
 from rtvi_plugins import Secret, Session, Was
 from rtvi_plugins.declare.signature import Signature, read_signature
@@ -30,6 +30,9 @@ class Range:
 
     low: int = 0
     high: int = 9
+
+
+Pitch = TypeAliasType("Pitch", Annotated[float, Doc("How high."), Was("tone")])
 
 
 def signature(function: Callable[..., Any], *, given: str = "", defaults: bool = False) -> Signature:
@@ -66,18 +69,20 @@ def test_the_doc_is_the_first_paragraph() -> None:
 
 
 def test_annotations_tell_docs_former_names_and_deprecation() -> None:
-    """Also inside of an optional one."""
+    """Also inside of an optional one, and under a name."""
 
     def say(
         text: Annotated[str, Doc("What to say."), Was("sentence"), Was("words")],
         voice: Annotated[str, Was("speaker"), Doc("Who.")] | None = None,
         speed: Annotated[float, deprecated("Use pace."), ge(0)] = 1.0,
+        pitch: Pitch = 1.0,
     ) -> None: ...
 
     sent = signature(say).sent
     assert (sent["text"].doc, sent["text"].was) == ("What to say.", ("sentence", "words"))
     assert (sent["voice"].doc, sent["voice"].was) == ("Who.", ("speaker",))
     assert sent["speed"].deprecated == "Use pace."
+    assert (sent["pitch"].doc, sent["pitch"].was) == ("How high.", ("tone",))
     assert check(sent["speed"].shape, -1.0)[1]
 
 

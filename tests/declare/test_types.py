@@ -5,7 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum, IntEnum, StrEnum
-from typing import Annotated, Any, ClassVar, ForwardRef, Literal, NotRequired, Optional, Required
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    ForwardRef,
+    Generic,
+    Literal,
+    NewType,
+    NotRequired,
+    Optional,
+    Required,
+    TypeVar,
+)
 
 import pytest
 from attrs import define, field, frozen, make_class
@@ -13,7 +25,7 @@ from attrs.validators import and_, ge, gt, in_, le, lt, matches_re, max_len, min
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
-from typing_extensions import Doc, TypedDict
+from typing_extensions import Doc, TypeAliasType, TypedDict
 
 from rtvi_plugins.declare.annotations import read
 from rtvi_plugins.declare.to_json import to_json
@@ -74,10 +86,16 @@ class Booking(TypedDict, total=False):
 
 
 class Whole(TypedDict):
-    """One that may be left out among those that may not."""
+    """Some that may be left out among one that may not."""
 
     name: str
     note: NotRequired[str]
+    tip: Annotated[NotRequired[int], ge(0)]
+
+
+Nights = NewType("Nights", int)
+
+Speed = TypeAliasType("Speed", Annotated[float, ge(0)] | Literal["slow"])
 
 
 class Circle(TypedDict):
@@ -179,6 +197,8 @@ ACCEPTED: list[tuple[Any, Any, Any]] = [
     (Stay, {"guests": [{"name": "Ada"}], "colour": "blue"}, Stay((Guest("Ada"),), colour=Colour.BLUE)),
     (Booking, {"nights": 1, "guest": {"name": "Ada"}}, {"nights": 1, "guest": Guest("Ada")}),
     (Whole, {"name": "Ada"}, {"name": "Ada"}),
+    (Nights, 2, 2),
+    (list[Speed], [1, "slow"], [1.0, "slow"]),
     (Range, {"low": 1, "high": 2}, Range(1, 2)),
 ]
 
@@ -208,6 +228,9 @@ REFUSED: list[tuple[Any, Any]] = [
     ),
     *((Booking, value) for value in (EMPTY, {"nights": 1}, {"nights": 1, "guest": {"name": "a"}, "tags": [1]})),
     *((Whole, value) for value in (EMPTY, {"name": "a", "note": None}, {"name": "a", "more": 1})),
+    (Whole, {"name": "a", "tip": -1}),
+    (Nights, "2"),
+    *((Speed, value) for value in (-1, "fast")),
     *((Range, value) for value in ({"low": 3, "high": 2}, {"low": 3})),
 ]
 
@@ -406,6 +429,18 @@ class Mistyped(TypedDict):
 Mistyped.__annotations__["size"] = ForwardRef("1 / 0")
 
 
+T = TypeVar("T")
+
+Pair = TypeAliasType("Pair", list[T], type_params=(T,))
+
+
+@define
+class Box(Generic[T]):
+    """Holds anything."""
+
+    content: T
+
+
 UNREADABLE: list[tuple[Any, str]] = [
     (bytes, "Use str, bool, int"),
     (set[str], "Use str, bool, int"),
@@ -416,6 +451,13 @@ UNREADABLE: list[tuple[Any, str]] = [
     (Mistyped, "is Mistyped, which has an annotation that is not a type: division by zero"),
     (Nobody, "has no choices"),
     (Callable[[], int], "has no RTVI type"),
+    ([int], "is [<class 'int'>], which has no RTVI type"),
+    (dict[str], "is an object that does not say the type of its values. Use dict[str, …]"),  # type: ignore[misc]
+    (list[int, str], "is an array with 2 types of items"),  # type: ignore[misc]
+    (tuple[int, str, ...], "is an array with 3 types of items"),  # type: ignore[misc]
+    (T, "is T, a type variable, which has no RTVI type"),
+    (Box[int], "is Box[…], a generic type, which has no RTVI type"),
+    (Pair[int], "is Pair[…], a generic type, which has no RTVI type"),
     (Circle, "contains itself. Use dict[str, Any]"),
     (Missing, "'Nothing' cannot be resolved. Import it"),
     (Raw, "is Raw, whose 'data' is bytes"),
