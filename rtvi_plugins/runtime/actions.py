@@ -67,6 +67,8 @@ class Actions:
     #: The services of the bot, as it receives them.
     handles: Mapping[str, Handle]
     jobs: dict[str, _Job] = field(factory=dict[str, "_Job"])
+    #: What runs, by the number of the call: also actions that were answered, and do not end.
+    running: dict[int, ActionSpec] = field(factory=dict[int, ActionSpec])
     #: How many jobs there were.
     started: int = 0
     #: Called with the outcome of each job.
@@ -125,6 +127,7 @@ class Actions:
         `carry` raises `TypeError` for what JSON cannot carry, and `InvalidResult` for what is too long.
         """
         call = next(_calls)
+        self.running[call] = action.spec
         if self._observed:
             self._notify_action("action_started", action, arguments=arguments, call=call)
         try:
@@ -137,6 +140,8 @@ class Actions:
             error = _as_request_error(action, raised)
             self._notify_action("action_finished", action, error=error.code, call=call)
             raise error from None
+        finally:
+            del self.running[call]
         if self._observed:
             self._notify_action("action_finished", action, error=None, call=call)
         return carried

@@ -193,11 +193,27 @@ class LiveSession:
         if parts.tasks is not None:
             parts.tasks.cancel_scope.cancel()
         parts.outbox.close()
+        if self._service_keepers is not None:
+            self._service_keepers.start_soon(self._close_although_stuck)
         if self._service_keepers is not None and self.resumable is not None and self.resumable.is_saved:
             # Otherwise a client that learns of the end could still resume the session.
             self._service_keepers.start_soon(self.resumable.finish, self._finish)
         else:
             self._finish()
+
+    async def _close_although_stuck(self) -> None:
+        """Close the services of a session that was cancelled, and whose bot or action does not end."""
+        parts, seconds = self.parts, self.parts.shared.limits.close_seconds
+        await anyio.sleep(seconds)  # the end of the session cancels this
+        if parts.tasks is None:
+            return
+        stuck = parts.actions.running.values() or [parts.shared.offers.registry.bot]
+        named = ", ".join(dict.fromkeys(where(each.function) for each in stuck))
+        text = (
+            "session %s does not end: %s goes on %g s after it was cancelled. The services of the session are closed."
+        )
+        log.error(text, self.id, named, seconds, extra={"session": self.id})
+        await parts.services.close()
 
     def _finish(self) -> None:
         """Let the client learn of the end."""
