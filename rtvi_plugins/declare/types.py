@@ -206,17 +206,27 @@ def _load_none(value: Any, path: str, problems: list[Problem]) -> Any:
     return None
 
 
+#: Classes of values that need neither a check nor a copy.
+_PLAIN = frozenset((str, int, bool, NoneType))
+
+
 def _load_any(value: Any, path: str, problems: list[Problem]) -> Any:
+    """Return a copy. The function that receives it may change it, and defaults belong to all sessions."""
     if is_array(value):
-        for index, item in until_max_problems(enumerate(value), problems):
-            _load_any(item, f"{path}[{index}]", problems)
-    elif is_object(value):
+        items = until_max_problems(enumerate(value), problems)
+        return [
+            item if item.__class__ in _PLAIN else _load_any(item, f"{path}[{index}]", problems) for index, item in items
+        ]
+    if is_object(value):
         if bad := bad_names(value):
             problems.append(Problem(path, bad))
-        else:
-            for key, item in until_max_problems(value.items(), problems):
-                _load_any(item, member_path(path, key), problems)
-    elif not (value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))):
+            return INVALID
+        members = until_max_problems(value.items(), problems)
+        return {
+            name: item if item.__class__ in _PLAIN else _load_any(item, member_path(path, name), problems)
+            for name, item in members
+        }
+    if not (value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))):
         problems.append(Problem(path, expected("a JSON value", value)))
     return value
 

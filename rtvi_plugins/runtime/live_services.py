@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
+from copy import deepcopy
 from typing import Any
 
 import anyio
@@ -98,10 +99,10 @@ class Opener:
     def manager(self, service: str, provider: Provider) -> AbstractAsyncContextManager[Any]:
         """Return the context manager of a service. Raise `MissingKey`, or what the provider raised."""
         given = [self._injected(provider, each) for each in provider.spec.given]
+        # A copy: a provider may change what it receives, and these options belong to all sessions.
+        options = deepcopy(dict(self._service_options.get(f"{service}.{provider.label}", {})))
         try:
-            made: AbstractAsyncContextManager[Any] = provider.spec.function(
-                *given, **self._service_options.get(f"{service}.{provider.label}", {})
-            )
+            made: AbstractAsyncContextManager[Any] = provider.spec.function(*given, **options)
             return made
         except BaseException as error:
             reraise_control_flow(error)

@@ -267,6 +267,17 @@ WORDS: dict[str, list[Any]] = {
 }
 
 
+@pytest.mark.parametrize("annotation", [Any, list[Any], dict[str, Any], list[dict[str, Any]] | None])
+def test_a_loaded_value_shares_nothing_with_what_was_sent(annotation: Any) -> None:
+    """A function may change what it receives."""
+    sent: Any = [{"a": [{"b": [1]}]}] if "list" in str(annotation) or annotation is Any else {"a": [{"b": [1]}]}
+    loaded: Any = check(read(annotation), sent)[0]
+    assert loaded == sent
+    inner: Any = loaded if "a" in loaded else loaded[0]
+    inner["a"][0]["b"].append(2)
+    assert "2" not in json.dumps(sent)
+
+
 @pytest.mark.parametrize(("word", "annotation"), [(word, each) for word, all in WORDS.items() for each in all])
 def test_a_type_has_the_word_that_clients_know(word: str, annotation: Any) -> None:
     """An optional one is told as what it is when it is there."""
