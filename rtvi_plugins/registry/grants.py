@@ -6,6 +6,7 @@ a start request, and how the second narrows the first.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import reduce
 from typing import Any
@@ -144,6 +145,10 @@ def grant_problem(registry: Registry, grant: Grant, *, is_operators: bool = Fals
     return None
 
 
+#: The names that all vendors accept for a function.
+_FUNCTION_NAME = re.compile(r"[A-Za-z0-9_]{1,64}")
+
+
 def function_problem(registry: Registry, granted: str, named: dict[str, str]) -> str | None:
     """Return why an LLM cannot call an action of this name; None if it can."""
     _, colon, name = granted.partition(":")
@@ -154,6 +159,8 @@ def function_problem(registry: Registry, granted: str, named: dict[str, str]) ->
         return f"grants {granted!r}, which is an option. An LLM can call actions, as in 'bot:book_room'."
     if any(each.long for each in _specs_of_action(registry, granted)):
         return f"grants {granted!r}, which is a long action. An LLM waits for the result: leave out long=True."
+    if _FUNCTION_NAME.fullmatch(name) is None:
+        return f"grants {granted!r}. Vendors of LLMs accept only names of at most 64 letters A to Z, digits and '_'."
     if named.setdefault(name, granted) != granted:
         return f"grants both {named[name]!r} and {granted!r}. An LLM knows them by {name!r} alone: rename one."
     return None

@@ -232,6 +232,7 @@ async def test_each_call_of_a_conversation_has_an_id_of_its_own(again: str) -> N
         ("bot:xyzzy", "functions= grants 'bot:xyzzy'. There is bot:book, "),
         ("llm.messages", "which is an option"),
         ("bot:slow", "which is a long action"),
+        ("bot:büchen", "Vendors of LLMs accept only names of at most 64 letters A to Z, digits and '_'."),
     ],
 )
 def test_a_grant_that_is_no_function_is_refused(granted: str, message: str) -> None:
@@ -246,8 +247,11 @@ def test_a_grant_that_is_no_function_is_refused(granted: str, message: str) -> N
     @action(wrong, long=True)
     async def slow(session: Session, /) -> None: ...
 
+    @action(wrong)
+    async def büchen(session: Session, /) -> None: ...
+
     module = ModuleType("declared_in_a_test")
-    for each in (book, slow):
+    for each in (book, slow, büchen):
         each.__module__ = module.__name__
         setattr(module, each.__name__, each)
     with pytest.raises(BotError, match=re.escape(message)):
