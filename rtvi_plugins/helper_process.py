@@ -8,7 +8,7 @@ The plugin starts the process and exchanges frames with it, over its stdin and s
 
 A frame is a header and a payload. The header is `struct.Struct(">IBI")`: the length of the payload, a kind (a number
 that the plugin chooses), and the id of the request. Every reply has the id of its request, so a reply to a request
-that was given up is not taken for a reply to the next one. `rtvi_plugins.helper_worker` is for the program.
+that was cancelled is not taken for a reply to the next one. `rtvi_plugins.helper_worker` is for the program.
 
 The process gets no secrets: `rtvi_plugins.security.helper_environment` makes its environment. It has a session of its
 own, so Ctrl-C in a terminal reaches the server alone. It should exit when its stdin ends.

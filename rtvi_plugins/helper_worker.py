@@ -47,7 +47,7 @@ CANCEL: Final = 1  # request, empty: stop the request of this id
 READY: Final = 2  # the first reply, with the id 0
 STARTED: Final = 3  # reply, empty: the request has begun
 DONE: Final = 4  # last reply, empty
-FAILED: Final = 5  # last reply, the reason as text: the request cannot be carried out
+FAILED: Final = 5  # last reply, the reason as text: the request cannot be answered
 
 #: The length of the payload, the kind, and the id of the request.
 HEADER: Final = struct.Struct(">IBI")
@@ -161,13 +161,13 @@ def take_stdout() -> Replies:
 
 
 class Refused(Exception):
-    """A request cannot be carried out. The text is for the operator."""
+    """A request cannot be answered. The text is for the operator."""
 
 
-def serve(requests: Requests, replies: Replies, carry_out: Callable[[Frame], None]) -> None:
-    """Carry out requests, one after the other, until stdin ends or nobody reads the replies.
+def serve(requests: Requests, replies: Replies, execute: Callable[[Frame], None]) -> None:
+    """Answer requests, one after the other, until stdin ends or nobody reads the replies.
 
-    `carry_out` sends the replies, and raises `Refused` if the request cannot be carried out.
+    `execute` sends the replies, and raises `Refused` if the request cannot be answered.
     """
     # Not `sys.stdin`, whose lock the thread would keep at the end of the process.
     Thread(target=requests.read, args=(os.fdopen(0, "rb", closefd=False),), daemon=True).start()
@@ -175,7 +175,7 @@ def serve(requests: Requests, replies: Replies, carry_out: Callable[[Frame], Non
         for request in requests:
             replies.send(STARTED, request.id)
             try:
-                carry_out(request)
+                execute(request)
             except Refused as error:
                 replies.send(FAILED, request.id, str(error).encode())
             else:

@@ -179,7 +179,7 @@ class Turn(Playback):
     """One answer of the bot, from its beginning to its end or interruption."""
 
     #: The number of the turn within its session.
-    epoch: int
+    number: int
     #: Whether another persona goes on with the answer in a turn of its own. `converse` sets it.
     handed_over: bool = False
 
@@ -204,7 +204,7 @@ class Turn(Playback):
 
 
 class FunctionCall(ABC):
-    """A function call that is in progress. The bot carries out its own actions; the client carries out the others."""
+    """A function call that is in progress. The bot runs its own actions; the client runs the others."""
 
     id: str
 

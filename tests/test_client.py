@@ -391,14 +391,14 @@ OLD_CALL = {"tool_call_id": "call-1", "function_name": "look_up", "args": {"what
 @pytest.mark.parametrize(
     ("type", "call"), [("llm-function-call-in-progress", CALL), ("llm-function-call", OLD_CALL)], ids=["new", "old"]
 )
-async def test_a_function_is_carried_out_and_its_result_told(type: str, call: dict[str, Any]) -> None:
+async def test_a_function_is_run_and_its_result_told(type: str, call: dict[str, Any]) -> None:
     """The result goes back under the call's id, in either generation's spelling."""
 
     async def look_up(arguments: Mapping[str, Any]) -> Any:
         return [arguments["what"]]
 
     async with meeting() as (client, peer):
-        client.carry_out("look_up", look_up)
+        client.register_function("look_up", look_up)
         await peer.say(type, call)
         message = await peer.heard("llm-function-call-result")
     payload = {
@@ -410,7 +410,7 @@ async def test_a_function_is_carried_out_and_its_result_told(type: str, call: di
     assert message["data"] == payload
 
 
-async def test_a_call_is_carried_out_once() -> None:
+async def test_a_call_is_run_once() -> None:
     """A call that is told again runs nothing; when the bot has ended it, its id is good for another."""
     runs: list[Any] = []
 
@@ -418,7 +418,7 @@ async def test_a_call_is_carried_out_once() -> None:
         runs.append(arguments)
 
     async with meeting() as (client, peer):
-        client.carry_out("look_up", look_up)
+        client.register_function("look_up", look_up)
         await peer.say("llm-function-call-in-progress", CALL)
         await peer.say("llm-function-call-in-progress", CALL)
         await peer.heard("llm-function-call-result")
@@ -442,7 +442,7 @@ async def test_a_call_that_the_bot_gives_up_is_cancelled() -> None:
             stopped.set()
 
     async with meeting() as (client, peer):
-        client.carry_out("look_up", wait)
+        client.register_function("look_up", wait)
         await peer.say("llm-function-call-in-progress", CALL)
         await anyio.wait_all_tasks_blocked()
         await peer.say("llm-function-call-stopped", {"tool_call_id": "call-1", "cancelled": True})
@@ -461,15 +461,15 @@ async def test_a_function_that_fails_is_told_without_its_text(result: Any) -> No
         return result
 
     async with meeting() as (client, peer):
-        client.carry_out("look_up", look_up)
+        client.register_function("look_up", look_up)
         await peer.say("llm-function-call-in-progress", CALL)
         error = (await peer.heard("llm-function-call-result"))["data"]["result"]["error"]
     assert error.startswith("the function failed: ")
     assert "secret" not in error
 
 
-async def test_a_function_that_nobody_carries_out_is_an_event_alone() -> None:
-    """Nothing is answered for it, unless somebody carries out the others."""
+async def test_a_function_that_nobody_runs_is_an_event_alone() -> None:
+    """Nothing is answered for it, unless somebody runs the others."""
     others: list[str] = []
 
     async def other(name: str, arguments: Mapping[str, Any]) -> Any:
@@ -479,7 +479,7 @@ async def test_a_function_that_nobody_carries_out_is_an_event_alone() -> None:
     async with meeting() as (client, peer):
         await peer.say("llm-function-call-in-progress", CALL)
         assert (await anext(client.events())).type == "llm-function-call-in-progress"
-        client.carry_out_others(other)
+        client.register_other_functions(other)
         await peer.say("llm-function-call-in-progress", {**CALL, "tool_call_id": "call-2"})
         message = await peer.heard()
     assert message["data"]["tool_call_id"] == "call-2"
@@ -488,14 +488,14 @@ async def test_a_function_that_nobody_carries_out_is_an_event_alone() -> None:
 
 @pytest.mark.parametrize("data", [None, [], {}, {"tool_call_id": 5}, {"function_name": "look_up"}])
 async def test_a_call_without_an_id_is_an_event_alone(data: Any) -> None:
-    """What cannot be answered is not carried out."""
+    """What cannot be answered is not run."""
     runs: list[Any] = []
 
     async def look_up(arguments: Mapping[str, Any]) -> Any:
         runs.append(arguments)
 
     async with meeting() as (client, peer):
-        client.carry_out("look_up", look_up)
+        client.register_function("look_up", look_up)
         await peer.say("llm-function-call-in-progress", data)
         peer.leave()
         assert [event.data async for event in client.events()] == [data]
@@ -510,7 +510,7 @@ async def test_a_function_may_still_run_when_the_bot_goes() -> None:
         await go.wait()
 
     async with meeting() as (client, peer):
-        client.carry_out("look_up", look_up)
+        client.register_function("look_up", look_up)
         await peer.say("llm-function-call-in-progress", CALL)
         await anyio.wait_all_tasks_blocked()
         peer.leave()

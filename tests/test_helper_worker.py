@@ -31,7 +31,7 @@ from rtvi_plugins.helper_worker import (
     worker_command,
 )
 
-#: A program that sends back its arguments and what was imported, then carries out requests: code that it runs.
+#: A program that sends back its arguments and what was imported, then runs requests: code that it runs.
 PROGRAM = """
 import json, os, signal, sys, time
 from rtvi_plugins.helper_worker import READY, Refused, Requests, serve, take_stdout
@@ -43,10 +43,10 @@ def main(*arguments):
     imported = sorted(name for name in sys.modules if name.startswith("rtvi_plugins"))
     replies.send(READY, 0, json.dumps([arguments, imported]).encode())
 
-    def carry_out(request):
+    def execute(request):
         exec(request.payload, globals() | locals() | {"replies": replies, "requests": requests})
 
-    serve(requests, replies, carry_out)
+    serve(requests, replies, execute)
 """
 
 
@@ -67,7 +67,7 @@ def test_a_payload_without_end_is_rejected() -> None:
         list(read_frames(BytesIO(b"\xff" * 20)))
 
 
-def test_requests_are_carried_out_in_order_except_those_that_were_cancelled() -> None:
+def test_requests_are_executed_in_order_except_those_that_were_cancelled() -> None:
     """A request that runs is asked for as it goes on. The end of the stream, and noise, cancel all."""
     source, sink = os.pipe()
     cancelled = Event()
@@ -153,7 +153,7 @@ async def supervised(command: list[str], *, reply_seconds: float = 30.0) -> Asyn
         await helper.aclose(kill=True)
 
 
-async def carry_out(helper: SupervisedHelper, code: str) -> tuple[Frame, list[int]]:
+async def execute(helper: SupervisedHelper, code: str) -> tuple[Frame, list[int]]:
     """Have code run, and return the last reply, and the kinds of those before it."""
     kinds = list[int]()
     last = await helper.request(16, code.encode(), lambda reply: kinds.append(reply.kind))
@@ -173,9 +173,9 @@ async def test_a_program_gets_its_arguments_and_imports_nothing_else_of_the_fram
 async def test_replies_come_in_order_up_to_the_last(command: list[str]) -> None:
     """Which is that of success, or of a refusal with its reason."""
     async with supervised(command) as helper:
-        last, kinds = await carry_out(helper, "replies.send_soon(20, request.id); replies.send_soon(21, request.id)")
+        last, kinds = await execute(helper, "replies.send_soon(20, request.id); replies.send_soon(21, request.id)")
         assert (last.kind, kinds[1:]) == (DONE, [20, 21])
-        last, _ = await carry_out(helper, "raise Refused('no such voice')")
+        last, _ = await execute(helper, "raise Refused('no such voice')")
         assert (last.kind, last.payload) == (FAILED, b"no such voice")
 
 
@@ -185,12 +185,12 @@ async def test_a_process_that_died_between_requests_is_replaced(command: list[st
     async with supervised(command) as helper:
         first = await helper.open()
         os.kill(first.pid, signal.SIGKILL)
-        assert (await carry_out(helper, "pass"))[0].kind == DONE
+        assert (await execute(helper, "pass"))[0].kind == DONE
         second = await helper.open()
         assert second.pid != first.pid
         with pytest.raises(HelperLost):
-            await carry_out(helper, "os._exit(1)")
-        assert (await carry_out(helper, "pass"))[0].kind == DONE
+            await execute(helper, "os._exit(1)")
+        assert (await execute(helper, "pass"))[0].kind == DONE
         assert (await helper.open()).pid != second.pid
 
 
@@ -200,13 +200,13 @@ async def test_a_process_that_hangs_is_killed(command: list[str]) -> None:
     async with supervised(command, reply_seconds=0.3) as helper:
         hanging = await helper.open()
         with pytest.raises(HelperLost, match="hangs"):
-            await carry_out(helper, "time.sleep(1000)")
+            await execute(helper, "time.sleep(1000)")
         assert hanging.exited
 
 
 @pytest.mark.anyio
 async def test_a_cancelled_request_is_cancelled_in_the_process_too(command: list[str]) -> None:
-    """The next one is carried out by the same process, and gets none of its replies."""
+    """The next one is run by the same process, and gets none of its replies."""
     async with supervised(command) as helper:
         process = await helper.open()
         with anyio.CancelScope() as scope:
@@ -214,7 +214,7 @@ async def test_a_cancelled_request_is_cancelled_in_the_process_too(command: list
                 16, b"while requests.wants(request.id): time.sleep(0.01)", lambda reply: scope.cancel()
             )
         assert scope.cancelled_caught
-        last, kinds = await carry_out(helper, "replies.send(20, request.id)")
+        last, kinds = await execute(helper, "replies.send(20, request.id)")
         assert (last.kind, kinds[1:]) == (DONE, [20])
         assert await helper.open() is process
 

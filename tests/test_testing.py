@@ -22,12 +22,12 @@ from rtvi_plugins.testing import (
     ScriptedLLM,
     call,
     connect,
+    fake_provider,
     host_for,
     seconds_heard,
     settle,
     silence,
     speak,
-    stand_in,
 )
 
 pytestmark = pytest.mark.anyio
@@ -123,7 +123,7 @@ def stuck() -> None:
 async def test_a_script_answers_and_the_session_can_be_read() -> None:
     """Texts, calls and failures; the state of the session stands beside the client."""
     llm = ScriptedLLM("Good day.", ToolCall("1", "order", {"dishes": 2}), ["Two", " dishes."])
-    async with connect(waiter, stand_in("llm.vendor", llm)) as client:
+    async with connect(waiter, fake_provider("llm.vendor", llm)) as client:
         assert await client.ask("Hello") == "Good day."
         assert await client.ask("Two funghi") == "Two dishes."
         assert client.session.state == Order(dishes=2)
@@ -135,18 +135,18 @@ async def test_a_script_answers_and_the_session_can_be_read() -> None:
 
 async def test_a_script_that_ends_is_a_failure() -> None:
     """An answer that nobody wrote is not an empty one."""
-    async with connect(waiter, stand_in("llm.vendor", ScriptedLLM())) as client:
+    async with connect(waiter, fake_provider("llm.vendor", ScriptedLLM())) as client:
         with pytest.raises(RequestError) as failed:
             await client.ask("Hello")
     assert failed.value.code == "provider-failed"
 
 
-def test_a_stand_in_needs_a_kind_and_a_provider() -> None:
+def test_a_fake_provider_needs_a_kind_and_a_provider() -> None:
     """The error shows both."""
     with pytest.raises(AuthorError, match=r"such as 'llm\.openai'"):
-        stand_in("openai", ScriptedLLM())
+        fake_provider("openai", ScriptedLLM())
     with pytest.raises(AuthorError):
-        stand_in("llama.openai", ScriptedLLM())
+        fake_provider("llama.openai", ScriptedLLM())
 
 
 async def test_settle_waits_for_threads() -> None:
@@ -155,7 +155,7 @@ async def test_settle_waits_for_threads() -> None:
     RELEASE.clear()
     timer = threading.Timer(0.02, RELEASE.set)
     async with (
-        connect(waiter, stand_in("llm.vendor", ScriptedLLM()), clock=ManualClock()) as client,
+        connect(waiter, fake_provider("llm.vendor", ScriptedLLM()), clock=ManualClock()) as client,
         anyio.create_task_group() as tasks,
     ):
         tasks.start_soon(client.action, "bot:slow")
@@ -177,7 +177,7 @@ async def listener(session: Session, /, llm: LLM, stt: STT, tts: TTS, vad: VAD) 
 async def test_a_user_speaks_and_hears_the_answer() -> None:
     """The silence in the bot's audio does not count."""
     clock, llm = ManualClock(), ScriptedLLM("One two three.")
-    async with connect(listener, stand_in("llm.vendor", llm), clock=clock, audio=True) as client:
+    async with connect(listener, fake_provider("llm.vendor", llm), clock=clock, audio=True) as client:
         await settle()
         await speak(client, clock, 1.0)
         assert llm.requests == []
@@ -189,7 +189,7 @@ async def test_a_user_speaks_and_hears_the_answer() -> None:
 async def test_a_client_without_audio_hears_nothing() -> None:
     """It reads the answer."""
     llm = ScriptedLLM("One two three.")
-    async with connect(listener, stand_in("llm.vendor", llm)) as client:
+    async with connect(listener, fake_provider("llm.vendor", llm)) as client:
         assert await client.ask("hello") == "One two three."
         assert client.received("bot-transcription") == [{"text": "One two three."}]
         assert seconds_heard(client) == 0
@@ -199,7 +199,7 @@ async def test_a_host_has_several_calls() -> None:
     """Each with a line of its own."""
     clock, llm = ManualClock(), ScriptedLLM("One two three.")
     async with (
-        host_for(listener, stand_in("llm.vendor", llm), clock=clock) as host,
+        host_for(listener, fake_provider("llm.vendor", llm), clock=clock) as host,
         call(host) as line,
         call(host) as other,
     ):

@@ -3,7 +3,7 @@
 A plugin brings a command as an entry point of the group `rtvi_plugins.commands`: its name is the word after `rtvi`, its
 value a `module:function` that takes the words after it and returns an exit code. If the function raises, `rtvi` prints
 one sentence, and returns the exit code 2 for an `AuthorError` or `UsageError`, and 1 for any other exception. Raise a
-`Failure` with a sentence of your own if a correct request cannot be carried out.
+`Failure` with a sentence of your own if a correct request cannot be answered.
 
 If the module also has a function `parser` that returns the command's `argparse.ArgumentParser`, the script of
 `rtvi completion` completes its options.

@@ -105,7 +105,7 @@ class _Console:
 
     async def hold(self) -> int:
         """Read lines until the input or the session ends. Return the exit code."""
-        self.client.carry_out_others(self._carry_out)
+        self.client.register_other_functions(self._run_function)
         await self.describe()
         async with typed_lines(self.screen) as lines, anyio.create_task_group() as tasks:
 
@@ -134,12 +134,12 @@ class _Console:
                 if not self.connection.session.interrupt():
                     return leave(INTERRUPTED)
 
-    async def _carry_out(self, name: str, arguments: Mapping[str, Any]) -> Any:
+    async def _run_function(self, name: str, arguments: Mapping[str, Any]) -> Any:
         """Call the bot's action of this name, because a console has no functions of its own."""
         try:
             return await self.client.action(f"bot:{name}", arguments)
         except RequestError as error:
-            return {"error": f"{name} was not carried out: {error}"}
+            return {"error": f"{name} was not run: {error}"}
 
     async def _show_events(self, leave: Callable[[int], None]) -> None:
         async for event in self.client.events():

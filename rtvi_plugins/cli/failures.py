@@ -50,7 +50,7 @@ class UsageError(Exception):
 
 
 class Failure(Exception):
-    """A correct request that cannot be carried out. The text says why."""
+    """A correct request that cannot be answered. The text says why."""
 
 
 def guarded(run: Callable[[], int], *, traceback: bool = False) -> int:
@@ -179,6 +179,6 @@ def requested() -> Generator[None]:
     try:
         yield
     except RequestError as error:
-        if error.status >= 500:  # the request is correct, but cannot be carried out
+        if error.status >= 500:  # the request is correct, but cannot be answered
             raise
         raise UsageError(f"{error.message} ({error.code})") from error

@@ -47,7 +47,7 @@ class Screen:
 
     out: TextIO
     interactive: bool
-    #: The bot's own actions, by which the console carries out the functions of the same names.
+    #: The bot's own actions, by which the console runs the functions of the same names.
     actions: Collection[str] = ()
     colours: bool = False
     #: Reads the lines, if they can be edited.
@@ -142,7 +142,7 @@ class Screen:
     def _show_call(self, function: str, arguments: Mapping[str, Any]) -> None:
         given = ", ".join(f"{name}={shown(value)}" for name, value in arguments.items())
         is_own = function in self.actions
-        who = f"; the console carries it out by bot:{function}" if is_own else ", which no client is here to carry out"
+        who = f"; the console runs it by bot:{function}" if is_own else ", which no connected client can run"
         self.note(f"(the bot calls {function}({given}){who})")
 
 

@@ -261,15 +261,15 @@ class Client:
         """Ask the bot to leave."""
         await self._send_unanswered("disconnect-bot", {})
 
-    def carry_out(self, name: str, implementation: FunctionImplementation) -> None:
+    def register_function(self, name: str, implementation: FunctionImplementation) -> None:
         """Call `implementation` whenever the bot's LLM calls the function of this name.
 
         If it raises, the LLM reads only the name of the exception. If the bot cancels the call, it is cancelled.
         """
         self._functions.by_name[name] = implementation
 
-    def carry_out_others(self, implementation: OtherFunctions) -> None:
-        """Call `implementation` for all functions unknown to `carry_out`. Otherwise such calls get no answer."""
+    def register_other_functions(self, implementation: OtherFunctions) -> None:
+        """Call `implementation` for all functions that are not registered. Without it, such calls get no answer."""
         self._functions.others = implementation
 
     # ---- events ----------------------------------------------------------------------------------------------------

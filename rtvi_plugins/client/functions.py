@@ -1,4 +1,4 @@
-"""The functions that a client carries out for the bot's LLM: each call once, until the bot gives it up."""
+"""The functions that a client runs for the bot's LLM: each call once, until the bot cancels it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..utils.json_values import is_object
 
 __all__ = ("FunctionImplementation", "Functions", "OtherFunctions")
 
-#: Carries out a function that the bot's LLM calls. The result is any JSON value.
+#: Runs a function that the bot's LLM calls. The result is any JSON value.
 FunctionImplementation: TypeAlias = "Callable[[Mapping[str, Any]], Awaitable[Any]]"
 
 #: The same for functions of any name; the name is the first argument.
@@ -63,9 +63,9 @@ class Functions:
         implementation = self.by_name.get(call.name, others)
         if implementation is not None:
             self._calls[call.id] = call
-            self.tasks.start_soon(self._carry_out, call, implementation)
+            self.tasks.start_soon(self._run_function, call, implementation)
 
-    async def _carry_out(self, call: _Call, implementation: FunctionImplementation) -> None:
+    async def _run_function(self, call: _Call, implementation: FunctionImplementation) -> None:
         with call.scope, suppress(SessionClosed):
             try:
                 await self._send_result(call, await implementation(call.arguments))

@@ -237,14 +237,14 @@ class Offer:
                     for option in options.values()
                 ],
                 # The providers that take over when the present one fails.
-                **({"failover": stand_ins} if (stand_ins := self._stand_ins(name)) else {}),
+                **({"failover": replacements} if (replacements := self._replacements(name)) else {}),
             }
             for name, options in self.options.items()
             for defaults in (self.registry.defaults(name, self.providers[name]),)
         ]
         return encode_json({"config": config})
 
-    def _stand_ins(self, service: str) -> list[str]:
+    def _replacements(self, service: str) -> list[str]:
         choice = self.registry.services[service].chosen_from.get(self.providers[service])
         return list(choice.labels[1:]) if choice is not None else []
 

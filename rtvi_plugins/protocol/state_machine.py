@@ -1,6 +1,6 @@
 """The RTVI protocol as a state machine without I/O: it receives one text and returns one operation.
 
-`receive` never raises, whatever the client sends: it returns an answer, or an operation for the runtime to carry out.
+`receive` never raises, whatever the client sends: it returns an answer, or an operation for the runtime to run.
 The facts about clients come from the published packages. Where generations of clients differ, the version in
 `client-ready` decides.
 

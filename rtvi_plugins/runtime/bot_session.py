@@ -309,11 +309,11 @@ class BotSession(Session[Any]):
             raise TypeError(f"The arguments of the function {name!r} are a mapping of values by name, not a {found}.")
         own = self._own_functions.functions.get(name)
         if own is not None:
-            return self._parts.calls.carry_out(
+            return self._parts.calls.run_action(
                 own.spec, arguments, id, partial(self._parts.actions.call, own, arguments)
             )
         if self.single_turn:
-            raise FunctionCallFailed(f"The client is not connected, so it cannot carry out {name!r}.")
+            raise FunctionCallFailed(f"The client is not connected, so it cannot run {name!r}.")
         return self._parts.calls.ask_client(name, arguments, id)
 
     @property

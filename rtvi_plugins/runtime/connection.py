@@ -72,9 +72,9 @@ class Connection:
         return self._session
 
     def report_functions(self) -> None:
-        """Send the client the arguments of the functions that the bot carries out, which it does not see otherwise.
+        """Send the client the arguments of the functions that the bot runs, which it does not see otherwise.
 
-        Use it for clients that observe a bot. They receive the message with which the bot asks a client to carry out a
+        Use it for clients that observe a bot. They receive the message with which the bot asks a client to run a
         function, so a client that has a function of this name would run it too.
         """
         self._parts.reports_functions = True
@@ -92,7 +92,7 @@ class Connection:
             try:
                 operation = protocol.receive(text, now)
                 if operation is not None:
-                    live.carry_out(operation)
+                    live.execute(operation)
             except BaseException as error:
                 reraise_control_flow(error)
                 report("the framework", error)

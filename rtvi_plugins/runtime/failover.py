@@ -1,9 +1,9 @@
 """Let the next provider of a `Failover` serve when one fails, for all services of one session.
 
 The chosen provider stays the one that clients see: its options and actions do not change. Another one that serves
-meanwhile is its *stand-in*. It is opened when it is first needed, and set to the values of the config that are its own.
-A conversation loop gets the *alternatives* of a service: which provider serves one use of it, such as a turn, and which
-one if that fails.
+meanwhile is its *replacement*. It is opened when it is first needed, and set to its own values of the config. A
+conversation loop gets the *alternatives* of a service: which provider serves one use of it, such as a turn, and which
+one serves if that fails.
 
 The module has more than 300 lines because choosing an alternative and opening it depend on each other.
 """
@@ -31,14 +31,14 @@ from .session_core import SessionCore
 
 __all__ = ("Failovers", "alternatives_of")
 
-# ---- stand-ins -----------------------------------------------------------------------------------------------------
+# ---- replacements ----------------------------------------------------------------------------------------------------
 
 log = logging.getLogger("rtvi_plugins")
 
 
 @define(eq=False)
-class _StandIn:
-    """A stand-in that is open, and the arguments that each group of its options was set to."""
+class _Replacement:
+    """A replacement that is open, and the arguments that each group of its options was set to."""
 
     opened: OpenService
     set_to: dict[OptionGroup, Mapping[str, Any]] = field(factory=dict[OptionGroup, "Mapping[str, Any]"])
@@ -46,15 +46,15 @@ class _StandIn:
 
 @define(eq=False)
 class Failovers:
-    """The stand-ins of one session, and which of them serve."""
+    """The replacements of one session, and which of them serve."""
 
     core: SessionCore
     services: LiveServices
     applied: AppliedOptions
     changes: ConfigChanges
-    #: The stand-ins that serve, by service.
+    #: The replacements that serve, by service.
     serving: dict[str, OpenService] = field(factory=dict[str, OpenService])
-    _open_stand_ins: dict[tuple[str, str], _StandIn] = field(factory=dict[tuple[str, str], _StandIn])
+    _open_replacements: dict[tuple[str, str], _Replacement] = field(factory=dict[tuple[str, str], _Replacement])
     #: The category of the last failure of a service in this session.
     why: dict[str, str] = field(factory=dict[str, str])
     #: Providers of services for which this session has no key.
@@ -157,7 +157,7 @@ class Failovers:
         Nobody waits for the chosen provider to open again, unless it `is_last`.
         """
         if label != self.core.protocol.offer.providers[service]:
-            opened = await self._stand_in(service, label)
+            opened = await self._replacement(service, label)
         else:
             if not self.services.open[service].is_up and is_last:
                 await self._reopen(service)
@@ -191,54 +191,54 @@ class Failovers:
         self.core.shared.hooks.notify("provider_changed", session=self.core.session, **facts)
 
     def report_all(self) -> None:
-        """Report the stand-ins that serve: the client has just become ready."""
+        """Report the replacements that serve: the client has just become ready."""
         for service in self.serving:
             self._report_change(service)
 
     def switched(self, service: str) -> None:
-        """Note that another provider was chosen: close the stand-ins that are not among its alternatives."""
+        """Note that another provider was chosen: close the replacements that are not among its alternatives."""
         self.serving.pop(service, None)
         labels = self.choice(service).labels[1:]
-        for key in [key for key in self._open_stand_ins if key[0] == service and key[1] not in labels]:
-            self.services.retire(self._open_stand_ins.pop(key).opened)
+        for key in [key for key in self._open_replacements if key[0] == service and key[1] not in labels]:
+            self.services.retire(self._open_replacements.pop(key).opened)
 
-    # ---- stand-ins -------------------------------------------------------------------------------------------------
+    # ---- replacements ------------------------------------------------------------------------------------------------
 
-    async def _stand_in(self, service: str, label: str) -> OpenService | None:
-        """Return an open stand-in, set to the values of the config; None if it cannot be opened."""
+    async def _replacement(self, service: str, label: str) -> OpenService | None:
+        """Return an open replacement, set to the values of the config; None if it cannot be opened."""
         key = service, label
-        found = self._open_stand_ins.get(key)
+        found = self._open_replacements.get(key)
         if found is None or not found.opened.is_up:
             try:
                 opened = await self.services.opener.open(service, self._provider(service, label))
             except RequestError as error:
                 self._note_unopened(service, label, error)
                 return None
-            other = self._open_stand_ins.get(key)
+            other = self._open_replacements.get(key)
             if other is not None and other.opened.is_up:  # somebody else has opened it meanwhile
                 self.services.retire(opened)
                 found = other
             else:
-                found = self._open_stand_ins[key] = _StandIn(opened)
+                found = self._open_replacements[key] = _Replacement(opened)
         try:
-            self._set_stand_in(service, label, found)
+            self._set_replacement(service, label, found)
         except Exception as error:
-            report(f"the stand-in {service}.{label}, while its options were set,", error)
-            self.services.retire(self._open_stand_ins.pop(key).opened)
+            report(f"the replacement {service}.{label}, while its options were set,", error)
+            self.services.retire(self._open_replacements.pop(key).opened)
             return None
         return found.opened
 
-    def _set_stand_in(self, service: str, label: str, stand_in: _StandIn) -> None:
-        """Set the options of a stand-in: the options of its kind as they are now, its own to their defaults."""
+    def _set_replacement(self, service: str, label: str, replacement: _Replacement) -> None:
+        """Set the options of a replacement: the options of its kind as they are now, its own to their defaults."""
         offer, values = self.core.protocol.offer, self.applied.values
         own = self.changes.offer_of({**offer.providers, service: label})
         values = {**values, service: self.changes.started(values, offer, own, service)}
         for group in own.groups.values():
             if group.service == service and group.sets_service:
                 arguments = arguments_of(group, values)
-                if not is_same(stand_in.set_to.get(group), arguments):
-                    self.applied.set_group(group, stand_in.opened, arguments)
-                    stand_in.set_to[group] = arguments
+                if not is_same(replacement.set_to.get(group), arguments):
+                    self.applied.set_group(group, replacement.opened, arguments)
+                    replacement.set_to[group] = arguments
 
     def _note_unopened(self, service: str, label: str, error: RequestError) -> None:
         """Note that a provider could not be opened. One without a key is no failure of its vendor."""

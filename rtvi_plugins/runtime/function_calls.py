@@ -1,8 +1,8 @@
-"""The running function calls of one session. The bot carries them out, or its client.
+"""The running function calls of one session. The bot or its client runs them.
 
 A call may outlive its turn. After a cancellation nobody knows how much of the work was done. So the bot's own functions
 go on when the user interrupts, unless they are declared with `finish=False`; their results come later. If a call is
-given up, the LLM reads what is known of its effect.
+cancelled, the LLM reads what is known of its effect.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _LONGEST_SENTENCE = 2000
 
 @define(eq=False)
 class _Call(FunctionCall):
-    """A call. It ends once: with a result, with a failure, or given up."""
+    """A call. It ends once: with a result, with a failure, or cancelled."""
 
     id: str
     name: str
@@ -84,7 +84,7 @@ class _Call(FunctionCall):
 @final
 @define(eq=False)
 class ClientCall(_Call):
-    """A call that the client carries out. It is given up when the turn is interrupted, or at its deadline."""
+    """A call that the client runs. It is cancelled when the turn is interrupted, or at its deadline."""
 
     def leave(self, then: Callable[[Any], None]) -> Any:
         self.end(failed=f"The user interrupted before the client had answered. {_UNCERTAIN}", cancelled=True)
@@ -99,7 +99,7 @@ class ClientCall(_Call):
 @final
 @define(eq=False)
 class OwnCall(_Call):
-    """A call that the bot carries out, in a task of the session."""
+    """A call that the bot runs, in a task of the session."""
 
     finish: bool = True
     #: Whether it can be cancelled. A thread cannot.
@@ -160,7 +160,7 @@ class FunctionCalls:
     _call_count: int = 0
 
     def ask_client(self, name: str, arguments: Mapping[str, Any], id: str | None) -> FunctionCall:
-        """Ask the client to carry out a function. Pass its answer to `answered`.
+        """Ask the client to run a function. Pass its answer to `answered`.
 
         Raise `TypeError` for arguments that JSON cannot carry, `FunctionCallFailed` for those that are too long.
         """
@@ -174,10 +174,10 @@ class FunctionCalls:
             self.core.saver.note(f"call/{call.id}", call.noted)
         return call
 
-    def carry_out(
+    def run_action(
         self, action: ActionSpec, arguments: Mapping[str, Any], id: str | None, function: Callable[[], Awaitable[Any]]
     ) -> FunctionCall:
-        """Carry out an action of the bot in a task of the session. The client is only informed.
+        """Run an action of the bot in a task of the session. The client is only informed.
 
         Raise `FunctionCallFailed` if the client is sent the arguments, and they are too long.
         """
@@ -205,7 +205,7 @@ class FunctionCalls:
         return True
 
     @property
-    def carries_out(self) -> bool:
+    def runs_actions(self) -> bool:
         return any(isinstance(each, OwnCall) for each in self._running_calls.values())
 
     def is_awaited(self, task: int) -> bool:

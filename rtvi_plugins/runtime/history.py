@@ -62,11 +62,11 @@ class History:
         return self._begin_entry("action", by="client", action=action, arguments=_json_to_keep(arguments))
 
     def function(
-        self, function: str, arguments: Mapping[str, Any], carried_out_by: Literal["client", "bot"]
+        self, function: str, arguments: Mapping[str, Any], run_by: Literal["client", "bot"]
     ) -> Callable[[str], None]:
         """Add a function that the bot or its LLM calls. Return a function, to be called with its outcome."""
         return self._begin_entry(
-            "function", by="bot", function=function, carried_out_by=carried_out_by, arguments=_json_to_keep(arguments)
+            "function", by="bot", function=function, run_by=run_by, arguments=_json_to_keep(arguments)
         )
 
     def ended(self, code: str) -> str:

@@ -46,7 +46,7 @@ class ConfigUpdates:
     services: LiveServices
     #: Ends the session with an error.
     fail: Callable[[RequestError], None]
-    #: The stand-ins, and which of them serve.
+    #: The replacements, and which of them serve.
     failovers: Failovers = field(init=False)
     _changes: ConfigChanges = field(init=False)
     _applied: AppliedOptions = field(init=False)

@@ -85,5 +85,5 @@ class SessionCore:
     history: History | None = None
     #: The timers of `Session.call_after`.
     timers: list[Timer] = field(factory=list[Timer])
-    #: Whether the client is sent the arguments of the functions that the bot carries out.
+    #: Whether the client is sent the arguments of the functions that the bot runs.
     reports_functions: bool = False

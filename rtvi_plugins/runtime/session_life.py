@@ -264,8 +264,8 @@ class LiveSession:
 
     @property
     def runs_effects(self) -> bool:
-        """Whether a request, or a function that the bot carries out for the LLM, is under way."""
-        return bool(self.parts.protocol.requests.pending) or self.parts.calls.carries_out
+        """Whether a request, or a function that the bot runs for the LLM, is under way."""
+        return bool(self.parts.protocol.requests.pending) or self.parts.calls.runs_actions
 
     def move(self) -> bool:
         """End here if another process can go on with the session. Return whether it can."""
@@ -275,9 +275,9 @@ class LiveSession:
         self.parts.end.move()
         return True
 
-    # ---- carrying out operations -----------------------------------------------------------------------------------
+    # ---- executing operations ----------------------------------------------------------------------------------------
 
-    def carry_out(self, operation: Operation) -> None:
+    def execute(self, operation: Operation) -> None:
         match operation:
             case CallAction():
                 self.parts.actions.start(operation)
@@ -304,12 +304,12 @@ class LiveSession:
             self.parts.protocol.on_old_name(each)
         self.parts.failovers.report_all()
         for waited in self.parts.protocol.release():
-            self.carry_out(waited)
+            self.execute(waited)
         self.parts.end.watch_requests()
 
     def _take_result(self, operation: FunctionResult) -> None:
         if not self.parts.calls.answered(operation.call, operation.result):
-            text = f"no function call {operation.call[:80]!r} is pending: it was answered, or given up."
+            text = f"no function call {operation.call[:80]!r} is pending: it was answered or cancelled."
             self.parts.outbox.refuse(operation.id, UnknownFunctionCall([Problem("$.data.tool_call_id", text)]))
 
     def _feed(self, operation: SubmitText) -> None:

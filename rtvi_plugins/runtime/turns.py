@@ -131,7 +131,7 @@ class LiveTurn(LivePlayback, Turn):
     def __init__(
         self,
         output: AudioOutput | None,
-        epoch: int,
+        number: int,
         context: Context,
         live: Mapping[str, OpenService],
         on_message: Callable[[Sequence[Message]], None],
@@ -139,7 +139,7 @@ class LiveTurn(LivePlayback, Turn):
         interruptible: bool,
     ) -> None:
         super().__init__(output)
-        self.epoch = epoch
+        self.number = number
         self.live = live
         self.interruptible = interruptible
         self.scope = anyio.CancelScope()

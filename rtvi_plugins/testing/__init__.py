@@ -13,7 +13,7 @@ from .conformance import ProviderCheck, check_providers, find_problems
 from .package_check import PackageReport, check_package, load_checks, rule_tests
 from .results import Problem, Report, Result, State
 from .rules import RULES, Level, Rule
-from .scripted_models import ScriptedAnswer, ScriptedLLM, ScriptedSpeech, ScriptedSpeechModel, stand_in
+from .scripted_models import ScriptedAnswer, ScriptedLLM, ScriptedSpeech, ScriptedSpeechModel, fake_provider
 from .sessions import Line, SessionClient, call, connect, host_for, play, seconds_heard, settle, silence, speak, wait
 from .stores import check_store
 from .vendor_failures import SCRIPTS, FakeVendor, Vendor
@@ -44,6 +44,7 @@ __all__ = (
     "check_providers",
     "check_store",
     "connect",
+    "fake_provider",
     "find_problems",
     "host_for",
     "load_checks",
@@ -53,6 +54,5 @@ __all__ = (
     "settle",
     "silence",
     "speak",
-    "stand_in",
     "wait",
 )

@@ -280,7 +280,7 @@ _SILVER: Final = (
     Rule(
         "P232",
         "An answer without the vendor's end event is a ProviderError of category unavailable.",
-        "A proxy that gives up ends an answer without an error, and the user would hear half a sentence.",
+        "A proxy with a timeout ends an answer without an error, and the user would hear half a sentence.",
         "Note the end event, and raise when the stream ends before it. If the API has none, say so in the fake of the "
         "vendor, as in `scripted_vendor(…, end_event=False)`.",
         of="vendor",

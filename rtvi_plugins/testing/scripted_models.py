@@ -31,7 +31,7 @@ from ..kinds import (
     Typed,
 )
 
-__all__ = ("ScriptedAnswer", "ScriptedLLM", "ScriptedSpeech", "ScriptedSpeechModel", "stand_in")
+__all__ = ("ScriptedAnswer", "ScriptedLLM", "ScriptedSpeech", "ScriptedSpeechModel", "fake_provider")
 
 #: One answer of a `ScriptedLLM`: a text, a function call, several pieces, or an exception that is raised.
 ScriptedAnswer: TypeAlias = "str | LLMPiece | Exception | Sequence[str | LLMPiece | Exception]"
@@ -66,7 +66,7 @@ class ScriptedLLM:
             yield Text(step) if isinstance(step, str) else step
 
 
-def stand_in(name: str, service: object) -> ModuleType:
+def fake_provider(name: str, service: object) -> ModuleType:
     """Return a module whose provider `name`, such as `"llm.openai"`, is this object in all sessions.
 
     Give it to `connect` or `host_for`. It has no keys and no options. `AuthorError` if the name is not
@@ -74,14 +74,14 @@ def stand_in(name: str, service: object) -> ModuleType:
     """
     kind, dot, provider = name.partition(".")
     if not dot:
-        raise AuthorError(f"stand_in({name!r}, …): write the kind and the provider, such as 'llm.openai'.")
+        raise AuthorError(f"fake_provider({name!r}, …): write the kind and the provider, such as 'llm.openai'.")
 
     @asynccontextmanager
     async def open_service() -> AsyncGenerator[Any]:
-        """Stands in for a provider in a test."""
+        """Replaces a provider in a test."""
         yield service
 
-    module = ModuleType(f"stand_in_{kind}_{provider}")
+    module = ModuleType(f"fake_{kind}_{provider}")
     open_service.__module__ = module.__name__  # only functions of the module itself are its providers
     declare: Any = declare_service
     vars(module)["open_service"] = declare(kind, provider)(open_service)

@@ -43,7 +43,7 @@ class Completion:
     thoughts: list[Thought] = field(factory=list[Thought])
     #: The class of the provider, whose thoughts and extras these are.
     provider: str = ""
-    #: The results by the ids of the calls, once the calls have ended or were given up.
+    #: The results by the ids of the calls, once the calls have ended or were cancelled.
     results: dict[str, str] | None = None
     first_at: float | None = None
     usage: Usage | None = None

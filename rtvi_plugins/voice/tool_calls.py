@@ -1,4 +1,4 @@
-"""The function calls of an LLM: made fit to be sent, given ids of their own, checked, and carried out.
+"""The function calls of an LLM: made fit to be sent, given ids of their own, checked, and run.
 
 Results of functions that have outlived their turn are reported by the LLM once, and shown to it where it looks.
 """
@@ -110,13 +110,13 @@ def too_many_calls(call: ToolCall) -> ToolCall:
     return evolve(call, arguments={}, problem=problem)
 
 
-# ---- carrying out ----------------------------------------------------------------------------------------------------
+# ---- running ---------------------------------------------------------------------------------------------------------
 
 
 async def call_functions(
     session: Session, calls: Sequence[ToolCall], results: dict[str, str], on_late_result: Callable[[str], None]
 ) -> None:
-    """Carry out all calls at once, and put each result, as the LLM reads it, under the id of its call.
+    """Run all calls at once, and put each result, as the LLM reads it, under the id of its call.
 
     When this is cancelled, `results` holds what is known of each call. A call that goes on puts its result into the
     context later; then `on_late_result` is called with its id.
@@ -134,7 +134,7 @@ async def call_functions(
 
 
 def _begin(call: ToolCall, session: Session, results: dict[str, str]) -> FunctionCall | None:
-    """Begin a call, or put down why it is not carried out."""
+    """Begin a call, or put down why it is not run."""
     try:
         if (problem := call.problem or _unknown(call.name, session) or _misfit(call, session)) is not None:
             raise FunctionCallFailed(problem)

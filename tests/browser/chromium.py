@@ -45,10 +45,10 @@ class Browser:
 
     def open(self, url: str, **options: Any) -> Page:
         """Open an address, with an empty profile. The options are those of Playwright's `newContext`, or `size`."""
-        return Page(self, self.carry_out("open", url=url, **options))
+        return Page(self, self.execute("open", url=url, **options))
 
-    def carry_out(self, name: str, **values: Any) -> Any:
-        """Have the driver carry out one of its operations, and return its result. `RuntimeError` says why not."""
+    def execute(self, name: str, **values: Any) -> Any:
+        """Have the driver run one of its operations, and return its result. `RuntimeError` says why not."""
         number, outcome = next(self._ids), Future[Any]()
         self._waiting[number] = outcome
         self._stdin.write(json.dumps({"id": number, "do": name, **values}) + "\n")
@@ -126,7 +126,7 @@ class Page:
         self._do("close")
 
     def _do(self, name: str, **values: Any) -> Any:
-        return self.browser.carry_out(name, page=self.number, **values)
+        return self.browser.execute(name, page=self.number, **values)
 
 
 @contextmanager

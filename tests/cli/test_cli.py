@@ -588,16 +588,16 @@ def test_a_function_that_the_bot_calls_is_answered_with_an_error() -> None:
     """The call is a line, and the LLM goes on with the error as its result."""
     code, lines, _ = talk("book", "thanks")
     assert code == OK
-    assert lines[0] == "(the bot calls book_room(nights=2), which no client is here to carry out)"
-    assert "book_room was not carried out" in lines[1]
+    assert lines[0] == "(the bot calls book_room(nights=2), which no connected client can run)"
+    assert "book_room was not run" in lines[1]
     assert lines[2] == "thanks"
 
 
-def test_a_function_that_is_an_action_of_the_bots_is_carried_out() -> None:
+def test_a_function_that_is_an_action_of_the_bots_is_run() -> None:
     """The line says by what; the LLM goes on with its result."""
     code, lines, _ = talk("wave")
     assert code == OK
-    assert lines == ['(the bot calls greet(name="you"); the console carries it out by bot:greet)', "Hello you."]
+    assert lines == ['(the bot calls greet(name="you"); the console runs it by bot:greet)', "Hello you."]
 
 
 def test_an_action_that_raises_says_how_to_see_why() -> None:

@@ -233,7 +233,7 @@ def test_a_host_asks_the_keyring_once_for_each_state_of_the_file(
 # ---- hosts -----------------------------------------------------------------------------------------------------------
 
 
-class StandIn:
+class Acme:
     """An LLM that no test asks."""
 
     def respond(self, request: LLMRequest, /) -> AsyncIterator[Text]:
@@ -243,9 +243,9 @@ class StandIn:
 
 @service("llm", "acme")
 @asynccontextmanager
-async def acme(api_key: Secret, /) -> AsyncGenerator[StandIn]:
+async def acme(api_key: Secret, /) -> AsyncGenerator[Acme]:
     """A provider with a key."""
-    yield StandIn()
+    yield Acme()
 
 
 @bot(services={"llm": "acme"})

@@ -30,7 +30,7 @@ async def parrot(session: Session, /, llm: LLM, stt: STT, tts: TTS, vad: VAD) ->
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:
-    """With the stand-in for the library."""
+    """With the fake of the library."""
     return {**os.environ, "PYTHONPATH": str(DEVICES), "PLAYED": str(folder / "played"), "PYTHONUNBUFFERED": "1", **more}
 
 

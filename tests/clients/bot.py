@@ -242,7 +242,7 @@ async def misdeclared() -> int:
 
 @action(open_bot)
 async def ask_client(session: Session, /, name: str, values: dict[str, Any]) -> dict[str, Any]:
-    """Has the client carry out a function, and answers its result."""
+    """Has the client run a function, and answers its result."""
     return {"result": await session.call_function(name, values)}
 
 

@@ -380,7 +380,7 @@ def block() -> str:
 
 @action("bot")
 async def ask_client(session: Session, /) -> str:
-    """Has the client carry out a function."""
+    """Has the client run a function."""
     return str(await session.call_function("look", {"at": "the sky"}))
 
 

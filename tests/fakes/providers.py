@@ -85,7 +85,7 @@ SERVICES: dict[str, Any] = {
 }
 CLIENT = """llm:get_context llm:run tts:say tts:interrupt llm.provider tts.provider stt.provider llm.run_on_config
 vad.params""".split()
-#: The config of a bot whose client carries out a function `look`.
+#: The config of a bot whose client runs a function `look`.
 LOOK: dict[str, dict[str, Any]] = {"llm": {"tools": [{"name": "look"}]}}
 #: A bot that greets, waits, asks, and lets nobody interrupt.
 POLITE: Mapping[str, Any] = {

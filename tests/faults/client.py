@@ -33,7 +33,7 @@ IN_FLIGHT = 32
 _LONGEST = 1_500
 #: How long a client waits for anything, in seconds. The deadline of a request is 9 s.
 _PATIENCE = 60.0
-#: Codes of requests that were refused before they were carried out.
+#: Codes of requests that were refused before they were run.
 _REFUSED = frozenset({"busy", "rate-limited", "invalid-arguments", "invalid-config", "unknown-message", "not-granted"})
 
 
@@ -236,7 +236,7 @@ class Guest:
         await self._send(id, *sent.message)
 
     async def _repeat(self, id: str) -> None:
-        """Send an id again: the same message, or another one, which must not be carried out."""
+        """Send an id again: the same message, or another one, which must not be run."""
         sent = self.requests[id]
         if KINDS[sent.kind].is_refused:
             return

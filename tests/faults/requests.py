@@ -56,7 +56,7 @@ class Kind:
     has_effect: bool = True
     #: Whether the session may end by it.
     is_fatal: bool = False
-    #: Whether it is refused before it is carried out, so that the id may be used again.
+    #: Whether it is refused before it is run, so that the id may be used again.
     is_refused: bool = False
 
 

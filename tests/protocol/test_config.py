@@ -129,7 +129,7 @@ async def talkative(session: Session, /, llm: LLM, tts: TTS) -> None:
             calls.append("run")
             continue
         async with session.turn() as turn:
-            calls.append(f"turn {turn.epoch}")
+            calls.append(f"turn {turn.number}")
             try:
                 if isinstance(each, UserText) and each.text == "long":
                     await anyio.sleep_forever()

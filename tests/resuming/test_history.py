@@ -254,7 +254,7 @@ async def test_the_functions_of_the_llm_and_what_was_heard() -> None:
         await settle()
         client.send("disconnect-bot", {})
         await settle()
-    function = {"type": "function", "by": "bot", "function": "book", "carried_out_by": "bot"}
+    function = {"type": "function", "by": "bot", "function": "book", "run_by": "bot"}
     assert (await history(store))[2:5] == [
         {"type": "said", "role": "user", "text": "A room, please.", "interrupted": False},
         {**function, "arguments": {"name": "c"}, "outcome": "ok"},

@@ -425,7 +425,7 @@ async def test_another_process_goes_on_where_the_first_one_was() -> None:
         assert resumed == [False, True]
         assert client.types().count("bot-started-speaking") <= 1
         assert [each["content"] for each in messages].count("Good day.") == 1
-        # A request that is sent again is answered, and not carried out, again.
+        # A request that is sent again is answered, and not run, again.
         client.waiting[booked] = ""
         client.send("action", {"service": "bot", "action": "book", "arguments": []}, id=booked)
         assert await client.answer(booked) == "booked a"

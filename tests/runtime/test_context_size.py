@@ -53,7 +53,7 @@ async def test_a_full_context_takes_no_more_texts() -> None:
 
 
 async def test_a_message_that_fills_the_context_is_answered() -> None:
-    """It was accepted, so its `run_immediately` is carried out: the answer belongs to it."""
+    """It was accepted, so its `run_immediately` has its effect: the answer belongs to it."""
     fakes = Fakes([Text("Hello.")])
     async with connected(clerk, fakes, limits=LIMITS) as wire:
         messages = [{"role": "user", "content": "x" * 1_000}]

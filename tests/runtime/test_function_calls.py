@@ -184,7 +184,7 @@ async def test_an_llm_that_calls_a_function_where_there_is_none_is_asked_to_answ
         assert "no other function" in await calling(fakes, wire, "search_web")
 
 
-async def test_a_call_whose_arguments_could_not_be_read_is_not_carried_out() -> None:
+async def test_a_call_whose_arguments_could_not_be_read_is_not_run() -> None:
     """Its problem is the result that the LLM reads; the call stands in the context as a valid one."""
     fakes = Fakes(
         [ToolCall.parse("1", "book", '{"nights": 2')], [ToolCall("2", "book", {"nights": 2})], [Text("Done.")]

@@ -411,7 +411,7 @@ async def test_a_function_that_outlives_its_turn_has_its_deadline() -> None:
 
 
 async def test_a_clients_function_that_is_interrupted_may_have_had_its_effect() -> None:
-    """The client may have carried it out already, though it is told that its call was given up."""
+    """The client may have run it already, though it is told that its call was cancelled."""
     fakes = Fakes()
     async with connected(clerk, fakes) as wire:
         await interrupted(fakes, wire, "look")

@@ -211,7 +211,7 @@ async def test_a_message_without_a_usable_id_is_answered_under_none(faults: Faul
 
 
 async def test_a_service_that_dies_fails_its_requests_and_no_others(faults: Faults) -> None:
-    """What needs the dead service is refused, what does not is carried out."""
+    """What needs the dead service is refused, what does not is run."""
     async with connected(faults.faulty) as wire:
         assert await wire.result(wire.call("llm:die")) is True
         error = await wire.error(wire.call("llm:name"))
@@ -592,7 +592,7 @@ async def test_early_messages_are_answered_after_bot_ready_in_their_order(faults
 
 
 async def test_an_early_update_shows_in_an_early_question_after_it(faults: Faults) -> None:
-    """Early messages are carried out one by one."""
+    """Early messages are processed one by one."""
     async with connected(faults.faulty, ready=False) as wire:
         wire.update(llm={"model": "large"})
         asked = wire.send("get-config", {})
@@ -625,7 +625,7 @@ async def test_early_messages_are_all_answered_when_one_of_them_ends_the_session
         assert faults.ledger.seen == []
 
 
-async def test_updates_are_carried_out_in_the_order_in_which_they_come(faults: Faults) -> None:
+async def test_updates_are_executed_in_the_order_in_which_they_come(faults: Faults) -> None:
     """One that has to open a provider first is not overtaken by the next."""
     async with connected(faults.faulty) as wire:
         switch = wire.update(llm={"provider": "second", "model": "one"})

@@ -133,7 +133,7 @@ async def test_an_interruption_ends_the_turn_and_not_the_loop() -> None:
         async for _ in session.inputs():
             async with session.turn() as turn:
                 await anyio.sleep_forever()
-            turns.append((turn.epoch, turn.interrupted))
+            turns.append((turn.number, turn.interrupted))
 
     async with running(held) as wire:
         for _ in range(2):

@@ -104,7 +104,7 @@ async def happen(wire: Wire, dice: random.Random) -> None:
 
 
 def answer_functions(wire: Wire) -> None:
-    """The client carries out the functions that it is asked for."""
+    """The client runs the functions that it is asked for."""
     ended = {each["tool_call_id"] for each in wire.data_of("llm-function-call-stopped")}
     for each in wire.data_of("llm-function-call-in-progress"):
         if each["tool_call_id"] in ended:

@@ -352,7 +352,7 @@ async def test_an_interruption_ends_a_failover(vendors: Vendors, where: str) -> 
 
 
 async def test_a_client_may_switch_meanwhile(vendors: Vendors) -> None:
-    """Its choice serves from the next turn on, and the stand-in is closed."""
+    """Its choice serves from the next turn on, and the replacement is closed."""
     vendors.before["llm.a"] = failure("unavailable")
     async with connected(typist, vendors) as wire:
         await answer(wire)

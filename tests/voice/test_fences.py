@@ -118,7 +118,7 @@ class Talk:
             self.answer_functions()
 
     def answer_functions(self) -> None:
-        """The client carries out what it is asked for."""
+        """The client runs what it is asked for."""
         for each in self.wire.data_of("llm-function-call-in-progress")[self.answered :]:
             self.answered += 1
             if self.dice.random() < 0.8:

@@ -11,7 +11,7 @@ import pytest
 from rtvi_plugins import LLM, STT, TTS, VAD, Session, bot, converse
 from rtvi_plugins.errors import StartFailed
 from rtvi_plugins.kinds import Audio, Text, Transcript, Word
-from rtvi_plugins.testing import ManualClock, call, host_for, settle, silence, speak, stand_in, wait
+from rtvi_plugins.testing import ManualClock, call, fake_provider, host_for, settle, silence, speak, wait
 
 pytestmark = pytest.mark.anyio
 
@@ -123,7 +123,7 @@ async def test_a_mistake_is_logged_with_the_provider(
 ) -> None:
     """Also a mistake that raises no error, which only the user would notice otherwise."""
     clock, methods = ManualClock(), {**GOOD, kind: {**GOOD[kind], method: mistake}}
-    modules = [stand_in(f"{each}.acme", type("Acme", (), found)()) for each, found in methods.items()]
+    modules = [fake_provider(f"{each}.acme", type("Acme", (), found)()) for each, found in methods.items()]
     async with host_for(phone, *modules, clock=clock) as host, call(host) as line:
         await settle()
         await speak(line, clock, 0.6)
@@ -153,7 +153,7 @@ async def test_a_method_that_is_optional_must_fit_too(
 ) -> None:
     """The start fails, and the log has the reason."""
     methods = {**GOOD, kind: {**GOOD[kind], method: mistake}}
-    modules = [stand_in(f"{each}.acme", type("Acme", (), found)()) for each, found in methods.items()]
+    modules = [fake_provider(f"{each}.acme", type("Acme", (), found)()) for each, found in methods.items()]
     async with host_for(phone, *modules) as host:
         with pytest.raises(StartFailed):
             await host.start(None)

@@ -86,7 +86,7 @@ async def test_a_noise_that_is_over_before_its_interruption_is_takes_no_answer_a
         assert await said(wire) == [("user", "what time is it"), ("assistant", "Noon.")]
 
 
-async def test_a_noise_while_a_function_is_carried_out_does_not_take_the_answer_away() -> None:
+async def test_a_noise_while_a_function_is_run_does_not_take_the_answer_away() -> None:
     """Nothing was heard of it, though its call is remembered as cancelled."""
     fakes = Fakes([ToolCall("1", "look", {})], [Text("Again.")])
     async with fakes.session() as wire:

@@ -32,7 +32,7 @@ from rtvi_plugins.kinds import (
     Word,
 )
 from rtvi_plugins.session import Say
-from rtvi_plugins.testing import ScriptedSpeechModel, stand_in
+from rtvi_plugins.testing import ScriptedSpeechModel, fake_provider
 from rtvi_plugins.voice import Filler, TurnTaking
 
 from ..fakes.conversation import failures, later, shown, silence, speak, texts, types, wait, write
@@ -69,9 +69,9 @@ async def talking(
 ) -> AsyncGenerator[Wire]:
     """A session with this model."""
     modules = [
-        stand_in("speech.first", model),
-        stand_in("speech.second", second or ScriptedSpeechModel()),
-        stand_in("vad.code", FakeVAD(lambda frame: float(any(frame.data)))),
+        fake_provider("speech.first", model),
+        fake_provider("speech.second", second or ScriptedSpeechModel()),
+        fake_provider("vad.code", FakeVAD(lambda frame: float(any(frame.data)))),
     ]
     async with connected(made, *modules, audio=RATE, **how) as wire:
         yield wire
@@ -461,7 +461,7 @@ async def test_another_provider_goes_on_with_the_conversation() -> None:
 async def test_without_audio_the_answers_are_text() -> None:
     """The model is told so, and what it speaks nevertheless is dropped."""
     model = ScriptedSpeechModel("Hello.")
-    modules = [stand_in("speech.first", model), stand_in("speech.second", model)]
+    modules = [fake_provider("speech.first", model), fake_provider("speech.second", model)]
     async with connected(talker, *modules) as wire:
         await write(wire, "hi")
         assert await said(wire) == [("user", "hi"), ("assistant", "Hello.")]

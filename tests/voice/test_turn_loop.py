@@ -53,7 +53,7 @@ async def context(wire: Wire) -> list[dict[str, Any]]:
 
 
 def answer_call(wire: Wire, id: str, result: Any, name: str = "look") -> str:
-    """The client has carried out a function."""
+    """The client has run a function."""
     data: dict[str, Any] = {"function_name": name, "tool_call_id": id, "arguments": {}, "result": result}
     return wire.send("llm-function-call-result", data)
 
@@ -272,7 +272,7 @@ async def test_a_function_call_is_answered_once() -> None:
         assert fakes.requests[1].messages[-1]["content"] == "1"
 
 
-async def test_a_function_that_nobody_carries_out_is_given_up() -> None:
+async def test_a_function_that_nobody_runs_is_cancelled() -> None:
     """The LLM is told so and answers; a result that comes later is refused."""
     fakes = Fakes([ToolCall("a", "look", {})], [Text("Sorry.")])
     async with talking(fakes) as wire:

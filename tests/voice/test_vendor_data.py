@@ -49,7 +49,7 @@ class Vendor:
 
 
 async def look(wire: Wire) -> None:
-    """The client carries out the function that the LLM has called."""
+    """The client runs the function that the LLM has called."""
     await write(wire)
     await settle()
     wire.send("llm-function-call-result", RESULT)

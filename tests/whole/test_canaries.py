@@ -238,7 +238,7 @@ class Tenant:
     def send(self, type: str, data: Mapping[str, Any]) -> None:
         """Send a message."""
         assert self.socket is not None
-        self.sent += 1  # a request that is sent again after a resume would not be carried out again
+        self.sent += 1  # a request that is sent again after a resume would not be run again
         self.socket.send(json.dumps({"label": "rtvi-ai", "type": type, "id": str(self.sent), "data": data}))
 
     def until(self, fits: Callable[[Any], bool]) -> Any:

@@ -18,7 +18,7 @@ async def show_map(arguments: Mapping[str, Any]) -> str:
 async def test_the_client_shows_a_map() -> None:
     """The LLM calls the function, the client runs it, and the LLM reads the result."""
     async with connect(guide) as client:
-        client.carry_out("show_map", show_map)
+        client.register_function("show_map", show_map)
         await client.send_text("Please show the map for Paris.")
         assert "Paris" in await answer(client)
 
@@ -26,7 +26,7 @@ async def test_the_client_shows_a_map() -> None:
 async def test_the_bot_calls_a_client_function() -> None:
     """The bot's own code can call it without the LLM."""
     async with connect(guide) as client:
-        client.carry_out("show_map", show_map)
+        client.register_function("show_map", show_map)
         assert await client.action("bot:show_rome") == "a map of Rome"
 
 

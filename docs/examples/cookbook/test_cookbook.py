@@ -32,6 +32,7 @@ from rtvi_plugins.testing import ConnectionStream, ManualClock, call, connect, h
 from rtvi_plugins_echo.tone import loudness
 
 import blocking
+import fake_speech
 import greet
 import hang_up
 import key_file
@@ -41,7 +42,6 @@ import push_message
 import resume
 import say_text
 import session_state
-import stand_ins
 import time_limit
 import user_data
 
@@ -108,13 +108,13 @@ async def test_say_text() -> None:
 
 async def test_set_options() -> None:
     """The action sets the voice, although clients are not granted it."""
-    async with connect(set_options.guide, stand_ins) as client:
+    async with connect(set_options.guide, fake_speech) as client:
         assert await client.action("bot:speak", language="de") == "The voice is de."
 
 
 async def test_on_change() -> None:
     """The bot speaks after a change, and not at the start."""
-    async with connect(on_change.guide, stand_ins, config={"tts": {"voice": "de"}}) as client:
+    async with connect(on_change.guide, fake_speech, config={"tts": {"voice": "de"}}) as client:
         await client.send_text("My name is Ada.")
         assert await sentence(client) == "Nice to meet you, Ada."
         await client.update_config({"tts": {"voice": "fr-fr"}})
@@ -279,9 +279,9 @@ async def test_ask_llm() -> None:
 
 async def test_telephone() -> None:
     """The volume changes what the caller hears. A muted caller is not heard."""
-    stand_ins.lines.extend(["My name is Ada."] * 2)
+    fake_speech.lines.extend(["My name is Ada."] * 2)
     clock = ManualClock()
-    async with host_for(telephone.operator, stand_ins, clock=clock, dev=True) as host, call(host) as line:
+    async with host_for(telephone.operator, fake_speech, clock=clock, dev=True) as host, call(host) as line:
 
         def ask(type: str, data: Mapping[str, Any], id: str) -> None:
             line.send("client-message", {"t": type, "d": data}, id)

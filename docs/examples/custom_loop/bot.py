@@ -37,7 +37,7 @@ async def speak(session: Session, model: Realtime, answers: AsyncIterable[Answer
                     case Audio():
                         turn.play(piece)
                     case Text():
-                        session.emit(BotOutput(piece.text, turn.epoch, spoken=True))
+                        session.emit(BotOutput(piece.text, turn.number, spoken=True))
                         turn.remember({"role": "assistant", "content": piece.text})
                     case ToolCall():
                         model.function_result(piece.id, await result_of(session, piece))

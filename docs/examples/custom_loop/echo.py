@@ -9,4 +9,4 @@ async def echo(session: Session, /) -> None:
     async for input in session.inputs():
         if isinstance(input, UserText):
             async with session.turn() as turn:
-                session.emit(BotOutput(input.text, turn.epoch))
+                session.emit(BotOutput(input.text, turn.number))

@@ -12,7 +12,7 @@ async def plain(session: Session, /, llm: LLM) -> None:
             session.remember({"role": "user", "content": each.text})
             async with session.turn() as turn:
                 text = await answer(session, llm, LLMRequest(turn.messages))
-                session.emit(BotOutput(text, turn.epoch))
+                session.emit(BotOutput(text, turn.number))
                 turn.remember({"role": "assistant", "content": text})
 
 

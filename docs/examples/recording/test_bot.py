@@ -7,7 +7,7 @@ from rtvi_plugins.hosting import Host
 from rtvi_plugins.session import Secret
 from rtvi_plugins.testing import ManualClock, call, silence, speak, wait
 
-import stand_ins
+import fake_speech
 from bot import hotline
 
 pytestmark = pytest.mark.anyio
@@ -17,9 +17,9 @@ async def test_a_recording_has_two_files(tmp_path: Path) -> None:
     """A transcript, and one audio file with both sides."""
     folder = tmp_path / "recordings"
     clock = ManualClock()
-    stand_ins.lines.extend(["My name is Ada."])
+    fake_speech.lines.extend(["My name is Ada."])
     host = Host(
-        hotline, modules=[stand_ins], clock=clock, operator_secret=Secret("secret-of-a-test-operator"), record=folder
+        hotline, modules=[fake_speech], clock=clock, operator_secret=Secret("secret-of-a-test-operator"), record=folder
     )
     async with host, call(host, secret="secret-of-a-test-operator") as line:
         while not line.received("bot-started-speaking"):
@@ -46,7 +46,7 @@ async def test_nothing_is_recorded_by_default(tmp_path: Path, monkeypatch: pytes
     """A host without a folder writes nothing."""
     monkeypatch.chdir(tmp_path)
     clock = ManualClock()
-    async with Host(hotline, modules=[stand_ins], clock=clock, dev=True) as host, call(host):
+    async with Host(hotline, modules=[fake_speech], clock=clock, dev=True) as host, call(host):
         await wait(clock, 1.0)
     assert files_in(tmp_path) == []
 

@@ -5,9 +5,9 @@ from rtvi_plugins.testing import (
     ScriptedSpeechModel,
     call,
     connect,
+    fake_provider,
     host_for,
     silence,
-    stand_in,
     wait,
 )
 
@@ -20,7 +20,7 @@ async def test_it_books_a_room() -> None:
     """The model asks for the function, and speaks about its result."""
     model = ScriptedSpeechModel("Good evening.", ToolCall("1", "book_room", {"nights": 2, "name": "Ada"}), "Done.")
     clock = ManualClock()
-    async with host_for(receptionist, stand_in("speech.openai", model), clock=clock) as host, call(host) as line:
+    async with host_for(receptionist, fake_provider("speech.openai", model), clock=clock) as host, call(host) as line:
         await wait(clock, 1.0)
         model.hear(SpeechBegan())
         await silence(line, clock, 1.0)
@@ -38,7 +38,7 @@ async def test_a_stop_is_passed_on() -> None:
     """The model is told how much of its answer the user has heard."""
     model = ScriptedSpeechModel("Good evening, this is the hotel.")
     clock = ManualClock()
-    async with host_for(receptionist, stand_in("speech.openai", model), clock=clock) as host, call(host) as line:
+    async with host_for(receptionist, fake_provider("speech.openai", model), clock=clock) as host, call(host) as line:
         await wait(clock, 0.3)
         model.hear(SpeechBegan())
         await silence(line, clock, 0.1)
@@ -49,5 +49,5 @@ async def test_a_stop_is_passed_on() -> None:
 async def test_it_also_answers_in_writing() -> None:
     """A client without audio gets the text."""
     model = ScriptedSpeechModel("Good evening.", "Yes, there is.")
-    async with connect(receptionist, stand_in("speech.openai", model)) as client:
+    async with connect(receptionist, fake_provider("speech.openai", model)) as client:
         assert await client.ask("Is there a parking place?") == "Yes, there is."

@@ -4,7 +4,7 @@ import pytest
 from attrs import define
 from rtvi_plugins import LLM, Session, action, bot, converse
 from rtvi_plugins.kinds import ToolCall
-from rtvi_plugins.testing import ScriptedLLM, connect, stand_in
+from rtvi_plugins.testing import ScriptedLLM, connect, fake_provider
 
 pytestmark = pytest.mark.anyio
 
@@ -32,7 +32,7 @@ async def book(session: Session[Table], /, guests: int) -> str:
 async def test_it_calls_a_function() -> None:
     """The script has a function call, and the answer to its result."""
     llm = ScriptedLLM(ToolCall("1", "book", {"guests": 2}), "Your table is booked.")
-    async with connect(host, stand_in("llm.openai", llm)) as client:
+    async with connect(host, fake_provider("llm.openai", llm)) as client:
         assert await client.ask("A table for two, please") == "Your table is booked."
         assert client.session.state == Table(guests=2)
     assert llm.requests[1].messages[-1]["content"] == "booked"

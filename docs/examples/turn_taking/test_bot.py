@@ -2,7 +2,7 @@ import pytest
 from rtvi_plugins.testing import Line, ManualClock, call, host_for, settle, silence, speak, wait
 from rtvi_plugins.voice import UserTurn
 
-import stand_ins
+import fake_speech
 from bot import listener, wait_for_the_rest
 
 pytestmark = pytest.mark.anyio
@@ -21,9 +21,9 @@ async def test_the_function_alone() -> None:
 
 async def test_the_answer_to_a_complete_sentence_comes_soon() -> None:
     """The `stop_secs` of the VAD are enough."""
-    stand_ins.lines.extend(["My name is Ada."])
+    fake_speech.lines.extend(["My name is Ada."])
     clock = ManualClock()
-    async with host_for(listener, stand_ins, clock=clock, dev=True) as host, call(host) as line:
+    async with host_for(listener, fake_speech, clock=clock, dev=True) as host, call(host) as line:
         await settle()
         await speak(line, clock, 1.0)
         await silence(line, clock, 0.4)
@@ -32,9 +32,9 @@ async def test_the_answer_to_a_complete_sentence_comes_soon() -> None:
 
 async def test_the_bot_waits_for_the_rest_of_a_sentence() -> None:
     """Both parts become one message to the LLM."""
-    stand_ins.lines.extend(["My name is", "Ada."])
+    fake_speech.lines.extend(["My name is", "Ada."])
     clock = ManualClock()
-    async with host_for(listener, stand_ins, clock=clock, dev=True) as host, call(host) as line:
+    async with host_for(listener, fake_speech, clock=clock, dev=True) as host, call(host) as line:
         await settle()
         await speak(line, clock, 0.5)
         await silence(line, clock, 1.5)
@@ -47,9 +47,9 @@ async def test_the_bot_waits_for_the_rest_of_a_sentence() -> None:
 
 async def test_the_bot_does_not_wait_forever() -> None:
     """After two seconds the bot answers."""
-    stand_ins.lines.extend(["What is 3 plus four and"])
+    fake_speech.lines.extend(["What is 3 plus four and"])
     clock = ManualClock()
-    async with host_for(listener, stand_ins, clock=clock, dev=True) as host, call(host) as line:
+    async with host_for(listener, fake_speech, clock=clock, dev=True) as host, call(host) as line:
         await settle()
         await speak(line, clock, 0.5)
         await silence(line, clock, 2.6)
@@ -58,9 +58,9 @@ async def test_the_bot_does_not_wait_forever() -> None:
 
 async def test_a_short_noise_does_not_interrupt() -> None:
     """0.4 s of speech interrupt the bot."""
-    stand_ins.lines.clear()
+    fake_speech.lines.clear()
     clock = ManualClock()
-    async with host_for(listener, stand_ins, clock=clock, dev=True) as host, call(host) as line:
+    async with host_for(listener, fake_speech, clock=clock, dev=True) as host, call(host) as line:
         await settle()
         line.send("send-text", {"content": "Tell me a story."})
         await wait(clock, 1.0)
@@ -74,7 +74,7 @@ async def test_a_short_noise_does_not_interrupt() -> None:
 async def test_a_silent_user_is_asked_once() -> None:
     """The bot asks ten seconds after it has spoken."""
     clock = ManualClock()
-    async with host_for(listener, stand_ins, clock=clock, dev=True) as host, call(host) as line:
+    async with host_for(listener, fake_speech, clock=clock, dev=True) as host, call(host) as line:
         await settle()
         line.send("send-text", {"content": "My name is Ada."})
         await wait(clock, 30.0)

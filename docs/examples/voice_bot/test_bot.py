@@ -1,7 +1,7 @@
 import pytest
 from rtvi_plugins.testing import ManualClock, call, connect, host_for, seconds_heard, settle, silence, speak, wait
 
-import stand_ins
+import fake_speech
 from bot import receptionist
 from push_to_talk import radio
 
@@ -10,9 +10,9 @@ pytestmark = pytest.mark.anyio
 
 async def test_it_hears_and_answers_aloud() -> None:
     """It greets, understands the user, and speaks its answer: a tone of 0.1 s for each word."""
-    stand_ins.lines.extend(["My name is Ada."])
+    fake_speech.lines.extend(["My name is Ada."])
     clock = ManualClock()
-    async with connect(receptionist, stand_ins, clock=clock, dev=True, audio=True) as client:
+    async with connect(receptionist, fake_speech, clock=clock, dev=True, audio=True) as client:
         await wait(clock, 1.0)
         assert [each["text"] for each in client.received("bot-transcription")] == ["Good day.", "Who are you?"]
         assert 0.4 <= seconds_heard(client) <= 0.6
@@ -25,9 +25,9 @@ async def test_it_hears_and_answers_aloud() -> None:
 
 async def test_speaking_over_it_silences_it() -> None:
     """It remembers only the part that the user heard."""
-    stand_ins.lines.extend(["Stop."])
+    fake_speech.lines.extend(["Stop."])
     clock = ManualClock()
-    async with host_for(receptionist, stand_ins, clock=clock, dev=True) as host, call(host) as line:
+    async with host_for(receptionist, fake_speech, clock=clock, dev=True) as host, call(host) as line:
         await wait(clock, 1.0)
         line.send("send-text", {"content": "Tell me a story."})
         await wait(clock, 2.0)
@@ -43,7 +43,7 @@ async def test_speaking_over_it_silences_it() -> None:
 
 async def test_it_can_be_typed_to() -> None:
     """A text transport has no audio. The same bot then works as a text bot."""
-    async with connect(receptionist, stand_ins) as client:
+    async with connect(receptionist, fake_speech) as client:
         await client.send_text("My name is Ada.")
         async for event in client.events():
             if event.type == "bot-transcription" and "Ada" in event.data["text"]:
@@ -52,9 +52,9 @@ async def test_it_can_be_typed_to() -> None:
 
 async def test_a_radio_answers_when_the_microphone_is_switched_off() -> None:
     """A pause does not end the user's turn."""
-    stand_ins.lines.extend(["What is 3 plus four?"])
+    fake_speech.lines.extend(["What is 3 plus four?"])
     clock = ManualClock()
-    async with host_for(radio, stand_ins, clock=clock, dev=True) as host, call(host) as line:
+    async with host_for(radio, fake_speech, clock=clock, dev=True) as host, call(host) as line:
         await settle()
         await speak(line, clock, 0.5)
         await silence(line, clock, 2.0)

@@ -120,7 +120,7 @@ async def test_the_context_is_replaced_and_the_instructions_stay(harness: Harnes
         ("eval-image", {"image": "", "format": "image/png"}, ["$.data.d"]),
     ],
 )
-async def test_a_request_that_cannot_be_carried_out_is_reported(
+async def test_a_request_that_cannot_be_answered_is_reported(
     harness: Harness, name: str, data: Any, paths: list[str]
 ) -> None:
     """As an error and in the log: the harness shows neither its requests' answers nor errors."""

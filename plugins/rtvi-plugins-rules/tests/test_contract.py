@@ -83,7 +83,7 @@ async def test_a_conversation_is_remembered() -> None:
         assert (await talk(client, events, "Who are you?"))[0].startswith("I am Otto, a rule-based stand-in")
 
 
-async def test_a_function_is_carried_out_by_the_client() -> None:
+async def test_a_function_is_run_by_the_client() -> None:
     """The client gets the arguments that were found, and its result is told."""
     asked: list[Mapping[str, Any]] = []
 
@@ -93,7 +93,7 @@ async def test_a_function_is_carried_out_by_the_client() -> None:
 
     async with connect(talker, rules) as client:
         events = client.events()
-        client.carry_out("get_weather", get_weather)
+        client.register_function("get_weather", get_weather)
         assert await talk(client, events, "How is the weather?") == ["Before I get weather, tell me: what is the city?"]
         assert await talk(client, events, "New York") == [""]
         assert await hear(events) == "Done: get weather, with city New York. The answer is: sky clear."

@@ -188,7 +188,7 @@ class Caller:
         await self.message("bot-ready")
 
     async def call(self, name: str, **arguments: Any) -> Message:
-        """Have the bot carry out one of its actions. Returns the answer, or what stands in its place."""
+        """Have the bot run one of its actions. Returns the answer, or what stands in its place."""
         id = f"call-{next(self._ids)}"
         listed = [{"name": key, "value": value} for key, value in arguments.items()]
         self.say(

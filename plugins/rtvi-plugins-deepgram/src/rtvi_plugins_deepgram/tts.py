@@ -109,7 +109,7 @@ class _Sent:
 
     characters: int = 0
     flushes: int = 0
-    #: How many flushes Deepgram has carried out.
+    #: How many flushes Deepgram has finished.
     flushed: int = 0
     is_all: bool = False
 

@@ -45,7 +45,7 @@ class EvalForm:
         connection.open_audio(_RATE if speaks else None)
 
     def receive(self, data: str | bytes) -> CloseFrame | None:
-        """Carry out a request of the harness, or pass the message to the session."""
+        """Answer a request of the harness, or pass the message to the session."""
         if not isinstance(data, str):
             return CloseFrame(_PROTOCOL_ERROR, "The harness sends text frames only.")
         message = _read(data)

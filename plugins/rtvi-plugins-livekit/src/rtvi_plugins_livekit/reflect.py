@@ -181,9 +181,9 @@ def _scope(cls: type) -> dict[str, Any]:
 
 def _hints_one_by_one(init: Any, scope: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     for name, written in init.__annotations__.items():
-        stand_in = types.SimpleNamespace(__annotations__={name: written})
+        holder = types.SimpleNamespace(__annotations__={name: written})
         try:
-            yield name, typing.get_type_hints(stand_in, globalns=scope)[name]
+            yield name, typing.get_type_hints(holder, globalns=scope)[name]
         except Exception:  # the parameter is then left out
             yield name, object
 

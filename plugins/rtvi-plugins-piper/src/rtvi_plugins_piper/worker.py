@@ -29,7 +29,7 @@ class Runs:
 
     def __init__(self) -> None:
         self.requests = Requests(self._stop)
-        #: The request that is carried out.
+        #: The request that is answered now.
         self.id = 0
         #: The options of the run that makes the audio.
         self._options: Any = None
@@ -126,12 +126,12 @@ def main() -> None:
     replies, runs = take_stdout(), Runs()
     voices = Voices(runs)
 
-    def carry_out(request: Frame) -> None:
+    def execute(request: Frame) -> None:
         runs.id = request.id
         for kind, payload in _replies_to(request, voices):
             replies.send(kind, request.id, payload)
 
-    serve(runs.requests, replies, carry_out)
+    serve(runs.requests, replies, execute)
 
 
 def _replies_to(request: Frame, voices: Voices) -> list[tuple[Kind, bytes]]:

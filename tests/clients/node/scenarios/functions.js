@@ -1,4 +1,4 @@
-// Functions that the bot asks the client to carry out.
+// Functions that the bot asks the client to run.
 
 import assert from "node:assert/strict";
 
