@@ -114,10 +114,10 @@ def turn_events() -> str:
 def rules() -> str:
     """Return the table of the rules for providers."""
     rows = (
-        (f"`{each.id}`", each.level, " ".join((each.of, *each.kinds)), each.what, each.why, each.mend)
+        (f"`{each.id}`", each.level, " ".join((each.of, *each.kinds)), each.what, each.why, each.fix)
         for each in RULES.values()
     )
-    return _table(("rule", "level", "of", "what", "why", "how to mend"), rows)
+    return _table(("rule", "level", "of", "what", "why", "how to fix it"), rows)
 
 
 # ---- the options of vendors ------------------------------------------------------------------------------------------

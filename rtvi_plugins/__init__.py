@@ -57,7 +57,8 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    # Only now: a module of providers needs no turn loop, which takes as long to import as a third of all the rest.
+    # Imported when it is used: providers do not need the turn loop, whose import takes a third as long as everything
+    # else.
     if name == "converse":
         from .voice import converse
 

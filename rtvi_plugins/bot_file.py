@@ -1,8 +1,8 @@
 """Bot files: a bot without Python, as a TOML file.
 
-The file becomes a function under `@bot` that calls `converse`, so everything that is true of other bots is true of it.
+The file becomes a function under `@bot` that calls `converse`, so it works like any other bot.
 
-The module has more than 300 lines because the form of a file stands beside how each part of it is read.
+The module has more than 300 lines because each part of a file's form is next to the code that reads it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ __all__ = ("BotFile", "GrantTable", "load_bot_file")
 
 
 class _Bounds(TypedDict, total=False):
-    """What narrows a value, in the words of JSON Schema."""
+    """The bounds of a value, with the keywords of JSON Schema."""
 
     minimum: float
     maximum: float
@@ -59,7 +59,7 @@ class GrantTable(_Bounds):
 
 
 class _Failover(TypedDict):
-    """Providers of which the next takes over when one fails."""
+    """Providers that take over from each other."""
 
     failover: Sequence[str]
     seconds: NotRequired[float]
@@ -192,7 +192,7 @@ def _merged(old: Any, new: Any, deep: bool) -> Any:
 
 
 def _kinds(path: Path, services: Mapping[str, _Written | _Service]) -> dict[str, Kind]:
-    """Return the kind of each service: its name, unless it says another."""
+    """Return the kind of each service: its name, unless the file gives another one."""
     kinds: dict[str, Kind] = {}
     for name, written in services.items():
         if not name.isidentifier():
@@ -204,13 +204,13 @@ def _kinds(path: Path, services: Mapping[str, _Written | _Service]) -> dict[str,
             raise BotError(f"{path}: services.{name}: {given!r} is not a kind of a conversation. {how}")
         kind = BUILTIN_KINDS[given]
         if kind in kinds.values():
-            raise BotError(f"{path}: services.{name}: a conversation has one {given}. Remove one.")
+            raise BotError(f"{path}: services.{name}: a conversation can have only one {given}. Remove the others.")
         kinds[name] = kind
     by_kind = {kind.name: name for name, kind in kinds.items()}
     if "speech" in by_kind and (other := next((each for each in ("llm", "stt", "tts") if each in by_kind), None)):
-        raise BotError(f"{path}: services.{by_kind[other]}: a speech takes the place of {other}. Remove one of them.")
+        raise BotError(f"{path}: services.{by_kind[other]}: a speech service replaces {other}. Remove one of them.")
     if not {"llm", "speech"} & {*by_kind}:
-        raise BotError(f'{path}: services: a conversation needs an llm or a speech. Write llm = "rules".')
+        raise BotError(f'{path}: services: a conversation needs an llm or a speech service. Write llm = "rules".')
     return kinds
 
 

@@ -17,7 +17,7 @@ __all__ = ("Clock", "Deadline", "Timer")
 
 @define(order=False, eq=False)
 class Timer:
-    """A call at a moment."""
+    """A call that is due at a certain time."""
 
     due: float
     callback: Callable[[], None] | None
@@ -37,7 +37,7 @@ class Clock(ABC):
     """A monotonic clock, with timers."""
 
     def __init__(self) -> None:
-        # All sessions play their audio at the same moments, so one moment has many timers.
+        # All sessions play their audio at the same times, so many timers are due at one time.
         self._timers: dict[float, list[Timer]] = {}
         self._moments: list[float] = []
 
@@ -48,7 +48,7 @@ class Clock(ABC):
     def call_at(self, due: float, callback: Callable[[], None]) -> Timer:
         """Call `callback` when the time is `due`. It must neither block nor raise."""
         if math.isnan(due):
-            raise ValueError("A call is due at a number of seconds; NaN is not a number.")
+            raise ValueError("The time of a call must be a number of seconds, not NaN.")
         timer = Timer(due, callback)
         if due not in self._timers:
             self._timers[due] = []
@@ -78,7 +78,7 @@ class Clock(ABC):
 
 
 class Deadline:
-    """A call at a moment that may be moved often. Moving it to a later moment costs no new timer."""
+    """A call whose time may be moved often. Moving it to a later time needs no new timer."""
 
     __slots__ = ("_callback", "_clock", "_due", "_timer")
 
@@ -89,7 +89,7 @@ class Deadline:
         self._timer: Timer | None = None
 
     def move(self, due: float) -> None:
-        """Make the call at this moment instead. Infinity is never."""
+        """Move the call to this time. Infinity means never."""
         if self._timer is not None and due < self._timer.due:
             self.cancel()
         self._due = due
@@ -97,7 +97,7 @@ class Deadline:
             self._timer = self._clock.call_at(due, self._fire)
 
     def no_later_than(self, due: float) -> None:
-        """Make the call at this moment if it would be later."""
+        """Move the call to this time if it is due later."""
         if due < self._due:
             self.move(due)
 

@@ -1,11 +1,11 @@
-"""Encrypt the records of a store of sessions, so that whoever reads its files, or a backup, reads no conversation.
+"""Encrypt the records of a store of sessions, so that its files and their backups reveal no conversation.
 
     keys = [Secret(os.environ["RTVI_STORE_KEY"])]
     host = Host(bot, store=EncryptedStore(SQLiteStore("sessions.db"), keys))
 
-Each text is encrypted with AES-256-GCM, under a key that is derived for its session. It can be decrypted only under the
-session and the key of the record where it was written, so that texts cannot be exchanged. Not encrypted are the ids of
-sessions, the keys of records (which have the ids of requests), the sizes, and the times at which records are removed.
+Each text is encrypted with AES-256-GCM, under a key that is derived for its session. A text can be decrypted only in
+the record and under the record key where it was written, so nobody can exchange two texts. These are not encrypted: the
+ids of sessions, the record keys (which have the ids of requests), the sizes, and the times at which records expire.
 
 This needs `cryptography`: the extra `rtvi-plugins[encryption]`.
 """
@@ -95,7 +95,7 @@ class EncryptedStore:
     # ---- encryption ------------------------------------------------------------------------------------------------
 
     def _derive(self, id: str, session: str) -> AESGCM:
-        """Return the cipher of a session. With a key of its own, no number of sessions makes its nonces repeat."""
+        """Return the cipher of a session. Each has its own key, so the nonces of sessions cannot collide."""
         info = b"rtvi_plugins session " + session.encode()
         return AESGCM(HKDFExpand(SHA256(), _KEY, info).derive(self._keys[id]))
 
@@ -140,5 +140,5 @@ def _read_key(key: Secret) -> bytes:
 
 
 def _id_of(key: bytes) -> str:
-    """Return the id of a key, which stands before each text. It says nothing of the key."""
+    """Return the id of an encryption key, which is written before each text. It does not reveal the key."""
     return sha256(b"rtvi_plugins key " + key).hexdigest()[:8]

@@ -195,7 +195,7 @@ class RequestError(Exception):
             self.retryable = retryable
 
     def to_json(self) -> dict[str, Any]:
-        """The `data` of an `error-response`. `error` is the sentence: it is the field that clients read."""
+        """Return the `data` of an `error-response`. `error` is the sentence, because clients read this field."""
         form: dict[str, Any] = {"error": self.message, "code": self.code, "retryable": self.retryable}
         if self.problems:
             form["details"] = [problem.to_json() for problem in self.problems]
@@ -203,7 +203,7 @@ class RequestError(Exception):
 
     @staticmethod
     def from_json(data: object) -> RequestError:
-        """The exception for the `data` of an `error-response`; its texts are not changed, whatever server sent it."""
+        """Return the exception for the `data` of an `error-response`. Its texts are not changed."""
         form = data if is_object(data) else {"error": str(data)}
         details = items if is_array(items := form.get("details")) else ()
         family = CATALOGUE.get(str(form.get("code")), RequestError)
@@ -449,9 +449,9 @@ _RETRYABLE = ("rate", "timeout", "unavailable", "no-answer")
 class ProviderError(Exception):
     """Raised by a provider when its vendor fails. The sentence contains only the provider and the category.
 
-    The vendor's own words may hold either, so they belong in the provider's debug log at most. `retryable` follows
-    from the category (rate, timeout, unavailable and no-answer are) unless it is given. `retry_after` is how long the
-    vendor asks to wait, in seconds; None if it does not say.
+    The vendor's own words may contain a key or a message of the user, so log them at level DEBUG at most. `retryable`
+    follows from the category (rate, timeout, unavailable and no-answer are) unless it is given. `retry_after` is how
+    long the vendor asks to wait, in seconds; None if it does not say.
     """
 
     # For a subclass that does not call `super().__init__`.

@@ -4,7 +4,7 @@ Bots and conversation loops emit these records with `Session.emit`. `serialize` 
 the connected client understands, as the published clients expect them. A client whose protocol version has no message
 for an event is not sent it.
 
-The module has more than 300 lines because each event stands beside its messages.
+The module has more than 300 lines because each event is next to its messages.
 """
 
 from __future__ import annotations
@@ -178,7 +178,7 @@ class BotStoppedSpeaking(Event):
 class BotTurnEnded(Event):
     """The bot's turn ended, or was `interrupted`. Nothing of the turn follows. `Session.turn` sends it.
 
-    With `handed_over`, a function of the turn has handed over: the other persona goes on with the answer in a turn of
+    With `handed_over`, a function of the turn has handed over: the other persona continues with the answer in a turn of
     its own.
     """
 

@@ -10,8 +10,8 @@ A frame is a header and a payload. The header is `struct.Struct(">IBI")`: the le
 that the plugin chooses), and the id of the request. Every reply has the id of its request, so a reply to a request
 that was cancelled is not taken for a reply to the next one. `rtvi_plugins.helper_worker` is for the program.
 
-The process gets no secrets: `rtvi_plugins.security.helper_environment` makes its environment. It has a session of its
-own, so Ctrl-C in a terminal reaches the server alone. It should exit when its stdin ends.
+The process gets no secrets: `rtvi_plugins.security.helper_environment` makes its environment. It has a process group of
+its own, so Ctrl-C in a terminal reaches only the server. It should exit when its stdin ends.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class HelperLost(Exception):
 
 
 class HelperProcess:
-    """A process that runs. One task at a time may use it."""
+    """A running process. One task at a time may use it."""
 
     def __init__(self, process: Process) -> None:
         self._process = process
@@ -74,7 +74,7 @@ class HelperProcess:
             except BaseException as error:
                 await process.aclose(kill=True)
                 if isinstance(error, TimeoutError):
-                    raise HelperLost("the helper process did not get ready") from error
+                    raise HelperLost("the helper process did not become ready") from error
                 raise
         return process
 
@@ -152,7 +152,7 @@ class HelperProcess:
     async def aclose(self, *, kill: bool = False) -> None:
         """End the process, and wait until it has ended, also if the caller is cancelled.
 
-        It gets a second to exit after its stdin has ended. With `kill` it gets none.
+        It may take a second to exit after its stdin has ended. With `kill` it is killed at once.
         """
         if kill and not self.exited:
             with suppress(ProcessLookupError):
@@ -167,7 +167,7 @@ class HelperProcess:
 class SupervisedHelper:
     """A process that is started when it is needed, and replaced when it has died. It has one request at a time.
 
-    `start` starts a process. One that takes more than `reply_seconds` for a request hangs, and is killed.
+    `start` starts a process. If it takes more than `reply_seconds` for a request, it is killed.
     """
 
     def __init__(self, start: Callable[[], Awaitable[HelperProcess]], *, reply_seconds: float) -> None:
@@ -228,7 +228,7 @@ class SupervisedHelper:
                 await process.send(CANCEL, id, seconds=_CANCEL_SECONDS)
             raise
         except TimeoutError:
-            raise HelperLost("the helper process hangs") from None
+            raise HelperLost("the helper process does not reply") from None
 
     async def _running(self) -> HelperProcess:
         if not self.usable:

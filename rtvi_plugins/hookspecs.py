@@ -1,7 +1,7 @@
-"""The hooks: what cuts across all bots. Plain functions that observe; declaring services or actions needs none.
+"""The hooks: plain functions that observe all sessions of a bot. Services, options and actions need no hooks.
 
-A plugin marks a function with `hookimpl` and takes as many of the hook's arguments as it wants. Hooks are called on
-the event loop and must not block. One that raises changes no answer; it is reported in the log of `rtvi_plugins`.
+A plugin marks a function with `hookimpl`. It takes any of the hook's arguments. Hooks are called on the event loop and
+must not block. If a hook raises, no answer changes; the exception is logged to `rtvi_plugins`.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def config_committed(session: Session, revision: int, changed: Sequence[str]) ->
 
 @hookspec
 def provider_changed(session: Session, service: str, provider: str, chosen: str, category: str | None) -> None:
-    """Called when another provider of a `Failover` serves. `category` is why the chosen one does not, None if it does.
+    """Called when another provider of a `Failover` serves. `category` says why; None if the chosen one serves again.
 
     Also called when the client becomes ready, if another provider serves then.
     """

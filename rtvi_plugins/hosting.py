@@ -1,8 +1,8 @@
 """Hold the sessions of one bot, for a server of any kind.
 
 A server passes the body of a start request to `Host.start`, and sends the token that it returns to the client. When the
-client connects with the token, `Host.claim` returns a `Connection`: texts and audio in both directions. Nothing here
-knows HTTP or WebSockets.
+client connects with the token, `Host.claim` returns a `Connection`: texts and audio in both directions. This module
+uses neither HTTP nor WebSockets.
 
 The module has more than 300 lines because it is one class, with what servers of all kinds call.
 """
@@ -100,7 +100,7 @@ class Host:
     that the bot names. Keys come from the trusted start, from `environ` (as `ACME_API_KEY`), or from the hook
     `find_key`, in this order. Each of several `operator_secret`s is valid, so that one can replace another. `record` is
     a folder for the transcript and the audio of every session; without it nothing is recorded. `watch` is a time in
-    seconds: if the event loop is blocked for longer, the log says by whose code. Without it nothing is watched.
+    seconds: if the event loop is blocked for longer, the log names the blocking code. Without it nothing is watched.
 
     With a `store`, sessions are saved, and a client can resume its session within `resume_seconds` after its connection
     was lost. The host enters and leaves the store. `address` is where clients reach this process, for others that share
@@ -259,19 +259,19 @@ class Host:
                 )
             for each in cast("Sequence[Any]", found):
                 if not hasattr(each, "matches"):
-                    raise PluginError(f"{place} returns a {type(each).__name__} in its list, which is no route.")
+                    raise PluginError(f"{place} returns a {type(each).__name__} in its list, which is not a route.")
                 routes.append(each)
         return routes
 
     def drain(self) -> None:
-        """Start no more sessions. Open sessions go on."""
+        """Start no more sessions. Open sessions continue."""
         self.draining = True
 
     def move_sessions(self) -> bool:
-        """Start no more sessions, and end those that another process can go on with, unless an action is under way.
+        """Start no more sessions, and end those that another process can continue, unless an action is running.
 
         Return whether all of them have ended. Call it again from time to time, and then `end_sessions`: then an action
-        that is still under way is answered with `outcome-unknown`.
+        that is still running is answered with `outcome-unknown`.
         """
         self.draining = True
         store = self._shared.store
@@ -485,7 +485,7 @@ class Host:
         """Find the session of a client that comes back: in this process, or in the store."""
         read = read_token(token)
         if read is None or self._saved is None:
-            raise UnknownSession("This is no resume token of this server; start a new session.")
+            raise UnknownSession("This is not a resume token of this server; start a new session.")
         id, proof = read
         while (restoring := self._restoring.get(id)) is not None:
             await restoring.wait()
@@ -540,7 +540,7 @@ class Host:
         finally:
             if self._sessions.get(session.id) is session:
                 del self._sessions[session.id]
-            if session.flooded and address is not None:  # or it would go on in its next session
+            if session.flooded and address is not None:  # or it would continue in its next session
                 self._rates.empty(address, self._clock.now())
 
     async def all_imported(self) -> None:
@@ -551,7 +551,10 @@ class Host:
         """Use the registry with the alternatives that were imported after the start, in open sessions too."""
         shared = self._shared
         if registry.lifespans != self.registry.lifespans:
-            raise PluginError("They need a lifespan, and these open before. Name one of them first for its service.")
+            raise PluginError(
+                "They need a lifespan, but lifespans are opened before the import. "
+                "Make one of them the first provider of its service."
+            )
         self.registry.complete(registry)
         shared.offers.renew(Grants.of(registry, everything=self.dev))
         shared.functions.renew(Grants.of(registry, registry.bot.functions))

@@ -4,7 +4,7 @@ Every operation takes one frozen request and yields typed pieces. So a request o
 breaking a provider. Operations are streams and may be cancelled at any `await`. A provider stores nothing of the
 conversation: the context belongs to the session, so the provider can be replaced during the conversation.
 
-The module has more than 300 lines because each kind stands beside its requests and pieces.
+The module has more than 300 lines because each kind is next to its requests and pieces.
 """
 
 from __future__ import annotations
@@ -76,8 +76,9 @@ _BUILTIN = ("llm", "stt", "tts", "vad", "speech")
 class Kind:
     """A kind of service that a plugin defines: its name, and the Protocol that its providers implement.
 
-    Keep it in a variable of the module that defines the Protocol, `AVATAR = Kind("avatar", Avatar)`: providers write
-    `@service(AVATAR, "acme")`, and a bot's parameter `avatar: Avatar` leads back to it.
+    Keep it in a variable of the module that defines the Protocol: `AVATAR = Kind("avatar", Avatar)`. Providers write
+    `@service(AVATAR, "acme")`. A bot has a parameter `avatar: Avatar`; the framework then finds the kind in the module
+    of `Avatar`.
     """
 
     name: str
@@ -177,7 +178,7 @@ class ToolCall:
     sentence as the result, and may call again.
 
     `extra` is vendor data that must come back with the call, such as a signature, as JSON values. In later requests to
-    the same provider it stands in the call's entry of `tool_calls`, under `extra`.
+    the same provider, the call's entry of `tool_calls` has it as `extra`.
     """
 
     id: str = field(validator=instance_of(str))
@@ -298,7 +299,7 @@ class TTSRequest:
     """The text to speak, as a stream of pieces. A provider may speak the first piece before it receives the last.
 
     `language` is the language of the user's last speech, if the STT reports it: a code such as "de" or "en-GB". It is a
-    hint for voices that speak several languages; the provider's own options go before it.
+    hint for voices that speak several languages. The provider's own options take precedence.
     """
 
     text: AsyncIterator[str]
@@ -336,8 +337,8 @@ class SpeechEnded:
 class ListenRequest:
     """The user's speech in one session, as a live stream without end.
 
-    Each utterance is audio as in `STTRequest`, and then a `Pause`. The next one follows when it was answered. Between
-    them nothing comes, perhaps for minutes.
+    Each utterance is audio as in `STTRequest`, and then a `Pause`. The next utterance follows when the `Pause` was
+    answered. Between two utterances, nothing comes for seconds or minutes.
 
     With `endpointing`, the vendor finds the utterances: the stream has all audio of the microphone, also silence.
     `Pause` then only says that the microphone is off. It may come at any time, and again.
@@ -391,8 +392,8 @@ class Heard:
     """An answer was interrupted: the user has heard the first `seconds` of its audio, and will hear no more of it.
 
     Stop the answer, and remove what was not heard from the vendor's conversation. `answer` is its number in the stream,
-    from 0: that of the `AnswerEnded` that ends it. It may have ended already. If it has not, `AnswerEnded` must follow,
-    also when it was asked for and has not begun.
+    from 0: that of the `AnswerEnded` that ends it. The answer may have ended already. If not, `AnswerEnded` must
+    follow, even if the answer has not begun.
     """
 
     seconds: float
@@ -416,7 +417,7 @@ class SpeechRequest:
     stream is opened again.
 
     The user's audio has 16 kHz and one channel. With `endpointing`, `input` has all audio of the microphone. The vendor
-    finds the utterances, answers each of its own accord, and stops its answer when the user speaks. `Pause` then only
+    finds the utterances, answers each without being asked, and stops its answer when the user speaks. `Pause` then only
     says that the microphone is off. Without `endpointing`, each utterance is audio, and then a `Pause`, which asks for
     the answer; between them no audio comes.
 
@@ -496,7 +497,7 @@ class STT(Protocol):
 
 @runtime_checkable
 class ListeningSTT(STT, Protocol):
-    """An STT that can also recognise a whole session over one connection. Where it can, `transcribe` is not called."""
+    """An STT that can also recognise a whole session over one connection. Then `transcribe` is not called."""
 
     def listen(self, request: ListenRequest, /) -> AsyncIterator[ListenPiece]:
         """Stream transcripts, and a `Settled` for each `Pause`, until the iterator is closed.
@@ -512,7 +513,7 @@ class ListeningSTT(STT, Protocol):
 
 @runtime_checkable
 class SpeechModel(Protocol):
-    """Hears the user and answers in speech: it takes the place of an STT, an LLM and a TTS."""
+    """Hears the user and answers in speech: it replaces an STT, an LLM and a TTS."""
 
     def converse(self, request: SpeechRequest, /) -> AsyncIterator[SpeechPiece]:
         """Hold a conversation until the iterator is closed. Raise `ProviderError` when the vendor fails.
@@ -542,7 +543,7 @@ class VAD(Protocol):
 
 @runtime_checkable
 class ChecksKey(Protocol):
-    """A service of any kind that can ask its vendor at the start whether the key is valid.
+    """A service of any kind that can ask its vendor whether the key is valid.
 
     Annotate what the function under `@service` yields with a class that has this method. `rtvi run` then checks each
     key that it finds when it starts, and names a refused one in the log.
@@ -551,7 +552,7 @@ class ChecksKey(Protocol):
     async def check_key(self) -> None:
         """Raise `ProviderError` with the category "auth" if the vendor does not know the key. Use nothing paid.
 
-        Accept a key that is valid and may not do what you ask for: vendors sell keys with few permissions. Other
+        Accept a valid key even if it has no permission for your request: vendors sell keys with few permissions. Other
         errors, such as a vendor that cannot be reached, are ignored.
         """
         ...

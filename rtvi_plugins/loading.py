@@ -79,7 +79,7 @@ def _bots_in(module: ModuleType) -> dict[str, AnyFunction]:
 
 def _split(target: str) -> tuple[str, str]:
     place, colon, name = target.rpartition(":")
-    # A drive letter is no module name, and neither is a path.
+    # A drive letter is not a module name, and neither is a path.
     if not colon or "/" in name or "\\" in name or name.endswith(".py"):
         return target, ""
     return place, name
@@ -104,7 +104,7 @@ def bot_spec(bot: AnyFunction) -> BotSpec:
     """Return the declaration of a bot's function. Raise `BotError` if it has none."""
     found = next((spec for spec in specs_of(bot) if isinstance(spec, BotSpec)), None)
     if found is None:
-        raise BotError(f"{where(bot)} is no bot. Decorate it with @bot(…).")
+        raise BotError(f"{where(bot)} is not a bot. Decorate it with @bot(…).")
     return found
 
 

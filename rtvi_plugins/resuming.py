@@ -51,7 +51,7 @@ class Fenced(Exception):
 
 
 class Unreadable(Exception):
-    """A record is there and cannot be read. The text says why, as for one that is encrypted with another key."""
+    """A record cannot be read. The text says why, such as that it is encrypted with another key."""
 
 
 @frozen
@@ -68,7 +68,7 @@ class SessionStore(Protocol):
     """Keeps the records of sessions. Several processes may share one.
 
     The host enters the store, and leaves it at its end. All methods may be called concurrently, for different sessions
-    and for the same one. A failure is any exception but `Fenced`; the host calls again later. `claim`, `owner` and
+    and for the same one. Any exception except `Fenced` is a failure; the host calls again later. `claim`, `owner` and
     `read` may raise `Unreadable`.
     """
 
@@ -85,7 +85,7 @@ class SessionStore(Protocol):
 
         A write of epoch 1 with a text under `OWNER` creates a record that does not exist. Raise `Fenced`, and write
         nothing, if the record has another epoch or does not exist. The record is kept for at least `seconds` from now.
-        A write that fails, as one may that is too large, has no effect on the writes of other sessions.
+        If a write fails, for example because it is too large, the writes of other sessions still succeed.
         """
         ...
 
@@ -110,7 +110,7 @@ class SessionStore(Protocol):
         ...
 
     async def sessions(self) -> Sequence[str]:
-        """Return the ids of all records whose time is not over, in any order."""
+        """Return the ids of all records that have not expired, in any order."""
         ...
 
     async def read(self, session: str, keys: Collection[str] | None = None) -> Mapping[str, str] | None:

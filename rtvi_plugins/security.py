@@ -107,7 +107,7 @@ _THROTTLE_SECONDS: Final = 60.0
 class LogThrottle:
     """Logs the first of many similar lines, and counts those of the next minute. `now` returns the time in seconds.
 
-    For what anybody may cause thousands of times a second.
+    Use it for events that any client can cause thousands of times a second.
     """
 
     def __init__(self, log: logging.Logger, now: Callable[[], float] = time.monotonic) -> None:

@@ -180,7 +180,7 @@ class Turn(Playback):
 
     #: The number of the turn within its session.
     number: int
-    #: Whether another persona goes on with the answer in a turn of its own. `converse` sets it.
+    #: Whether another persona continues with the answer in a turn of its own. `converse` sets it.
     handed_over: bool = False
 
     @property
@@ -219,9 +219,9 @@ class FunctionCall(ABC):
     def leave(self, then: Callable[[Any], None]) -> Any:
         """Stop waiting, because the turn was interrupted. Return the JSON value that the LLM reads for now.
 
-        That is the result, if there is one. Otherwise it is the state of the call: it goes on, it was cancelled, or it
-        may or may not have taken effect. If a result comes later, `then` is called once with its JSON form. `then` must
-        neither block nor raise.
+        That is the result, if there is one. Otherwise it is the state of the call: it continues, it was cancelled, or
+        it may or may not have taken effect. If a result comes later, `then` is called once with its JSON form. `then`
+        must neither block nor raise.
         """
 
 
@@ -229,7 +229,7 @@ class Alternatives(ABC):
     """The providers of a service that take over when one fails, for one use of the service. See `Failover`.
 
     Call `choose` before you use the service, `answered` with its first output, and `failed` when it raises. The service
-    that the bot has received then leads to the provider that serves. Without a `Failover`, they do nothing.
+    that the bot has received then forwards to the provider that serves. Without a `Failover`, these methods do nothing.
     """
 
     @property
@@ -347,7 +347,7 @@ class Session(ABC, Generic[State]):
     def config(self, service: str | None = None) -> Mapping[str, Any]:
         """Return the values of a service's options, or of all options by service, as a read-only copy.
 
-        Whoever changes it, or a part of it, gets a `TypeError`. Raise `BotError` for an unknown service.
+        Changing it, or a part of it, raises `TypeError`. Raise `BotError` for an unknown service.
         """
 
     @overload
@@ -418,7 +418,7 @@ class Session(ABC, Generic[State]):
         """Call a function of the bot or, if it has no such action, of the client. Return the result, any JSON value.
 
         Raise `FunctionCallFailed` when the action fails, or when no result comes within `Limits.function_seconds`. If
-        you cancel this, an action of the bot goes on, unless it is declared with `finish=False`.
+        you cancel this, an action of the bot continues, unless it is declared with `finish=False`.
         """
 
     @abstractmethod
@@ -443,7 +443,7 @@ class Session(ABC, Generic[State]):
 
     @abstractmethod
     def turn(self, *, interruptible: bool = True) -> AbstractAsyncContextManager[Turn]:
-        """Hold one turn. Deferred config changes are applied before and after it, and `interrupt` cancels its body.
+        """Hold one turn. Deferred config changes are applied before and after it. `interrupt` cancels the block.
 
         Only the end of the session cancels a turn that is not `interruptible`.
         """
@@ -452,7 +452,7 @@ class Session(ABC, Generic[State]):
     def interrupt(self) -> bool:
         """Interrupt the turn, and discard each `Say` that waits. Return whether a turn was cut short.
 
-        Turns and `Say`s that are not interruptible go on.
+        Turns and `Say`s that are not interruptible continue.
         """
 
     @abstractmethod
@@ -496,8 +496,8 @@ class Session(ABC, Generic[State]):
         """Let another persona speak: set its options, its prompt and its functions, and submit its first turn.
 
         A turn that is running ends first, with the old voice; the LLM is not asked again in it. `interrupt` ends it
-        now. With `keep_context=False`, the conversation so far is dropped. Raise `AuthorError` for a function that
-        there is not, `RequestError` for options that are invalid, and what `submit` raises; then nothing is changed.
+        now. With `keep_context=False`, the conversation so far is dropped. Raise `AuthorError` for an unknown function,
+        `RequestError` for invalid options, and what `submit` raises. Then nothing is changed.
         """
 
     @property

@@ -41,8 +41,8 @@ CREATE TABLE state (
 _BUSY_SECONDS: Final = 10.0
 #: How often a process tries again to prepare a file that another one prepares, in seconds.
 _RETRY_SECONDS: Final = 0.01
-#: How often records whose time is over are removed, in seconds. How many at once, and how long others may write before
-#: the next ones: to remove a long history takes a sixth of a second, and nobody can write meanwhile.
+#: How often expired records are removed, in seconds. How many at once, and how long others may write before the next
+#: ones: removing a long history takes a sixth of a second, and nobody can write meanwhile.
 _SWEEP_SECONDS, _SWEPT, _PAUSE_SECONDS = 30.0, 10, 0.02
 #: How many writes share a transaction.
 _BATCH: Final = 500
@@ -234,7 +234,7 @@ class SQLiteStore:
     # ---- the sweeper -----------------------------------------------------------------------------------------------
 
     async def _sweep(self) -> None:
-        """Remove records whose time is over."""
+        """Remove expired records."""
         while True:
             removed = 0
             try:

@@ -121,7 +121,7 @@ LLM = 'services = { llm = "echo" }\n'
     ("text", "problem"),
     [
         ("services = ", "porter.toml is not TOML: Invalid value (at end of document)."),
-        ("", 'porter.toml: services: a conversation needs an llm or a speech. Write llm = "rules".'),
+        ("", 'porter.toml: services: a conversation needs an llm or a speech service. Write llm = "rules".'),
         ('nmae = "x"\n' + LLM, "porter.toml: nmae: unknown field 'nmae'; did you mean 'name'?"),
         (
             "services = { llm = 3 }",
@@ -129,7 +129,7 @@ LLM = 'services = { llm = "echo" }\n'
         ),
         (
             'services = { llm = "echo", speech = "echo" }',
-            "porter.toml: services.llm: a speech takes the place of llm. Remove one of them.",
+            "porter.toml: services.llm: a speech service replaces llm. Remove one of them.",
         ),
         (
             'services = { speech = "echo" }\nfiller = "One moment."',
@@ -147,7 +147,7 @@ LLM = 'services = { llm = "echo" }\n'
         ),
         (
             'services = { llm = "echo", b = { kind = "llm", providers = "x" } }',
-            "porter.toml: services.b: a conversation has one llm. Remove one.",
+            "porter.toml: services.b: a conversation can have only one llm. Remove the others.",
         ),
         ("services.llm.failover = ['echo']", "services.llm: failover takes two providers or more, each by its name"),
         ("services.llm = { failover = ['echo', 'rules'], seconds = 0 }", "failover takes seconds= as a number above 0"),

@@ -211,7 +211,7 @@ async def test_a_missing_answer_is_an_error_in_the_callers_time() -> None:
 
 
 async def test_a_late_or_second_answer_is_dropped() -> None:
-    """It is no event, and it does not become the answer to another request."""
+    """It is not an event, and it does not become the answer to another request."""
     results: list[Any] = []
     async with meeting() as (client, peer), anyio.create_task_group() as tasks:
         with pytest.raises(NoAnswer):

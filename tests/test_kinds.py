@@ -126,7 +126,7 @@ async def test_a_plugins_kind_works_from_end_to_end() -> None:
 async def test_a_service_that_is_not_of_its_kind_does_not_start() -> None:
     """Which its type checker would have told its author."""
     async with host_of(shower) as host:
-        with pytest.raises(StartFailed, match=r"The service 'face' \(fish\) is not what its kind asks for\."):
+        with pytest.raises(StartFailed, match=r"The service 'face' \(fish\) does not implement its kind\."):
             await host.start({"services": {"face": "fish"}})
 
 

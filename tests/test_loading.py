@@ -139,7 +139,7 @@ def test_a_mistake_inside_a_bots_module_comes_out_as_it_is(write: Write) -> None
 
 def test_what_is_no_bot_is_told() -> None:
     """With its place."""
-    with pytest.raises(BotError, match=r"test_what_is_no_bot_is_told\(\) \(.*\) is no bot. Decorate it with @bot"):
+    with pytest.raises(BotError, match=r"test_what_is_no_bot_is_told\(\) \(.*\) is not a bot. Decorate it with @bot"):
         bot_spec(test_what_is_no_bot_is_told)
 
 

@@ -58,7 +58,7 @@ def test_a_helpers_environment_is_that_of_the_process(monkeypatch: pytest.Monkey
     ],
 )
 def test_urls_that_are_accepted(url: str) -> None:
-    """An `@` after the host is no user."""
+    """An `@` after the host is not a user."""
     http_url(None, None, url)
 
 

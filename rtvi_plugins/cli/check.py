@@ -61,7 +61,7 @@ def _details(result: Result) -> Iterator[str]:
     rule = RULES[result.rule]
     match result.state:
         case "broken":
-            facts = {"found": result.what, "why": rule.why, "mend": rule.mend}
+            facts = {"found": result.what, "why": rule.why, "fix": rule.fix}
         case "waived":
             facts = {"reason": result.what}
         case "not checked":

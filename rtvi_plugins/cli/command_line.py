@@ -90,9 +90,9 @@ def read_seconds(text: str) -> float:
 
 
 def check_url(text: str) -> None:
-    """Raise a `UsageError` if a text is no URL of a server."""
+    """Raise a `UsageError` if a text is not a URL of a server."""
     if not text.lower().startswith(("http://", "https://")):
-        raise UsageError(f"{text!r} is no address; write http://{text.rpartition('://')[2]}.")
+        raise UsageError(f"{text!r} is not an address; write http://{text.rpartition('://')[2]}.")
 
 
 def read_secret(variable: str | None) -> Secret | None:

@@ -1,7 +1,7 @@
 """`rtvi console`: a typed conversation with a bot, in this process and this terminal.
 
-Whoever has the bot's file may do everything with it, so the session is a developer's: all options and actions are
-granted. A line is sent once the bot has said all it had to say to the one before, so a conversation can be piped in.
+Everybody who has the bot's file can change its grants, so all options and actions are granted. Each line is sent after
+the bot has finished its answer to the line before, so a conversation can be piped in.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _HELP = """\
 def run(chosen: Namespace) -> int:
     """Hold the conversation. The exit code is 0 when it was left, 1 when it failed, 130 after Ctrl-C.
 
-    A conversation that is piped in has failed as soon as one of its lines has: nobody is there to mend it.
+    A conversation that is piped in fails if one of its lines fails, because nobody can correct it.
     """
     log_to_stderr("warning")
     if chosen.traceback:

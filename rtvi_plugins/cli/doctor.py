@@ -1,4 +1,4 @@
-"""`rtvi doctor`: what is wrong with an installation or with what a bot needs of it, each with its mend.
+"""`rtvi doctor`: find what is wrong with an installation or a bot, and how to fix it.
 
 Plugins are imported in processes of their own. The bot is imported in this process.
 """
@@ -47,12 +47,12 @@ _PARTS: Final = {
 
 @frozen
 class Finding:
-    """One thing that is wrong. `mend` says what to do, with a command."""
+    """One thing that is wrong. `fix` says what to do, with a command."""
 
     check: str
     about: str
     what: str
-    mend: str
+    fix: str
     level: Literal["broken", "warning"] = "broken"
 
 
@@ -120,10 +120,8 @@ def _key_store() -> Iterator[Finding]:
     except NoKeyring as error:
         yield Finding("key-store", "keys", str(error), "pip install keyring", "warning")
     except PluginError as error:
-        mend = (
-            f"chmod 600 {shlex.quote(str(store.path))}, or remove the file and set the keys again: rtvi keys set NAME"
-        )
-        yield Finding("key-store", "keys", str(error), mend)
+        fix = f"chmod 600 {shlex.quote(str(store.path))}, or remove the file and set the keys again: rtvi keys set NAME"
+        yield Finding("key-store", "keys", str(error), fix)
 
 
 def _remove(folder: str) -> str:
@@ -139,8 +137,8 @@ def _conflicts(entries: Iterable[EntryPoint]) -> Iterator[Finding]:
         if len(offered) > 1:
             names = " or ".join(repr(each.qualified) for each in offered)
             listed = " and ".join(each.distribution for each in offered)
-            mend = f"Write {names} in the bot, or: pip uninstall {offered[-1].distribution}"
-            yield Finding("conflict", name, f"{listed} both offer it.", mend, "warning")
+            fix = f"Write {names} in the bot, or: pip uninstall {offered[-1].distribution}"
+            yield Finding("conflict", name, f"{listed} both offer it.", fix, "warning")
 
 
 # ---- plugins -------------------------------------------------------------------------------------------------------
@@ -155,13 +153,13 @@ def _of_plugin(entry: EntryPoint, probed: Probed) -> Iterator[Finding]:
         check = "missing-module" if probed.missing else "entry-point" if probed.seconds is not None else "import"
         yield Finding(check, name, f"It cannot be used: {probed.broken}", _mend_import(entry, probed))
     for service in probed.unnamed:
-        mend = f"In its pyproject.toml, call the entry point {service!r}. Then: pip install -e ."
+        fix = f"In its pyproject.toml, call the entry point {service!r}. Then: pip install -e ."
         what = f"It declares the service {service}, which no bot can name."
-        yield Finding("entry-point", name, what, mend, "warning")
+        yield Finding("entry-point", name, what, fix, "warning")
     is_known_as_slow = entry.bridged is not None and entry.bridged.slow
     if probed.seconds is not None and probed.seconds > SLOW_IMPORT_SECONDS and not is_known_as_slow:
-        mend = f"See what takes long: {_python()} -X importtime -c 'import {entry.module}'"
-        yield Finding("slow-import", name, f"Its import takes {probed.seconds:.1f} seconds.", mend, "warning")
+        fix = f"See what takes long: {_python()} -X importtime -c 'import {entry.module}'"
+        yield Finding("slow-import", name, f"Its import takes {probed.seconds:.1f} seconds.", fix, "warning")
 
 
 def _mend_metadata(entry: EntryPoint) -> str:
@@ -222,9 +220,9 @@ def _missing_keys(host: Host, bot: str) -> Iterator[Finding]:
         specs = [host.registry.services[service].providers[label].spec for service, label, _ in found]
         page = next((each.key_page for each in specs if each.key_page), None)
         made = f"Make a key at {page}, and store" if page else "Store"
-        mend = f"{made} it: rtvi keys set {variable} (or set the variable, or send it with each start request)"
+        fix = f"{made} it: rtvi keys set {variable} (or set the variable, or send it with each start request)"
         is_needed_first = any(place == 0 for *_, place in found)  # the others are only asked if the first one fails
-        yield Finding("missing-key", bot, what, mend, "broken" if is_needed_first else "warning")
+        yield Finding("missing-key", bot, what, fix, "broken" if is_needed_first else "warning")
 
 
 def _mend_bot(line: str) -> str:
@@ -235,7 +233,7 @@ def _mend_bot(line: str) -> str:
         return "Correct the name in the bot, or install the distribution with it. What is installed: rtvi plugins"
     if "Several distributions" in line:
         return "Write the name with its distribution in the bot, as the message says. What is installed: rtvi plugins"
-    return "Mend the plugin as said above. To check again: rtvi doctor"
+    return "Fix the plugin as said above. To check again: rtvi doctor"
 
 
 def _stored_keys() -> list[str]:
@@ -253,7 +251,7 @@ def _text(report: Mapping[str, Any]) -> str:
     findings: list[dict[str, str]] = report["findings"]
     for finding in findings:
         lines += ["", "{level}: {about} [{check}]".format(**finding)]
-        lines += [f"  {finding['what']}", f"  → {finding['mend']}"]
+        lines += [f"  {finding['what']}", f"  → {finding['fix']}"]
     broken = sum(finding["level"] == "broken" for finding in findings)
     lines += ["", f"{broken} broken, {len(findings) - broken} warnings"]
     return "\n".join([*lines, ""])

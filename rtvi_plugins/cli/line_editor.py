@@ -1,6 +1,6 @@
 """Typed lines with editing, history and completion: the standard library's readline, where Python has it.
 
-A line that is typed into the console may go on with commands, actions, arguments, options and their values.
+A line that is typed into the console may continue with commands, actions, arguments, options and their values.
 """
 
 from __future__ import annotations

@@ -205,7 +205,7 @@ OWN: dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], None]]] = {
     "plugins": ("plugins", "list the installed plugins", _add_plugins),
     "describe": ("describe", "show what a bot or a plugin offers", _add_describe),
     "console": ("console", "hold a typed conversation with a bot", _add_console),
-    "doctor": ("doctor", "find what is wrong with an installation or a bot, and how to mend it", _add_doctor),
+    "doctor": ("doctor", "find what is wrong with an installation or a bot, and how to fix it", _add_doctor),
     "check": ("check", "check the providers of a package against the rules, without a key", _add_check),
     "keys": ("keys", "store API keys, in the system keyring or in a file that only you can read", _add_keys),
     "sessions": ("sessions", "show, export and delete what saved sessions have left in their store", _add_sessions),

@@ -145,7 +145,7 @@ class _Bound:
 
     keyword: str
     value: float
-    #: Bounds in order; an exclusive bound stands beside the inclusive one of the same value.
+    #: Sorts bounds: an exclusive bound is next to the inclusive one of the same value.
     order: tuple[float, int]
 
     def __str__(self) -> str:
@@ -209,7 +209,7 @@ def _unions(old: Described, new: Described, path: str, *, sent: bool) -> Iterato
 
 
 def _alternatives(schema: Described) -> list[Described]:
-    """Return the alternatives of a union without suggestions: strings that stand beside any string."""
+    """Return the alternatives of a union without suggestions: strings in a union with any string."""
     members = [merge_all_of(each) for each in schema.get("anyOf", (schema,))]
     texts = ("title", "description")
     plain: list[Described] = [{key: value for key, value in each.items() if key not in texts} for each in members]

@@ -135,7 +135,7 @@ class Screen:
                 self.line(shown(data))
             case _:
                 return
-        if self._asking and self._at_start:  # the bot speaks of its own accord while somebody types
+        if self._asking and self._at_start:  # the bot speaks without being asked while somebody types
             self.text(_PROMPT, _CYAN)
             self.text(self.editor.typed if self.editor is not None else "")
 

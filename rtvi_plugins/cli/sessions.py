@@ -23,7 +23,7 @@ from .failures import FAILED, OK, Failure, UsageError
 
 __all__ = ("run",)
 
-_UNREADABLE: Final = "The record of session {id} is no JSON. If the store is encrypted, set RTVI_STORE_KEY to its key."
+_UNREADABLE: Final = "The record of session {id} is not JSON. If the store is encrypted, set RTVI_STORE_KEY to its key."
 _MISSING: Final = "No session {id} is in the store. What is there: rtvi sessions list"
 _NO_HISTORY: Final = "Nothing is kept of session {id}: its server runs without --keep-days."
 
@@ -129,7 +129,7 @@ def _read(id: str, text: str) -> Mapping[str, Any]:
 async def _history(store: SessionStore, id: str) -> list[Mapping[str, Any]]:
     """Return the entries of a session's history, in order."""
     texts = await store.read(id)
-    if texts is None:  # it was deleted meanwhile, or its time is over
+    if texts is None:  # it was deleted meanwhile, or has expired
         raise Failure(_MISSING.format(id=id))
     numbered = sorted((key for key in texts if key.startswith(HISTORY)), key=lambda key: int(key.removeprefix(HISTORY)))
     return [_read(id, texts[key]) for key in (*numbered, ENDED) if key in texts]

@@ -35,7 +35,7 @@ def _options(parser: ArgumentParser | None) -> list[Action]:
 
 
 def _words(parser: ArgumentParser | None) -> str:
-    """Return the words that an argument may be, if it is no file."""
+    """Return the words that an argument may be, if it is not a file."""
     return " ".join(str(word) for each in _arguments(parser) if not each.option_strings for word in each.choices or ())
 
 

@@ -164,7 +164,7 @@ class Client:
         try:
             return read(answer)
         except (KeyError, TypeError, AttributeError):
-            raise InvalidAnswer(f"The bot answered {type!r} with something that is no answer to it.") from None
+            raise InvalidAnswer(f"The bot answered {type!r} with something that is not an answer to it.") from None
 
     async def _send_request(self, waiting: _PendingRequest) -> None:
         """Send a request. If the connection is lost, it is sent on the next one."""

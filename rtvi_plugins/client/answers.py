@@ -2,7 +2,7 @@
 
 The bot's answer to one text is the pieces of the turn that follows it. The bot repeats the text as `user-llm-text` when
 its turn begins, and ends the turn with `bot-turn-ended`. If the turn has handed over to another persona, the answer
-goes on in the next turn. Other servers do not send `bot-turn-ended`; there, an answer ends when the LLM and all its
+continues in the next turn. Other servers do not send `bot-turn-ended`; there, an answer ends when the LLM and all its
 functions have been idle for a moment.
 """
 
@@ -111,7 +111,7 @@ class BotAnswer(AsyncIterator[str], Awaitable[str]):
         #: The sentences of the present turn, and whether its LLM has sent text.
         self._sentences: list[str] = []
         self._has_llm_text = False
-        #: Whether the turn has ended, and another persona goes on.
+        #: Whether the turn has ended, and another persona continues.
         self._handed_over = False
         #: Whether the turn that answers has begun.
         self._begun = False

@@ -50,7 +50,7 @@ class Resumption:
         return self.reconnect is not None and bool(self._resume_token)
 
     def ready(self, data: Any) -> bool:
-        """Take the data of a `bot-ready`. Return whether another process goes on: unfinished answers start again."""
+        """Take the data of a `bot-ready`. Return whether another process continues: unfinished answers start again."""
         about: Any = data.get("about") if is_object(data) else None
         offer: Any = about.get("resume") if is_object(about) else None
         if is_object(offer) and isinstance(token := offer.get("token"), str):

@@ -128,9 +128,9 @@ def action(
 
     `deadline`, in seconds, may be shorter than the session's. A `long` action is answered at once with a job id; its
     progress and its result follow as messages. `finish=False` cancels an action that the LLM called if the user
-    interrupts; by default it goes on, and the LLM reads its result later. A `repeatable` action changes nothing outside
-    of its session, or may do so twice: in a session that is saved, it starts without waiting for the store. `narrowed`
-    restricts the arguments that clients may send, unless a bot's grant says otherwise.
+    interrupts; by default it continues, and the LLM reads its result later. A `repeatable` action changes nothing
+    outside of its session, or may do so twice: in a session that is saved, it starts without waiting for the store.
+    `narrowed` restricts the arguments that clients may send, unless a bot's grant says otherwise.
     """
     reject_bare("action", targets)
 
@@ -197,7 +197,7 @@ def _check_message(function: AnyFunction, message: Any, sent: Mapping[str, Param
     if message is None:
         return
     if not isinstance(message, str) or not message or json_problem(message) is not None:
-        problem = f"has message={message!r}, which is no type of a message. Write a text, as in message='set-language'."
+        problem = f"has message={message!r}, which is not a message type. Write a text, as in message='set-language'."
     elif not of_bot:
         problem = "has message=, which only an action of a bot has. Write @action(mybot, message=…), or remove it."
     elif message in PROTOCOL_TYPES:

@@ -80,12 +80,12 @@ def bot(
 
     `services` names the providers of each service. The first is the default; clients may choose among several. A name
     that ends with `?`, as in `["whisper?", "pocketsphinx"]`, is left out where the provider is not installed. A
-    `Failover` stands for providers of which the next takes over when one fails.
-    `config` holds the bot's defaults by service, or by `"service.provider"`. `client` lists what clients are granted,
-    each by name or as a `Grant`: an option as `"llm.model"`, an action as `"tts:say"`, switching as `"llm.provider"`.
-    `functions` lists the actions that the bot's LLM may call, such as `"bot:book_room"`. `plugins` names installed
-    modules of actions and hooks. With `public`, anyone may start a session. `state` is the class of `session.state`: an
-    attrs class or a TypedDict that JSON can carry, with a default for each field.
+    `Failover` lists providers that take over from each other. `config` holds the bot's defaults by service, or by
+    `"service.provider"`. `client` lists what clients are granted, each by name or as a `Grant`: an option as
+    `"llm.model"`, an action as `"tts:say"`, switching as `"llm.provider"`. `functions` lists the actions that the bot's
+    LLM may call, such as `"bot:book_room"`. `plugins` names installed modules of actions and hooks. With `public`,
+    anyone may start a session. `state` is the class of `session.state`: an attrs class or a TypedDict that JSON can
+    carry, with a default for each field.
     """
     mistaken: AnyFunction
     for mistaken in bare:

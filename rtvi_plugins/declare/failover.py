@@ -15,9 +15,9 @@ __all__ = ("Failover", "failover_problem")
 class Failover:
     """Providers of a service in the order in which they are used. When one fails, the next takes over.
 
-    It stands in `services=` of `@bot` where a provider does: `{"llm": Failover("openai", "groq")}`, or in a list, where
-    clients choose it by the name of its first provider. The options of clients are those of the first. Write options
-    of each under its own name: `config={"llm.groq": {…}}`.
+    Write it in `services=` of `@bot` in place of a provider: `{"llm": Failover("openai", "groq")}`, or in a list, where
+    clients choose it by the name of its first provider. The options of clients are those of the first. Write options of
+    each under its own name: `config={"llm.groq": {…}}`.
 
     `seconds` is how long a provider may send nothing before its first output, if there is another one to take over.
     """
@@ -38,7 +38,7 @@ class Failover:
 
 
 def failover_problem(providers: Sequence[Any], seconds: Any) -> str | None:
-    """Return why these are no arguments of `Failover`; None if they are."""
+    """Return why these are not arguments of `Failover`; None if they are."""
     if len(providers) < 2 or not all(
         isinstance(provider, str) and provider.removesuffix("?") for provider in providers
     ):

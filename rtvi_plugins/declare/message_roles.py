@@ -36,7 +36,7 @@ class roles:  # noqa: N801 - a validator, in lower case like those of attrs
         self.fields = _listed_names("fields", fields)
         for what, names, known in (("role", allowed, _ROLES), ("field", self.fields, _FIELDS)):
             if unknown := [each for each in names if each not in known]:
-                message = f"names {unknown[0]!r}, which is no {what} of a message; there is {', '.join(known)}."
+                message = f"names {unknown[0]!r}, which is not a {what} of a message; there is {', '.join(known)}."
                 raise DeclarationError(None, f"roles(…) ({authors_line()}) {message}")
         if not allowed:
             raise DeclarationError(None, f"roles() ({authors_line()}) names no role. Write roles('user').")

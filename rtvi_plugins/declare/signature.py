@@ -82,7 +82,7 @@ def _annotation_before_slash(function: AnyFunction, parameter: inspect.Parameter
         raise DeclarationError(function, f"annotate {parameter.name!r}.")
     if parameter.default is not parameter.empty:
         raise DeclarationError(
-            function, f"{parameter.name!r} stands before the '/' and is given, so it takes no default. Remove it."
+            function, f"{parameter.name!r} is before the '/' and is injected, so it takes no default. Remove it."
         )
     return hints[parameter.name]
 

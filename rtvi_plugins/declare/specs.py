@@ -1,6 +1,6 @@
 """A declaration as frozen data, and the mark by which a function carries it.
 
-The module has more than 300 lines because all declarations stand beside each other.
+The module has more than 300 lines because all declarations are in one place.
 """
 
 from __future__ import annotations
@@ -167,7 +167,7 @@ class ActionSpec:
     is_async: bool
     long: bool
     deadline: float | None
-    #: Called by the LLM, it goes on although the user interrupts.
+    #: Called by the LLM, it continues although the user interrupts.
     finish: bool
     narrowed: Mapping[str, Validator]
     deprecated: str | None

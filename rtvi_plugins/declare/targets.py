@@ -117,7 +117,7 @@ def check_own_name(function: AnyFunction, service: Any, targets: Sequence[Any]) 
         return
     problem: str | None
     if not is_valid_name(service):
-        problem = f"has service={service!r}, which is no name. Use only letters, digits, '-' and '_'."
+        problem = f"has service={service!r}, which is not a name. Use only letters, digits, '-' and '_'."
     elif not is_for_bot(targets):
         problem = "has service=, which only actions and options of a bot have. Name a bot as the target, or remove it."
     else:

@@ -228,7 +228,8 @@ def _choice(subject: Subject, validator: Any) -> Rule:
     strangers = [option for option in options if not any(_can_be_choice(option, cls) for cls in subject.loaded.classes)]
     if strangers:
         raise UnsupportedType(
-            f"has in_(…) with {shorten(repr(strangers[0]))}, which is no {_class_names(subject.loaded.classes)}"
+            f"has in_(…) with {shorten(repr(strangers[0]))}, which is not of type "
+            f"{_class_names(subject.loaded.classes)}"
         )
     if subject.strict and NoneType in subject.loaded.classes and None not in values:
         raise NoneRejected("in_(…)")
@@ -248,14 +249,14 @@ def _choice(subject: Subject, validator: Any) -> Rule:
 
 def _listed_choices(options: Any) -> list[Any]:
     if isinstance(options, str | bytes) or not isinstance(options, Iterable):
-        raise UnsupportedType(f"has in_({shorten(repr(options))}), which is no list of choices. List each of them")
+        raise UnsupportedType(f"has in_({shorten(repr(options))}), which is not a list of choices. List each of them")
     listed: list[Any] = []
     for each in cast("Iterable[Any]", options):
         listed.append(each)
         if len(listed) > _MOST_CHOICES:
             raise UnsupportedType(f"has in_(…) with more than {_MOST_CHOICES} choices. Use ge and le, or matches_re")
         if not isinstance(_json_value(each), str | int | float | None):
-            raise UnsupportedType(f"has in_(…) with {shorten(repr(each))}, which is no string, number, bool or None")
+            raise UnsupportedType(f"has in_(…) with {shorten(repr(each))}, which is not a string, number, bool or None")
     if not listed:
         raise UnsupportedType("has in_(…) without a choice")
     return listed
@@ -330,7 +331,7 @@ def _authors_rule(subject: Subject, validator: Any) -> Rule:
     for keyword, cls in (("description", str), ("allOf", list)):  # the two that are joined with those of others
         if not isinstance(described.get(keyword, cls()), cls):
             raise UnsupportedType(
-                f"has the validator {name}, whose json_schema has, as its {keyword}, what is no {cls.__name__}"
+                f"has the validator {name}, whose json_schema has {keyword!r} of another type than {cls.__name__}"
             )
     if (bad := json_problem(described)) is not None:
         raise UnsupportedType(f"has the validator {name}, which cannot be described: {bad[1]}")

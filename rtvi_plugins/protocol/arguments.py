@@ -54,11 +54,11 @@ class Binder:
             self._restrict(bound, lambda name: self._argument_path(name, sent, path))
         return bound
 
-    def bind_whole(self, sent: Any, path: str) -> dict[str, Any]:
-        """Return the keyword arguments for the data of a message that is the only argument.
+    def bind_message(self, sent: Any, path: str) -> dict[str, Any]:
+        """Return the keyword arguments of an action whose only argument is the data of a client message.
 
-        `sent` is `REQUIRED` for a message without data. It then means the default, or null if there is none. Raises
-        like `bind`.
+        `sent` is `REQUIRED` for a message without data. Then the argument has its default, or null if it has none.
+        Raises like `bind`.
         """
         bound: dict[str, Any] = {}
         problems: list[Problem] = []

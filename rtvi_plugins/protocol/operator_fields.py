@@ -44,7 +44,7 @@ _PATH_PART = re.compile(r'\.([^.\[]+)|\["((?:[^"\\]|\\.)*)"\]')
 #: A URL with a user name or a password. HTTP libraries log it; only a `Secret` is kept out of logs and errors.
 _WITH_USER = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]*:[/\\]{2}[^/?#\\]*@")
 
-#: Shorter strings are no secrets, and occur in many words.
+#: Shorter strings are not secrets, and occur in many words.
 _SHORTEST_HIDDEN = 4
 
 

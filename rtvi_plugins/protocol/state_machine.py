@@ -259,7 +259,7 @@ class RTVIProtocol:
             return _INNER[t](self, inner, data.get("d"))
         action = self.offer.message(t, _INNER)
         if action.spec.message == t:
-            arguments = action.binder.bind_whole(data.get("d", REQUIRED), "$.data.d")
+            arguments = action.binder.bind_message(data.get("d", REQUIRED), "$.data.d")
             return self._call(inner, action, arguments, arguments)
         sent = data.get("d")
         return self._call(inner, action, sent, action.binder.bind(sent, "$.data.d"))

@@ -193,7 +193,7 @@ def _grant_problems(registry: Registry) -> Iterable[str]:
 def check_personas(registry: Registry, module: ModuleType) -> None:
     """Raise `BotError` with every problem of the personas in a module: options and functions that do not exist.
 
-    They are constants, or stand in a list, tuple or dict that is one.
+    They are constants, or in a constant list, tuple or dict.
     """
     personas = {id(persona): (name, persona) for name, persona in _persona_constants(module)}
     problems = [

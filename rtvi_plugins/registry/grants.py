@@ -309,5 +309,5 @@ def _read_bounds(sent: Any, path: str, problems: list[Problem]) -> list[Validato
                 raise TypeError
             made.append(make(bound))
         except Exception:
-            problems.append(Problem(f"{path}.{name}", f"is no bound for {name!r}"))
+            problems.append(Problem(f"{path}.{name}", f"is not a bound for {name!r}"))
     return made

@@ -66,7 +66,7 @@ class EntryPoint:
         if colon:
             return f"its entry point must name a module; leave out ':{name}'."
         if not all(each.isidentifier() for each in module.split(".")):
-            return f"its entry point names {module!r}, which is no module."
+            return f"its entry point names {module!r}, which is not a module."
         if not self.api:
             line = f'[project.entry-points."{API_GROUP}"] {API} = "{module.partition(".")[0]}"'
             return f"it names no version of the plugin API; add {line} to its pyproject.toml."
@@ -113,7 +113,7 @@ def _entries_of_bridge(bridge: EntryPoint) -> list[EntryPoint]:
 
 def _bridged_entry(bridge: EntryPoint, listed: object) -> EntryPoint:
     if not isinstance(listed, BridgedProvider):
-        raise TypeError(f"it lists a {type(listed).__name__}, which is no BridgedProvider.")
+        raise TypeError(f"it lists a {type(listed).__name__}, which is not a BridgedProvider.")
     # A name of its own for each, below the bridge's package: the package says whose it is.
     own = "".join(each if each.isalnum() else "_" for each in listed.name)
     return evolve(bridge, name=listed.name, module=f"{bridge.module}.{own}", bridged=listed)

@@ -58,7 +58,7 @@ class SystemKeyring:
         self._use_keyring(lambda: self._backend.set_password(_KEYRING_SERVICE, variable, key.reveal()))
 
     def remove(self, variable: str) -> None:
-        """Remove a key. One that was removed already is no error."""
+        """Remove a key. One that was removed already is not an error."""
 
         def remove() -> None:
             with suppress(import_module("keyring.errors").PasswordDeleteError):
@@ -177,7 +177,7 @@ class KeyStore:
             if isinstance(keys, dict) and all(key is None or isinstance(key, str) for key in keys.values()):  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
                 return keys  # pyright: ignore[reportUnknownVariableType]
         raise PluginError(
-            f"The key store {self.path} is no JSON object of strings and nulls. Remove it, and set the keys again."
+            f"The key store {self.path} is not a JSON object of strings and nulls. Remove it, and set the keys again."
         )
 
     def _keys_file(self) -> Path:

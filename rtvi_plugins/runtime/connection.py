@@ -119,7 +119,7 @@ class Connection:
 
     def _flooded(self) -> None:
         with self._live.task_context:
-            self._fail(RateLimited("The client went on sending far more than the session accepts."))
+            self._fail(RateLimited("The client continued sending far more than the session accepts."))
 
     def _fail(self, error: RequestError) -> None:
         self._end.fail(error)
@@ -226,7 +226,7 @@ class Connection:
 
     @property
     def close_code(self) -> int:
-        """The close code of WebSocket that says why it has ended: 1000, 1008, 1011, or 1012 if the session goes on."""
+        """The close code of the WebSocket: 1000, 1008, 1011, or 1012 if the session continues elsewhere."""
         return RESTART if self._replaced else self._end.close_code
 
     @property

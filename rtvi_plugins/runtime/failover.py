@@ -241,7 +241,7 @@ class Failovers:
                     replacement.set_to[group] = arguments
 
     def _note_unopened(self, service: str, label: str, error: RequestError) -> None:
-        """Note that a provider could not be opened. One without a key is no failure of its vendor."""
+        """Note that a provider could not be opened. One without a key is not a failure of its vendor."""
         if isinstance(error, MissingKey):
             self._keyless.add((service, label))
             log.info("%s.%s is left out. %s", service, label, error.message, extra={"code": error.code})
@@ -262,7 +262,7 @@ def alternatives_of(failovers: Failovers, service: str | None) -> Alternatives:
 @final
 @define(eq=False)
 class _NoAlternatives(Alternatives):
-    """Those of a service with one provider, or of an object that is no service."""
+    """Those of a service with one provider, or of an object that is not a service."""
 
     _failovers: Failovers
     _service: str | None

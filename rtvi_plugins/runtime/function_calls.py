@@ -1,7 +1,7 @@
 """The running function calls of one session. The bot or its client runs them.
 
 A call may outlive its turn. After a cancellation nobody knows how much of the work was done. So the bot's own functions
-go on when the user interrupts, unless they are declared with `finish=False`; their results come later. If a call is
+continue when the user interrupts, unless they are declared with `finish=False`; their results come later. If a call is
 cancelled, the LLM reads what is known of its effect.
 """
 

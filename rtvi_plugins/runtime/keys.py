@@ -144,7 +144,7 @@ def _keys_in_use(spec: ProviderSpec, keys: Sequence[Secret | None]) -> _Used:
 
 
 async def _check_key(spec: ProviderSpec, live: ChecksKey) -> None:
-    """Ask the vendor. An exception that is no `ProviderError` is a bug of the provider, and is logged."""
+    """Ask the vendor. An exception that is not a `ProviderError` is a bug of the provider, and is logged."""
     try:
         await live.check_key()
     except BaseException as error:

@@ -86,9 +86,9 @@ class Opener:
         if (problem := misfit_of_service(opened.live, provider.spec.protocol)) is not None:
             found, kind = type(opened.live).__name__, provider.spec.protocol.__name__
             await opened.close()
-            yields = f"{where(provider.spec.function)} yields {found}, which is no {kind}"
+            yields = f"{where(provider.spec.function)} yields {found}, which does not implement {kind}"
             log.error("The service %r (%s): %s: %s.", service, provider.label, yields, problem)
-            raise StartFailed(f"The service {service!r} ({provider.label}) is not what its kind asks for.")
+            raise StartFailed(f"The service {service!r} ({provider.label}) does not implement its kind.")
         if self._key_checks is not None:
             refused = await self._key_checks.check_again(provider.spec, self.keys_of(provider), opened.live)
             if refused is not None:

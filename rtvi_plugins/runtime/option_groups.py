@@ -1,7 +1,7 @@
 """The option groups of live services: the values that they were last set to, and changes deferred to the turn's end.
 
-The config holds the values that the client was answered. While a turn lasts, the services may still have older ones:
-groups of options that changed during the turn are set at its end, to the values that the config holds then.
+The config holds the values that the client was sent. While a turn lasts, the services may still have older ones: groups
+of options that changed during the turn are set at its end, to the values that the config holds then.
 """
 
 from __future__ import annotations

@@ -207,7 +207,7 @@ class LivePlayback(Playback):
     def _report_heard(self, callback: Callable[[float], None], seconds: float) -> None:
         try:
             callback(seconds)
-        except BaseException as error:  # playback goes on
+        except BaseException as error:  # playback continues
             reraise_control_flow(error)
             self._on_heard = None
             report("the callback of on_heard", error)

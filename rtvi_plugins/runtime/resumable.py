@@ -36,7 +36,7 @@ class Resumable:
     """A session that is saved, and to which a client may come back.
 
     It is saved from its first `client-ready` on: before that, a client can as well start again. While no client is
-    connected, it goes on for `resume_seconds`.
+    connected, it continues for `resume_seconds`.
     """
 
     session: BotSession
@@ -137,7 +137,7 @@ class Resumable:
 
     @property
     def can_detach(self) -> bool:
-        """Whether the session goes on when its connection is lost."""
+        """Whether the session continues when its connection is lost."""
         return self.is_saved and not self.session.closing
 
     def connected(self, replace: Callable[[], None], proof: str | None) -> None:

@@ -5,8 +5,8 @@ the store can check it, and nobody who reads the store can use it. Each `bot-rea
 it is valid for a while, because the client may not have received the new one; all others are revoked.
 
 A claim ends the session in the process that has it. So a process first reads the record, opens the services and
-restores the session; it claims the record last. If something fails before, nothing has changed: the owner goes on, and
-the client may try again, here or elsewhere, with the same token.
+restores the session; it claims the record last. If something fails before, nothing has changed: the owner continues,
+and the client may try again, here or elsewhere, with the same token.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _TOKEN_KEY: Final = "token/"
 
 
 def read_token(token: object) -> tuple[str, str] | None:
-    """Return the id of the session, and the key of the record that proves the token; None if this is no token."""
+    """Return the id of the session, and the key of the record that proves the token; None if this is not a token."""
     if not isinstance(token, str) or len(token) > _LONGEST_TOKEN:
         return None
     session, _, secret = token.partition(".")

@@ -24,7 +24,8 @@ __all__ = ("Saver",)
 
 log = logging.getLogger("rtvi_plugins")
 
-#: How long a session waits for the store before it goes on unsaved, and then for how long between attempts, in seconds.
+#: How long a session waits for the store before it continues unsaved, and then for how long between attempts, in
+#: seconds.
 _STORE_SECONDS, _RETRY_SECONDS = 2.0, 1.0
 #: How long the end of a session waits for the store, in seconds.
 _END_SECONDS: Final = 2.0
@@ -51,7 +52,7 @@ class Saver:
     on_saved: Callable[[], None] = lambda: None
     #: Called with each answer to a request: its id and its text.
     answered: Callable[[str, str], None] = lambda id, text: None
-    #: Nothing more is noted: the session goes on elsewhere, or ends.
+    #: Nothing more is noted: the session continues elsewhere, or ends.
     stopped: bool = False
     notes: dict[str, str | None] = field(factory=dict[str, "str | None"])
     #: The record as it is after the next write. It is written as a whole if the store has lost it.
@@ -64,7 +65,7 @@ class Saver:
     _tasks: TaskGroup | None = None
     _write_wanted: OneShotEvent | None = None
     _is_write_wanted: bool = True
-    #: The store does not answer, so the session goes on unsaved.
+    #: The store does not answer, so the session continues unsaved.
     _store_is_down: bool = False
     _renewal: Deadline = field(init=False)
 
@@ -107,7 +108,7 @@ class Saver:
         self._begun_effects.add(key)
         await self.commit()
         if self.stopped:
-            raise Cancelled("The session goes on elsewhere.")
+            raise Cancelled("The session continues elsewhere.")
 
     def end(self, key: str, *, always: bool = False) -> bool:
         """Remove what `begin` has noted under a key, or `always` the key. Return whether it was noted by `begin`."""
@@ -141,7 +142,7 @@ class Saver:
                     self.on_saved()
 
     def _renew(self) -> None:
-        """Write before the record's time is over, also if nothing has changed."""
+        """Write before the record expires, also if nothing has changed."""
         self.note_text("time", None)  # a write needs a note; the snapshot replaces it with the present time
         self.wake()
 
@@ -214,7 +215,7 @@ class Saver:
         self._renewal.cancel()
 
     def freeze(self) -> None:
-        """Take the last snapshot, which `finish` writes: the session will go on in another process."""
+        """Take the last snapshot, which `finish` writes: the session will continue in another process."""
         if not self.stopped:
             self.snapshot()
             self.stopped = self._frozen = True
@@ -238,7 +239,7 @@ class Saver:
                     await self.store.forget(self.session, self.epoch)
                 else:
                     await self.store.write(self.session, self.epoch, self._history(ended), self.history_seconds)
-        except Fenced:  # it goes on elsewhere, or an operator has deleted it
+        except Fenced:  # it continues elsewhere, or an operator has deleted it
             pass
         except Exception as error:
             text = "the record of session %s could not be removed: %s"

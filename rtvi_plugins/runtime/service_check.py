@@ -28,7 +28,7 @@ _OPTIONAL: Final[Mapping[type, frozenset[str]]] = {
 
 
 def misfit_of_service(live: object, protocol: type) -> str | None:
-    """Return why a service does not follow the Protocol of its kind, or one that it need not have."""
+    """Return why a service does not follow the Protocol of its kind, or an optional Protocol."""
     problem = misfit(live, protocol)
     for optional, members in _OPTIONAL.items():
         if problem is None and all(hasattr(live, name) for name in members):
@@ -68,7 +68,7 @@ def _problems(live: object, protocol: type) -> Iterator[str]:
         if not isinstance(declared, FunctionType):
             continue  # an attribute, which may be anything
         if not callable(found):
-            yield f"its {name} is no method"
+            yield f"its {name} is not a method"
             continue
         problem = _kind_problem(name, declared, found) or _call_problem(name, declared, found)
         if (problem := problem or _pieces_problem(name, declared, found)) is not None:

@@ -63,7 +63,7 @@ class Shared:
 class SessionCore:
     """What every part of one session works with.
 
-    It is no attribute of the session, so a plugin that sets an attribute on its session replaces nothing of it.
+    It is not an attribute of the session, so a plugin that sets an attribute on its session replaces nothing of it.
     """
 
     session: Session

@@ -27,7 +27,7 @@ _CLOSE_CODES: Mapping[str, int] = {
     RateLimited.code: 1008,
 }
 
-#: The close code of WebSocket for a session that goes on elsewhere.
+#: The close code of WebSocket for a session that continues elsewhere.
 RESTART: Final = 1012
 
 
@@ -38,7 +38,7 @@ class SessionEnd:
         #: The code of the error that ended the session; empty without an error.
         self.code = ""
         self.close_code, self.close_reason = 1000, ""
-        #: Whether the session goes on in another process.
+        #: Whether the session continues in another process.
         self.moved = False
         self._core = core
         self._clock, self._limits = core.shared.clock, core.shared.limits
@@ -98,10 +98,10 @@ class SessionEnd:
             self._end(_CLOSE_CODES.get(code, 1011), reason)
 
     def move(self) -> None:
-        """End the session in this process, and send the client nothing: the session goes on in another one."""
+        """End the session in this process, and send the client nothing: the session continues in another one."""
         if not self._has_begun_to_end:
             self.moved = True
-            self._end(RESTART, "The session goes on in another process; resume it.")
+            self._end(RESTART, "The session continues in another process; resume it.")
             self._outbox.drop()
 
     def _end(self, close_code: int, reason: str) -> None:

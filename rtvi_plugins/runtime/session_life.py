@@ -149,12 +149,12 @@ class LiveSession:
                     parts.turns.audio.record(recorder, INPUT_RATE)
                     parts.audio_input.record(recorder)
                 parts.recorder = recorder
-            except AuthorError as error:  # the session goes on without a recording
+            except AuthorError as error:  # the session continues without a recording
                 log.error("session %s is not recorded: %s", self.id, error, extra={"session": self.id})
             yield
 
     async def _run_bot(self) -> None:
-        """Run the bot's function. If it returns, the session goes on; if it raises, the session ends."""
+        """Run the bot's function. If it returns, the session continues; if it raises, the session ends."""
         bot = self.parts.shared.offers.registry.bot
         try:
             lifespans = self.parts.shared.lifespans
@@ -244,7 +244,7 @@ class LiveSession:
     # ---- connections ------------------------------------------------------------------------------------------------
 
     def connected(self, replace: Callable[[], None], proof: str | None) -> None:
-        """Start the session's time, or go on with it after a resume. See `Resumable.connected`."""
+        """Start the session's time, or continue with it after a resume. See `Resumable.connected`."""
         if self.resumable is not None:
             self.resumable.connected(replace, proof)
         if proof is None:
@@ -259,7 +259,7 @@ class LiveSession:
 
     @property
     def can_move(self) -> bool:
-        """Whether another process can go on with the session."""
+        """Whether another process can continue with the session."""
         return self.resumable is not None and self.resumable.can_detach and not self.closed
 
     @property
@@ -268,7 +268,7 @@ class LiveSession:
         return bool(self.parts.protocol.requests.pending) or self.parts.calls.runs_actions
 
     def move(self) -> bool:
-        """End here if another process can go on with the session. Return whether it can."""
+        """End here if another process can continue with the session. Return whether it can."""
         if self.resumable is None or not self.can_move:
             return False
         self.resumable.saver.freeze()

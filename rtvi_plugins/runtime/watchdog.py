@@ -83,7 +83,7 @@ class Watchdog:
         now, since, self._last_beat = self._now(), self._blocked_since, self._now()
         if since is not None:
             self._blocked_since = None
-            log.warning("the event loop goes on; it was blocked for %.1f s", now - since)
+            log.warning("the event loop continues; it was blocked for %.1f s", now - since)
 
     def check(self) -> None:
         """Log where the event loop is blocked, once for each block."""

@@ -242,7 +242,7 @@ class ServiceCheck:
         self._look_for_unclosed(logged)
 
     def _not_opened(self, error: BaseException) -> None:
-        misfit = next((each for each in self.records.framework if ", which is no " in each), None)
+        misfit = next((each for each in self.records.framework if ", which does not implement " in each), None)
         if misfit is not None:
             self.findings.found("P105", misfit)
         else:
@@ -332,7 +332,7 @@ class ServiceCheck:
         except BaseException as error:
             reraise_control_flow(error, anyio.get_cancelled_exc_class())
             if not isinstance(unwrap_group(error), ProviderError):
-                self.findings.found("P105", f"check_key(): {describe_failure(error)}, which is no ProviderError")
+                self.findings.found("P105", f"check_key(): {describe_failure(error)}, which is not a ProviderError")
 
     async def _use(self, handle: Any) -> None:
         """Call the operation."""
@@ -379,12 +379,12 @@ class ProviderCheck:
 
 def _problems_of_waivers(waive: Mapping[str, str]) -> Iterator[str]:
     if len(waive) > 1:
-        yield "a provider has at most one exception. Keep the other rules."
+        yield "a provider may waive one rule only. Keep the others."
     for rule, reason in waive.items():
         if rule not in RULES:
             yield f"there is no rule {rule!r}. See `rtvi_plugins.testing.RULES`."
         elif not RULES[rule].waivable:
-            yield f"{rule} has no exceptions. {RULES[rule].mend}"
+            yield f"{rule} cannot be waived. {RULES[rule].fix}"
         elif not reason.strip():
             yield f"say why {rule} is not kept."
 
@@ -397,7 +397,7 @@ async def check_providers(
     vendor: Vendor | None = None,
     waive: Mapping[str, str] | None = None,
 ) -> None:
-    """Hold every provider of a module against the `RULES`. `AssertionError` says what is wrong, and how to mend it.
+    """Check every provider of a module against the `RULES`. `AssertionError` says what is wrong, and how to fix it.
 
     The arguments are those of `ProviderCheck`, for all providers of the module. `api_keys` and `service_options` are
     by provider, as in a start request. The rules of the package are not checked here; `rule_tests` has them all.

@@ -18,7 +18,7 @@ __all__ = ("PATIENCE", "Interruptions", "describe_failure", "running_tasks", "sp
 
 #: How long to wait for what should come at once, in seconds.
 PATIENCE: Final = 5.0
-#: How long a stream may go on after it was cancelled, in seconds.
+#: How long a stream may continue after it was cancelled, in seconds.
 _CANCEL_SECONDS: Final = 1.0
 #: How many awaits are cancelled, and how long that may take in all, in seconds.
 _CANCELLED: Final = 24
@@ -105,7 +105,7 @@ class Interruptions:
         if outcome.pieces_after:
             self.findings.found("P207", f"cancelled at await {number}, it still yields pieces")
         elif outcome.seconds > _CANCEL_SECONDS:
-            self.findings.found("P207", f"cancelled at await {number}, it goes on for {outcome.seconds:.1f} s")
+            self.findings.found("P207", f"cancelled at await {number}, it continues for {outcome.seconds:.1f} s")
         return not outcome.pieces_after and outcome.seconds <= _CANCEL_SECONDS
 
     async def _use_again(self, operation: Operation) -> None:

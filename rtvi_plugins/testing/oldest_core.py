@@ -1,6 +1,6 @@
 """Check a package again with the oldest core that it claims, in an environment of its own.
 
-pip installs both, from where it is told to: `PIP_INDEX_URL`, `PIP_FIND_LINKS` and its other settings count as ever.
+pip installs both. Its settings apply, such as `PIP_INDEX_URL` and `PIP_FIND_LINKS`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _TOOLS: Final = ("jsonschema", "trio")
 def with_oldest(
     report: PackageReport, *, checks: Path | None, provider: str | None, find_links: Sequence[str] = ()
 ) -> PackageReport:
-    """Return a report with the rule P215, which holds the package against the oldest core that it claims.
+    """Return a report with the rule P215, which checks the package with the oldest core that it claims.
 
     `find_links` are folders of wheels for pip. `checks` and `provider` are those of the report.
     """
@@ -107,7 +107,7 @@ def _check(python: Path, words: Sequence[str]) -> Mapping[str, Any] | str:
         found: object = json.loads(done.stdout)
     except ValueError:
         return (done.stderr.strip().splitlines() or ["it prints nothing"])[-1]
-    return found if is_object(found) else "its report is no object"
+    return found if is_object(found) else "its report is not an object"
 
 
 def _compared(report: PackageReport, there: Mapping[str, Any] | str, oldest: str) -> Mapping[str, Result]:

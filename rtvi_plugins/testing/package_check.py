@@ -72,8 +72,8 @@ def load_checks(file: Path) -> Mapping[str, ProviderCheck]:
 def providers_of(package: str, *, provider: str | None = None) -> list[EntryPoint]:
     """Return the entry points of the providers of an installed distribution, or the one named as in "llm.acme".
 
-    The name of a provider stands for all kinds of it: of a bridge, such as "livekit-deepgram". Raise `AuthorError` if
-    there is none.
+    For a bridge, the name of a provider means all its kinds, as in "livekit-deepgram". Raise `AuthorError` if there is
+    none.
     """
     name = re.sub(r"[-_.]+", "-", package).lower()
     installed = Installed().entries

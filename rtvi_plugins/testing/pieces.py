@@ -51,7 +51,7 @@ def problem_of_audio(pieces: Sequence[Any]) -> str | None:
         if each.rate <= 0 or each.channels <= 0:
             return f"a piece has the rate {each.rate} and {each.channels} channels"
         if len(each.data) % (2 * each.channels):
-            return f"a piece has {len(each.data)} bytes, which is no multiple of {2 * each.channels}"
+            return f"a piece has {len(each.data)} bytes, which is not a multiple of {2 * each.channels}"
     formats = {(each.rate, each.channels) for each in audio}
     return f"one stream has several formats (rate, channels): {sorted(formats)}" if len(formats) > 1 else None
 

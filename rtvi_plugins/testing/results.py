@@ -30,7 +30,7 @@ class Problem:
 
     def __str__(self) -> str:
         rule = RULES[self.rule]
-        return f"{self.rule} {self.provider}: {rule.what}\n  found: {self.what}\n  why: {rule.why}\n  mend: {rule.mend}"
+        return f"{self.rule} {self.provider}: {rule.what}\n  found: {self.what}\n  why: {rule.why}\n  fix: {rule.fix}"
 
 
 @define
@@ -120,7 +120,7 @@ def conclude(findings: Mapping[str, Findings], *, keys: bool, vendor: bool, waiv
 
 
 def _merged(findings: Mapping[str, Findings]) -> dict[str, str]:
-    """Return what is wrong, by the rule. What is wrong on trio alone breaks P211, unless it has no exceptions."""
+    """Return what is wrong, by the rule. What is wrong on trio alone breaks P211, unless its rule cannot be waived."""
     (_, first), *others = findings.items()
     problems = {rule: each.what for rule, each in first.problems.items()}
     for backend, each in others:

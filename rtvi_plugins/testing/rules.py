@@ -1,4 +1,4 @@
-"""The rules of the conformance kit: what a provider must do, why, and how to mend it.
+"""The rules of the conformance kit: what a provider must do, why, and how to fix it.
 
 The module has more than 300 lines because the rules are one table.
 """
@@ -18,7 +18,7 @@ Level: TypeAlias = Literal["bronze", "silver", "gold"]
 
 @frozen
 class Rule:
-    """One rule. `why` and `mend` are one sentence each. A rule that is not `waivable` has no exceptions.
+    """One rule. `why` and `fix` are one sentence each. A provider may waive a rule that is `waivable`.
 
     `of` is what is checked: the service, how it treats failures of its vendor, or the package that brings it. `kinds`
     are the kinds of services that the rule is for; none means all. What is checked `on_request` takes long, or needs a
@@ -32,7 +32,7 @@ class Rule:
     )
     what: str
     why: str
-    mend: str
+    fix: str
     of: Literal["service", "vendor", "package"] = "service"
     kinds: tuple[str, ...] = ()
     waivable: bool = True
@@ -95,7 +95,7 @@ _BRONZE: Final = (
         "P109",
         "The module can be imported.",
         "A bot that names the provider does not start without it.",
-        "Mend the error that was found. If another package is missing, add it to `dependencies`.",
+        "Fix the error that was found. If another package is missing, add it to `dependencies`.",
         of="package",
     ),
 )
@@ -259,7 +259,7 @@ _SILVER: Final = (
     Rule(
         "P229",
         "An interruption reaches the vendor.",
-        "A vendor that goes on charges for an answer that nobody hears.",
+        "A vendor that does not stop charges for an answer that nobody hears.",
         "Close the response, or send the vendor's cancel message, when the stream is closed.",
         of="vendor",
     ),

@@ -108,7 +108,7 @@ async def _fences(case: _Case) -> None:
 
 async def _proves(case: _Case) -> None:
     await case.create()
-    assert await case.other.claim(case.session, "other", "token/2") is None, "claim() accepts a proof that is no key"
+    assert await case.other.claim(case.session, "other", "token/2") is None, "claim() accepts a proof that is not a key"
     assert not await case.is_fenced(case.one, 1), "a claim that was refused has changed the epoch"
     await case.one.write(case.session, 1, {_PROOF: None}, _SECONDS)
     assert await case.other.claim(case.session, "other", _PROOF) is None, "claim() accepts a proof that was removed"

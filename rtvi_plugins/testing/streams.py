@@ -1,4 +1,4 @@
-"""Read the stream of an operation in the ways in which a conversation does: whole, left early, and cancelled."""
+"""Read the stream of an operation as a conversation does: to its end, closed early, and cancelled."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class StreamCheck:
     has_vendor: bool = False
 
     async def run(self) -> None:
-        """Call the operation in every way. A provider of a kind without a known operation is left alone."""
+        """Call the operation in every way. A kind without a known operation is not checked."""
         if self.spec.kind == "vad":
             await self._detect()
         operation = OPERATIONS.get(self.spec.kind)
@@ -94,7 +94,7 @@ class StreamCheck:
     # ---- the whole answer --------------------------------------------------------------------------------------------
 
     async def _read_plain(self, operation: Operation, request: Any = None) -> list[Any] | None:
-        """Return the pieces of a plain request; None if there is no use in going on."""
+        """Return the pieces of a plain request; None if more checks are useless."""
         self.findings.tried("P201", "P202")
         stream = operation.start(self.live, request)
         if not isinstance(stream, AsyncIterator):
@@ -127,14 +127,14 @@ class StreamCheck:
     def _not_a_stream(self, method: str, found: object) -> None:
         if inspect.iscoroutine(found):
             found.close()
-        self.findings.found("P201", f"{method}() returns {type(found).__name__}, and no async iterator")
+        self.findings.found("P201", f"{method}() returns {type(found).__name__}, and not an async iterator")
 
     def _note_key(self, error: BaseException) -> None:
         if error_shows_key(error):
             self.findings.found("P210", f"{type(error).__name__} shows the key, in its text or its traceback")
 
     async def _ask_for_json(self, operation: Operation) -> None:
-        """Ask for JSON. The text of a fake vendor says nothing, but then the schema must have been read."""
+        """Ask for JSON. A fake vendor does not answer with JSON, so then check only that the schema was read."""
         if broken := [rule for rule in self.findings.problems if RULES[rule].of == "service"]:
             self.findings.skipped["P217"] = f"it is checked when {broken[0]} is kept"
             return

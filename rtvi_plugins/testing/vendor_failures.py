@@ -1,4 +1,4 @@
-"""Let a fake vendor fail in every way, and see what the provider makes of it.
+"""Let a fake vendor fail in every way, and check how the provider reacts.
 
 A `FakeVendor` is what the conformance kit needs from the fake of a vendor, and the `FAULTS` are the failures that it
 asks for.
@@ -164,17 +164,17 @@ class VendorCheck:
             elif not 0 < error.retry_after <= _LONGEST_WAIT:
                 self.findings.found("P230", f"its retry_after is {error.retry_after:g}, which cannot be seconds")
         if category is None:
-            self.findings.found(rule, f"{describe_failure(error)}, which is no ProviderError")
+            self.findings.found(rule, f"{describe_failure(error)}, which is not a ProviderError")
         elif category not in categories:
             self.findings.found(rule, f"its category is {category}, not {' or '.join(categories)}")
 
     async def _interrupt(self, operation: Operation) -> bool:
-        """Close a stream whose vendor goes on. Return whether the service can also `listen`."""
+        """Close a stream whose vendor continues. Return whether the service can also `listen`."""
         self.findings.tried("P203", "P229")
         async with self._opened("hang") as (fake, live):
             stream = operation.start(live)
             if not await first_piece(stream):
-                self.findings.found("P203", "the vendor has sent a piece and goes on, and the provider yields none")
+                self.findings.found("P203", "the vendor has sent a piece and continues, and the provider yields none")
                 return False
             with anyio.CancelScope(shield=True):
                 await stream.aclose()
@@ -201,7 +201,7 @@ class VendorCheck:
                 if (problem := await self._listen(live)) is None:
                     self.findings.found("P242", "it raises nothing when its connection is cut")
                 elif not isinstance(problem, ProviderError):
-                    what = f"it raises {type(problem).__name__}, which is no ProviderError, when its connection is cut"
+                    what = f"it raises {type(problem).__name__}, not a ProviderError, when its connection is cut"
                     self.findings.found("P242", what)
                 else:
                     fake.script("answer")

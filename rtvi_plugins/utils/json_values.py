@@ -164,7 +164,7 @@ def _uncarriable(value: object, levels: int) -> tuple[str, str] | None:
 
 def _bad_name(name: object) -> str | None:
     if isinstance(name, str):
-        return _why_not(name) if name.__class__ is str else f"the name {_shown(name)} is no plain str"
+        return _why_not(name) if name.__class__ is str else f"the name {_shown(name)} is not a plain str"
     return f"the name {_shown(name)} is not a string"
 
 

@@ -372,5 +372,5 @@ def secrets_in_environment(environ: Mapping[str, str], declared: Iterable[str] =
 
 
 def _is_key(value: str) -> bool:
-    # A path to a key file is no key, and would be taken out of every traceback.
+    # A path to a key file is not a key, and would be taken out of every traceback.
     return len(value.strip()) >= _SHORTEST_KEY and not value.startswith(("/", "./", "~"))

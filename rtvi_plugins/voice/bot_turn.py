@@ -171,7 +171,7 @@ class BotTurn:
         }
 
     async def _call_functions(self, completion: Completion, tasks: TaskGroup) -> None:
-        """Call all functions of a completion at once. Some go on when the turn is interrupted."""
+        """Call all functions of a completion at once. Some continue when the turn is interrupted."""
         results: dict[str, str] = {}
         self._has_called_functions = True
         if completion.speech is not None:

@@ -187,7 +187,7 @@ class Sentences:
         return len(text) if self.waits and settle else None
 
     def _may_have_ended(self, start: int) -> bool:
-        """Return whether the text ends with the end of a sentence, unless it goes on without a space, as in `3.5`."""
+        """Return whether the text ends with the end of a sentence, unless it continues without a space, as in `3.5`."""
         match = _LAST.search(self._uncut, self._searched)
         if match is None or self._uncut[match.start() - 1 : match.start()].isdigit():
             return False

@@ -70,7 +70,7 @@ _STOP_SECONDS: Final = 5.0
 #: How much input a model may leave unread. It is as many pieces as a minute of audio has.
 _MOST_UNREAD: Final = 2000
 
-#: An answer without text for so many seconds of audio reports its usage, which shows that it goes on.
+#: An answer without text for so many seconds of audio reports its usage, which shows that it continues.
 _REPORT_SECONDS: Final = 5.0
 
 
@@ -81,7 +81,7 @@ class Answer:
     stream: ModelStream
     #: Its number in the stream.
     number: int
-    #: It was asked for. Otherwise the model answers speech of its own accord.
+    #: Whether it was asked for. Otherwise the model answers speech by itself.
     requested: bool
     #: Its text and calls, each with the seconds of audio that came before it.
     texts: ReplayableStream[tuple[Text | ToolCall | Usage, float]] = field(

@@ -1,7 +1,7 @@
-"""The turn loop with a speech-to-speech model in the place of the STT, the LLM and the TTS.
+"""The turn loop with a speech-to-speech model instead of an STT, an LLM and a TTS.
 
-To the bot's turn, the model looks like an LLM whose answers have been spoken already. The model begins most answers of
-its own accord. Then the session is asked for a turn, as an action asks for one.
+To the bot's turn, the model looks like an LLM whose answers have been spoken already. The model begins most answers by
+itself. Then the session is asked for a turn, as an action asks for one.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class ModelConversation(Conversation):
             self.connection.sync()
 
     def _stop_waiting_answers(self) -> None:
-        """Stop the answers that have no turn yet, because the user goes on."""
+        """Stop the answers that have no turn yet, because the user continues."""
         waiting = [answer for _, answer in self._begun_answers]
         if self._awaited_answer is not None:
             waiting.append(self._awaited_answer)

@@ -118,7 +118,7 @@ async def call_functions(
 ) -> None:
     """Run all calls at once, and put each result, as the LLM reads it, under the id of its call.
 
-    When this is cancelled, `results` holds what is known of each call. A call that goes on puts its result into the
+    When this is cancelled, `results` holds what is known of each call. A call that continues puts its result into the
     context later; then `on_late_result` is called with its id.
     """
     begun = [call for each in calls if (call := _begin(each, session, results)) is not None]
@@ -196,7 +196,7 @@ def _misfit(call: ToolCall, session: Session) -> str | None:
 class LateResults:
     """The results that the LLM has not read, and the request that it report them.
 
-    A function outlives its turn when the user interrupts the bot and the function goes on.
+    A function outlives its turn when the user interrupts the bot and the function continues.
     """
 
     session: Session
@@ -241,8 +241,8 @@ class LateResults:
 def moved_to_the_end(messages: Sequence[Message], ids: Sequence[str]) -> list[Message]:
     """Return the messages with the calls of these ids, and their results, behind all others.
 
-    In the context a late result stands beside its call, before what was said in the meantime. Moved to the end, it is
-    the last thing that the LLM reads, so it is what the LLM answers.
+    In the context, a late result comes right after its call, before what was said in the meantime. At the end, it is
+    the last thing that the LLM reads, so the LLM answers it.
     """
     unmoved: list[Message] = []
     calls: list[dict[str, Any]] = []

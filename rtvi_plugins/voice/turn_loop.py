@@ -110,7 +110,7 @@ class Conversation:
                 self.idle.user_answered()
                 self._remember(input)
                 if input.run and input.spoken_until is not None and self.state.audio is AudioState.SPEECH:
-                    # A user who goes on has not finished, unless it is a noise.
+                    # A user who continues has not finished, unless it is a noise.
                     self._held_back = input
                     self.state.process(Event.ANSWER_HELD_BACK)
                 elif input.run:
@@ -130,7 +130,7 @@ class Conversation:
         return await self.user_turns.wait_until_over()
 
     def _remember(self, input: UserText) -> None:
-        """Add the user's text to the context. Speech that goes on before an answer was heard joins the last message."""
+        """Add the user's text to the context. Continued speech is added to the last message."""
         spoken, text, before = input.spoken_until is not None, input.text, self._unanswered
         if spoken and before is not None and self.session.amend(before, text):
             self.session.emit(UserLLMText(str(before["content"])))
@@ -222,7 +222,7 @@ class Conversation:
             self._say_soon(apology)
 
     def _say_soon(self, text: str) -> None:
-        """Submit a text of the bot's own accord; it is dropped if the session accepts no more."""
+        """Submit a text that nobody has asked for; it is dropped if the session accepts no more."""
         with suppress(RequestError):
             self.session.submit(Say(text))
 

@@ -1,6 +1,6 @@
 """The turn-taking policy: who may interrupt, when the user has finished, and what silent users hear.
 
-A bot says some texts of its own accord: fixed, or chosen each time by a function, such as in the user's
+A bot says some texts without being asked: fixed texts, or those that a function returns, for example in the user's
 language. `UnfinishedSentence` is an end-of-turn policy that needs no model: it waits longer after an unfinished
 sentence.
 """
@@ -69,7 +69,8 @@ class UserTurn:
     transcripts: tuple[Transcript, ...] = ()
 
 
-#: Returns how many more seconds of silence to wait for before the bot answers. If the user goes on, the turn goes on.
+#: Returns how many more seconds of silence to wait for before the bot answers. If the user continues, the turn
+#: continues.
 EndOfTurn: TypeAlias = Callable[[UserTurn], Awaitable[float]]
 
 

@@ -150,7 +150,7 @@ class UserTurns:
             await self._decide_end_of_turn()
 
     async def _decide_end_of_turn(self) -> None:
-        """Find out whether the user has finished. They may go on meanwhile; then nothing is decided."""
+        """Find out whether the user has finished. They may continue meanwhile; then nothing is decided."""
         text = self._turn_text
         if not text:
             self._utterances.clear()

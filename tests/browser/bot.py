@@ -76,7 +76,7 @@ class Porter:
 @service("llm", "porter")
 @asynccontextmanager
 async def porter() -> AsyncGenerator[Porter]:
-    """The porter, who is no language model."""
+    """The porter, who is not a language model."""
     yield Porter()
 
 

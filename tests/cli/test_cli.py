@@ -307,7 +307,7 @@ def test_load_tells_which_plugins_are_broken(run: Run, distribution: Callable[..
 
 
 def test_what_was_loaded_is_said_to_be(run: Run, distribution: Callable[..., None]) -> None:
-    """That nothing is said of what was not tried is no praise."""
+    """That nothing is said of what was not tried is not praise."""
     distribution("well-hen", service_text("well"), rtvi_plugins={"llm.well": "well_hen"}, rtvi_plugins__api={"1": "x"})
     tried, listed = ("\n".join(row for row in run(*words)[1].splitlines() if "well-hen" in row) for words in LISTS)
     assert (tried.split()[-1], listed.split()[-1]) == ("loaded", "1")
@@ -472,7 +472,7 @@ def test_whatever_is_raised_becomes_an_exit_code(
     ],
 )
 def test_a_value_is_json_unless_it_is_meant_for_a_string(text: str, type: str | None, value: Any) -> None:
-    """What is no JSON is text."""
+    """What is not JSON is text."""
     assert read_value(text, type) == value
 
 
@@ -627,7 +627,7 @@ def test_services_and_config_are_given_at_the_start() -> None:
 
 
 def test_the_end_of_the_session_is_the_end_of_the_console() -> None:
-    """A goodbye of the bot's is no failure."""
+    """A goodbye of the bot's is not a failure."""
     code, lines, _ = talk("/call bot:hang_up", "never said")
     assert (code, lines) == (OK, ["The session has ended: the bird has flown."])
 

@@ -1,4 +1,4 @@
-"""`rtvi doctor`: each of these environments is broken in one way, and is reported with the command that mends it."""
+"""`rtvi doctor`: each of these environments is broken in one way, and is reported with the command that fixes it."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Broken:
 
     check: str
     what: str
-    mend: str
+    fix: str
     source: str = SERVICE
     entries: Mapping[str, str] = ENTRIES
     api: Mapping[str, str] = API
@@ -81,7 +81,7 @@ ENVIRONMENTS = {
         "entry-point", "leave out ':acme'", "pip install --upgrade acme", entries={"llm.acme": "acme:acme"}
     ),
     "an entry point that names no module": Broken(
-        "entry-point", "which is no module", "pip install --upgrade acme", entries={"llm.acme": "acme-llm"}
+        "entry-point", "which is not a module", "pip install --upgrade acme", entries={"llm.acme": "acme-llm"}
     ),
     "a module that is gone": Broken(
         "missing-module", "'acme_gone'", "pip install --force-reinstall acme", entries={"llm.acme": "acme_gone"}
@@ -163,9 +163,9 @@ def test_a_broken_installation_is_reported_with_its_fix(name: str, doctor: Docto
     found = [each for each in report["findings"] if each["check"] == case.check]
     assert [each["level"] for each in found] == [case.level]
     assert case.what in found[0]["what"]
-    assert case.mend in found[0]["mend"]
+    assert case.fix in found[0]["fix"]
     assert found[0]["what"] in text
-    assert found[0]["mend"] in text
+    assert found[0]["fix"] in text
     others = {each["check"] for each in report["findings"]} - {case.check}
     assert others <= ({"conflict"} if case.second else set())
     assert code == (1 if case.level == "broken" else 0)
@@ -207,7 +207,7 @@ def test_a_key_that_a_plugin_quotes_is_not_printed(doctor: Doctor, monkeypatch: 
 
 
 def test_a_key_store_that_others_may_read_is_reported(doctor: Doctor, tmp_path: Path) -> None:
-    """With the command that mends it."""
+    """With the command that fixes it."""
     keys = tmp_path / "config" / "rtvi" / "keys.json"
     keys.parent.mkdir(parents=True)
     keys.write_text("{}", "utf-8")
@@ -215,13 +215,13 @@ def test_a_key_store_that_others_may_read_is_reported(doctor: Doctor, tmp_path: 
     code, report, _ = doctor(Broken("", "", ""))
     (finding,) = report["findings"]
     assert (code, finding["check"]) == (1, "key-store")
-    assert f"chmod 600 {keys}" in finding["mend"]
+    assert f"chmod 600 {keys}" in finding["fix"]
 
 
 def test_a_key_in_a_keyring_that_is_gone_is_reported(
     doctor: Doctor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the command that mends it."""
+    """With the command that fixes it."""
     keys = tmp_path / "config" / "rtvi" / "keys.json"
     keys.parent.mkdir(parents=True)
     keys.write_text('{"ACME_API_KEY": null}', "utf-8")
@@ -229,7 +229,7 @@ def test_a_key_in_a_keyring_that_is_gone_is_reported(
     monkeypatch.setitem(sys.modules, "keyring", None)
     _, report, _ = doctor(Broken("", "", ""))
     (finding,) = report["findings"]
-    assert (finding["check"], finding["mend"]) == ("key-store", "pip install keyring")
+    assert (finding["check"], finding["fix"]) == ("key-store", "pip install keyring")
 
 
 def test_a_plugin_whose_import_hangs_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

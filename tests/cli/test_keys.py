@@ -112,8 +112,8 @@ def test_a_typed_key_is_not_shown(file: Path) -> None:
     ("text", "mode", "why"),
     [
         ('{"ACME_API_KEY": "not-a-real-key"}', 0o640, "chmod 600"),
-        ('{"ACME_API_KEY": not-a-real-key}', 0o600, "no JSON object"),
-        ('["not-a-real-key"]', 0o600, "no JSON object"),
+        ('{"ACME_API_KEY": not-a-real-key}', 0o600, "not a JSON object"),
+        ('["not-a-real-key"]', 0o600, "not a JSON object"),
     ],
 )
 def test_a_file_that_is_not_safe_or_not_sound_is_not_used(run: Run, file: Path, text: str, mode: int, why: str) -> None:

@@ -420,7 +420,7 @@ async def receptionist(session: Session, /) -> None: ...
 """,
         "is under a bare @bot. Write @bot() or @bot(services={…}).",
     ),
-    "deadline that is no number": (
+    "deadline that is not a number": (
         """
 @action(acme_llm, deadline="9")  # here
 async def say(llm: Acme, /) -> None: ...
@@ -490,19 +490,19 @@ async def say(llm: Acme, /) -> None: ...
 """,
         "has service=, which only actions and options of a bot have. Name a bot as the target, or remove it.",
     ),
-    "own service that is no name": (
+    "own service that is not a name": (
         """
 @action("bot", service="bot:context")  # here
 async def reset() -> None: ...
 """,
-        "has service='bot:context', which is no name. Use only letters, digits, '-' and '_'.",
+        "has service='bot:context', which is not a name. Use only letters, digits, '-' and '_'.",
     ),
-    "message that is no text": (
+    "message that is not text": (
         """
 @action("bot", message="")  # here
 async def reset() -> None: ...
 """,
-        "has message='', which is no type of a message. Write a text, as in message='set-language'.",
+        "has message='', which is not a message type. Write a text, as in message='set-language'.",
     ),
     "message of a provider's action": (
         """
@@ -582,7 +582,7 @@ async def say(tts: TTS, /, text: str) -> None: ...
 """,
         "narrowed= names 'txt', which is not one of its arguments: ['text'].",
     ),
-    "bot that is no coroutine function": (
+    "bot that is not a coroutine function": (
         """
 @bot()  # here
 def receptionist(session: Session, /) -> None: ...

@@ -144,7 +144,7 @@ def test_a_given_parameter_takes_no_default() -> None:
 
     def say(session: Session | None = None, /) -> None: ...
 
-    assert "'session' stands before the '/' and is given, so it takes no default" in mistake(say)
+    assert "'session' is before the '/' and is injected, so it takes no default" in mistake(say)
 
 
 def test_what_cannot_be_described_is_refused() -> None:

@@ -641,5 +641,5 @@ def test_a_union_reports_every_problem_of_the_member_that_was_meant(
 
 
 def test_none_alone_is_described_as_null() -> None:
-    """It is no object."""
+    """It is not an object."""
     assert (read(None).rtvi_type, read(None).schema) == ("null", {"type": "null"})

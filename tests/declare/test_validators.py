@@ -174,8 +174,8 @@ REFUSED: list[tuple[Any, str]] = [
     (Annotated[int, le(10**20)], "has more than 64 bits"),
     (Annotated[int, ge(Decimal("0.17"))], "ge(Decimal('0.17')), whose bound is not a number that JSON has"),
     (Annotated[float, le(float("inf"))], "JSON has no inf"),
-    (Annotated[str, in_(["a", 1])], "with 1, which is no str"),
-    (Annotated[str, in_("abc")], "which is no list of choices"),
+    (Annotated[str, in_(["a", 1])], "with 1, which is not of type str"),
+    (Annotated[str, in_("abc")], "which is not a list of choices"),
     (Annotated[int, in_(range(10**9))], "more than 1000 choices. Use ge and le"),
     (Annotated[str, matches_re("a", flags=re.IGNORECASE)], "which JSON Schema does not have"),
     (Annotated[str, matches_re(r"(?P<name>a)")], "'(?P' JSON Schema does not have"),
@@ -287,8 +287,8 @@ ODD_SCHEMAS: list[tuple[dict[str, Any], str]] = [
     ({"minimum": "5"}, ""),
     ({"minimum": None}, ""),
     ({"allOf": [True]}, ""),
-    ({"allOf": 5}, "whose json_schema has, as its allOf, what is no list"),
-    ({"description": 5}, "whose json_schema has, as its description, what is no str"),
+    ({"allOf": 5}, "whose json_schema has 'allOf' of another type than list"),
+    ({"description": 5}, "whose json_schema has 'description' of another type than str"),
 ]
 
 

@@ -252,7 +252,7 @@ class Rude(BaseException):
 
 @action("bot")
 async def be_rude(session: Session, /) -> str:
-    """Raises what is no Exception."""
+    """Raises what is not an Exception."""
     raise Rude(WORDS)
 
 

@@ -68,7 +68,7 @@ def test_words_that_are_none_are_answered_by_the_help(start: Start, word: str, c
 
 @pytest.mark.usefixtures("with_ctrl_c")
 def test_ctrl_c_ends_an_installation_quietly(start: Start) -> None:
-    """What was asked for is no failure of the network."""
+    """What was asked for is not a failure of the network."""
     with start(pip="echo begun; sleep 5") as process:
         assert process.stdout is not None
         assert [process.stdout.readline() for _ in range(2)][1] == "  3 s: begun\n"

@@ -107,7 +107,7 @@ def test_a_narrowed_argument_is_right_and_not_granted() -> None:
 
 
 def test_a_narrowing_that_fails_in_itself_grants_nothing() -> None:
-    """A validator of grants that raises what is no ValueError has found nothing right."""
+    """A validator of grants that raises what is not a ValueError has found nothing right."""
 
     def broken(instance: object, attribute: object, value: Any) -> None:
         """Accept nothing."""
@@ -161,7 +161,7 @@ def outcome(sent: Any) -> tuple[dict[str, Any] | None, Sequence[Problem]]:
 
 
 def test_named_values_have_their_paths() -> None:
-    """A name that is no string, or one without a value, becomes a problem and nothing else."""
+    """A name that is not a string, or one without a value, becomes a problem and nothing else."""
     found: list[Problem] = []
     sent = [{"name": "a", "value": None}, {"name": "b"}, {"name": 1, "value": 2}]
     assert list(named_values(sent, "$", found)) == [NamedValue("a", None, "$[0].value", "$[0].name")]

@@ -71,7 +71,7 @@ BAD: dict[str, tuple[Callable[[], Any], str]] = {
     "half a character": (lambda: "\ud83c", "$"),
     "half a character inside": (lambda: [{"text": "ok"}, {"text": "\ude00"}], "$[1].text"),
     "half a character in a name": (lambda: {"a": {"\ud83c": 1}}, "$.a"),
-    "a name that is no string": (lambda: {"a": {1: 2}}, "$.a"),
+    "a name that is not a string": (lambda: {"a": {1: 2}}, "$.a"),
     "a name that is None": (lambda: {None: 2}, "$"),
     "NaN": (lambda: {"x": float("nan")}, "$.x"),
     "infinity": (lambda: [float("-inf")], "$[0]"),
@@ -335,7 +335,7 @@ def test_the_context_refuses_what_json_cannot_carry(bad: str) -> None:
 @pytest.mark.anyio
 @pytest.mark.parametrize("argument", [2**70, float("nan"), "\ud83c", [float("inf")], {"\ud83c": 1}])
 async def test_the_llm_reads_that_its_arguments_cannot_be_carried(argument: Any) -> None:
-    """It is no failure of the bot, and nothing is called."""
+    """It is not a failure of the bot, and nothing is called."""
     fakes = Fakes([ToolCall("1", "fine", {"n": argument})], [Text("Again.")])
     async with giving(fakes) as wire:
         wire.send("send-text", {"content": "go", "options": {"audio_response": False}})

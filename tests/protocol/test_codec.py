@@ -1,4 +1,4 @@
-"""JSON text to messages and back: what is no message is refused with a code, and nothing else is raised."""
+"""JSON text to messages and back: what is not a message is refused with a code, and nothing else is raised."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_a_text_may_be_as_long_and_as_deep_as_is_accepted() -> None:
     ],
 )
 def test_what_is_no_json_is_refused(text: str) -> None:
-    """With the place where it goes wrong; numbers and characters that JSON has not are no JSON."""
+    """With the place where it goes wrong; numbers and characters that JSON has not are not JSON."""
     with pytest.raises(InvalidMessage, match=r"The message is not JSON: .* \(line \d+, column \d+\)\."):
         read(text)
 

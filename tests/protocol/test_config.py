@@ -446,7 +446,7 @@ async def test_a_value_that_a_provider_refuses_is_no_error_of_the_servers(caplog
 
 
 async def test_a_default_of_the_bot_that_a_provider_rejects_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """Every client is told too, but it is not theirs to mend."""
+    """Every client is told too, but they cannot fix it."""
     with pytest.raises(StartFailed):
         async with connected(hasty):
             pass

@@ -39,7 +39,7 @@ def test_what_costs_more_than_the_bucket_holds_passes_when_it_is_half_full() -> 
 
 
 def test_work_that_was_done_delays_and_makes_no_flood() -> None:
-    """A long answer is no reason to end the session of a client that goes on as before."""
+    """A long answer is not a reason to end the session of a client that goes on as before."""
     rate = Rate(_LIMITS, 0.0)
     rate.charge(1_000_000.0)
     assert rate.in_debt

@@ -356,7 +356,7 @@ async def test_a_service_option_holds_no_url_with_a_password(url: str) -> None:
 
 
 async def test_a_wrong_value_is_reported_by_its_path_and_what_is_expected() -> None:
-    """So that the operator can mend it."""
+    """So that the operator can fix it."""
     body = {"service_options": {"llm.keyed": {"retries": "many"}}, "defaults": {"llm": {"pace": 9}}}
     async with host_of(mine, environ={"KEYED_API_KEY": KEY}) as host:
         with pytest.raises(InvalidStart) as raised:

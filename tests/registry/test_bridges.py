@@ -128,7 +128,7 @@ def test_a_provider_is_declared_once_and_only_where_it_is_named(bridge: Bridge, 
     ("source", "reason"),
     [
         ("raise RuntimeError('no voices')", r"RuntimeError: no voices \(.*acme_bridge.py:1\)"),
-        ("def providers():\n    return [None]", "it lists a NoneType, which is no BridgedProvider"),
+        ("def providers():\n    return [None]", "it lists a NoneType, which is not a BridgedProvider"),
         ("providers = None", "TypeError: 'NoneType' object is not callable"),
         (
             "from rtvi_plugins import bridges\n\ndef providers():\n    return [bridges.BridgedProvider('anna', list)]",

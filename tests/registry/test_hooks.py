@@ -210,7 +210,7 @@ async def test_events_errors_and_starts_are_observed() -> None:
     assert seen == [(0.0, None), BotLLMText("hello"), "provider-failed", (0.0, "unknown-service")]
 
 
-# ---- what is no hook -----------------------------------------------------------------------------------------------
+# ---- what is not a hook ----------------------------------------------------------------------------------------------
 
 
 def a_generator(session: Session) -> Iterator[None]:
@@ -294,7 +294,7 @@ def test_a_marked_object_that_is_no_function_is_refused() -> None:
 
 @pytest.mark.parametrize("wrap", [None, staticmethod, classmethod])
 def test_a_hook_of_a_class_is_refused(wrap: Any) -> None:
-    """Its objects are no plugins, so nothing would call it."""
+    """Its objects are not plugins, so nothing would call it."""
 
     def session_opened(session: Session) -> None: ...
 
@@ -344,7 +344,7 @@ class Route:
         ({"/": Route()}, "returns a dict. Return a list of routes, as in [Route(…)]."),
         (Route(), "returns a Route. Return a list of routes"),
         ("/", "returns a str. Return a list of routes"),
-        ([Route(), "/"], "returns a str in its list, which is no route."),
+        ([Route(), "/"], "returns a str in its list, which is not a route."),
     ],
 )
 def test_routes_of_a_plugin_that_are_no_list_are_refused(answer: Any, message: str) -> None:

@@ -177,7 +177,7 @@ def test_any_versions_can_be_compared(versions: list[str], tmp_path_factory: pyt
 @pytest.mark.parametrize("module", ["", "acme llm", "acme-llm", ".acme"])
 def test_an_entry_point_that_names_no_module_is_unfit(module: str) -> None:
     """It is not even tried."""
-    assert "which is no module" in (EntryPoint("llm.acme", module, "acme", "1").unfit or "")
+    assert "which is not a module" in (EntryPoint("llm.acme", module, "acme", "1").unfit or "")
 
 
 def test_a_path_that_leads_nowhere_holds_nothing(tmp_path: Path) -> None:

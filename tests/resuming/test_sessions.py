@@ -303,7 +303,7 @@ async def test_an_answer_that_was_missed_is_no_request_that_was_not_received() -
 
 
 async def test_a_client_may_wait_for_more_than_may_be_pending() -> None:
-    """Refusals that were lost with their process are no reason to leave a request without an answer."""
+    """Refusals that were lost with their process are not a reason to leave a request without an answer."""
     store, limits = MemoryStore(), Limits(in_flight=2)
     async with host(store, limits=limits) as one, host(store, limits=limits) as other, visitor() as client:
         await client.start(one)

@@ -92,7 +92,7 @@ async def test_what_the_llm_says_before_it_hangs_up_is_heard_and_it_is_not_asked
 
 
 async def test_an_llm_that_hangs_up_before_it_says_goodbye_is_asked_for_it() -> None:
-    """A function call without words is no goodbye."""
+    """A function call without words is not a goodbye."""
     fakes = Fakes([ToolCall("c1", "hang_up", {})], [Text(GOODBYE)])
     async with talking(fakes) as wire:
         await speak(wire, 1, 0.5)
@@ -374,7 +374,7 @@ async def test_a_config_that_interrupts_is_in_force_after_the_notice() -> None:
 
 
 async def test_a_greeting_may_be_a_notice() -> None:
-    """A noise is no answer to it."""
+    """A noise is not an answer to it."""
     fakes = Fakes([Text("Yes?")])
     async with talking(fakes, notifier) as wire:
         await speak(wire, 1, 0.4)

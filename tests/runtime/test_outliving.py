@@ -288,7 +288,7 @@ async def test_a_function_that_fails_late_is_reported_too() -> None:
 
 @pytest.mark.parametrize("function", ["stumble", "mumble"])
 async def test_a_function_that_fails_after_its_effect_may_have_had_it(function: str) -> None:
-    """Of an exception that is no `RequestError`, nothing is known but that the function had begun."""
+    """Of an exception that is not a `RequestError`, nothing is known but that the function had begun."""
     fakes = Fakes([ToolCall("1", function, {})], [Text("I do not know.")])
     async with connected(clerk, fakes) as wire:
         say(wire, "Book, please.")

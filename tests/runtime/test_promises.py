@@ -270,7 +270,7 @@ async def test_requests_that_wait_are_answered_when_the_session_ends(faults: Fau
 
 @pytest.mark.parametrize("deadly", ["leave", "be_rude"])
 async def test_what_ends_no_process_ends_no_other_session(faults: Faults, deadly: str) -> None:
-    """A plugin that raises what is no Exception takes neither the server nor anybody else's session with it."""
+    """A plugin that raises what is not an Exception takes neither the server nor anybody else's session with it."""
     clock = ManualClock()
     async with (
         host_of(faults.faulty, clock=clock) as host,
@@ -640,7 +640,7 @@ async def test_updates_are_executed_in_the_order_in_which_they_come(faults: Faul
 
 
 async def test_all_that_is_wrong_is_told_at_once_with_paths_and_the_nearest_name(faults: Faults) -> None:
-    """A developer mends a message once."""
+    """A developer corrects a message once."""
     async with connected(faults.faulty) as wire:
         error = await wire.error(wire.call("bot:echo", text=5, tims=2))
         assert error["code"] == "invalid-arguments"

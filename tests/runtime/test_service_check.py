@@ -84,7 +84,7 @@ async def a_coroutine(self: object, request: LLMRequest) -> str:
 
 
 async def yields_text(self: object, request: LLMRequest) -> AsyncGenerator[str]:
-    """Yield what is no piece."""
+    """Yield what is not a piece."""
     yield ""
 
 
@@ -121,7 +121,7 @@ RESPONDING: list[tuple[Any, str]] = [
     (takes_nothing, "its respond() takes nothing, but it is called as respond(request)"),
     (takes_two, "its respond() takes request, model, but it is called as respond(request)"),
     (takes_it_by_name, "its respond() takes request, but it is called as respond(request)"),
-    ("text", "its respond is no method"),
+    ("text", "its respond is not a method"),
 ]
 
 
@@ -143,7 +143,7 @@ async def streaming(*args: Any) -> AsyncGenerator[Any]:
 
 
 def logged(function: Callable[..., Awaitable[str]]) -> Callable[..., Awaitable[str]]:
-    """A wrapper that is no coroutine function itself."""
+    """A wrapper that is not a coroutine function itself."""
 
     @wraps(function)
     def logging(*args: Any, **more: Any) -> Awaitable[str]:
@@ -186,7 +186,7 @@ def test_what_is_not_there_is_named() -> None:
 @service("llm", "acme")
 @asynccontextmanager
 async def acme_llm() -> AsyncGenerator[Any]:
-    """Yields what is no LLM."""
+    """Yields what is not an LLM."""
     yield type("Acme", (), {"respond": a_coroutine})()
 
 
@@ -206,13 +206,13 @@ async def test_a_service_that_does_not_fit_is_not_started_and_the_log_names_its_
 ) -> None:
     """The client learns only which service it is."""
     async with Host(receptionist, environ={}) as host:
-        refusal = r"The service 'llm' \(acme\) is not what its kind asks for\."
+        refusal = r"The service 'llm' \(acme\) does not implement its kind\."
         with caplog.at_level(logging.ERROR), pytest.raises(StartFailed, match=refusal):
             await host.start({})
     (message,) = caplog.messages
     assert message.startswith("The service 'llm' (acme): acme_llm() (")
     assert "test_service_check.py" in message
-    assert "yields Acme, which is no LLM: its respond() is a coroutine function." in message
+    assert "yields Acme, which does not implement LLM: its respond() is a coroutine function." in message
 
 
 def test_an_object_with_a_method_of_its_own_is_checked_by_itself() -> None:

@@ -105,11 +105,11 @@ def test_a_blocked_loop_is_reported_once_with_the_plugin_and_the_place(seen: See
     first, last = seen.texts
     assert first.startswith("rtvi-plugins-slow blocks the event loop, for more than 1 s so far")
     assert "configure() (/site/rtvi_plugins_slow/llm.py:3)" in first
-    assert last == "the event loop goes on; it was blocked for 5.0 s"
+    assert last == "the event loop continues; it was blocked for 5.0 s"
 
 
 def test_a_loop_that_beats_is_not_reported(seen: Seen) -> None:
-    """A short call is no block."""
+    """A short call is not a block."""
     blocked(lambda dog: dog.check(), seconds=10.0)
     assert seen.texts == []
 

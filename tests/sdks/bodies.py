@@ -15,16 +15,16 @@ def misfits(type: Any, value: object, at: str = "$") -> list[str]:
     """Return where a JSON value does not fit a type: fields that are unknown or missing, and values of other types."""
     origin, members = get_origin(type), get_args(type)
     if is_typeddict(type):
-        return _misfits_of_fields(type, value, at) if isinstance(value, dict) else [f"{at} is no object"]
+        return _misfits_of_fields(type, value, at) if isinstance(value, dict) else [f"{at} is not an object"]
     if origin in (Union, UnionType):
         return min((misfits(each, value, at) for each in members), key=len)
     if origin is Literal:
         return [] if value in members else [f"{at} is {value!r}, not {members}"]
     if origin is not None and issubclass(origin, Mapping):
-        return [] if isinstance(value, dict) else [f"{at} is no object"]
+        return [] if isinstance(value, dict) else [f"{at} is not an object"]
     if origin is not None and members:  # a list, or what iterates like one
         if not isinstance(value, list):
-            return [f"{at} is no array"]
+            return [f"{at} is not an array"]
         return [each for n, item in enumerate(value) for each in misfits(members[0], item, f"{at}[{n}]")]
     types = {float: (int, float), None: (NoneType,), object: (object,), Any: (object,)}.get(type, (type,))
     return [] if isinstance(value, types) else [f"{at} is {value!r}, not {type}"]

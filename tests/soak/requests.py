@@ -211,7 +211,7 @@ class Round:
         self.quiet.add(self.wire.send("send-text", {"content": text, "options": {"run_immediately": run}}))
 
     def garbage(self) -> None:
-        """Send what is no message, or has no id."""
+        """Send what is not a message, or has no id."""
         self.wire.connection.receive(self.random.choice(GARBAGE))
         self.owe("")
 

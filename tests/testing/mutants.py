@@ -344,7 +344,7 @@ async def yield_none(self: Any, request: LLMRequest, /) -> AsyncGenerator[Any]:
     yield None
 
 
-@llm("P201", "one whose text is no text")
+@llm("P201", "one whose text is not text")
 async def yield_no_text(self: Any, request: LLMRequest, /) -> AsyncGenerator[Any]:
     """Yield a field of the vendor's answer that may be missing."""
     text: Any = None
@@ -674,7 +674,7 @@ class ChecksWithBug(ChecksCarelessly):
 
 
 add("P105", "one whose listen has another signature", "stt", ListensIn)
-add("P105", "one whose check_key is no coroutine", "llm", ChecksCarelessly)
+add("P105", "one whose check_key is not a coroutine", "llm", ChecksCarelessly)
 add("P105", "one whose check_key has a bug", "llm", ChecksWithBug)
 
 

@@ -59,10 +59,10 @@ async def test_a_broken_provider_is_found_by_its_rule(case: Case) -> None:
 
 
 async def test_a_waived_rule_is_no_failure() -> None:
-    """The reason is the author's. Cancellation and keys have no exceptions."""
+    """The reason is the author's. Cancellation and keys cannot be waived."""
     found = {each.name: each for each in MUTANTS}
     await check_providers(found["one with odd pieces"].make(), waive={"P204": "The engine is old."})
-    with pytest.raises(AuthorError, match="P207 has no exceptions"):
+    with pytest.raises(AuthorError, match="P207 cannot be waived"):
         await check_providers(found["one that swallows a cancellation"].make(), waive={"P207": "It is quick."})
 
 

@@ -83,14 +83,14 @@ def test_the_command_prints_what_is_wrong_and_how_to_mend_it(site: Path, capsys:
     assert "llm.mutant: silver" in shown
     assert " rules kept\n" in shown
     assert "P101" not in shown
-    for line in (RULES["P301"].what, RULES["P301"].why, RULES["P301"].mend, "rtvi_plugins_mutant has no py.typed"):
+    for line in (RULES["P301"].what, RULES["P301"].why, RULES["P301"].fix, "rtvi_plugins_mutant has no py.typed"):
         assert line in shown
     assert main(["check", NAME, "--level", "gold", "--json"]) == 1
     [provider] = json.loads(capsys.readouterr().out)["providers"]
     rules = {each["id"]: each for each in provider["rules"]}
     assert list(rules) == list(RULES)
     assert (provider["provider"], provider["level"]) == ("llm.mutant", "silver")
-    assert (rules["P301"]["result"], rules["P301"]["mend"]) == ("broken", RULES["P301"].mend)
+    assert (rules["P301"]["result"], rules["P301"]["fix"]) == ("broken", RULES["P301"].fix)
 
 
 def test_the_rules_that_are_kept_are_listed_with_verbose(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -140,7 +140,7 @@ def bridge(count: int) -> Package:
 
 
 def test_a_bridged_provider_is_checked_by_its_own_name(site: Path) -> None:
-    """Its options are those of what is bridged, so the readme need not name them. A slow import is no fault."""
+    """Its options are those of what is bridged, so the readme need not name them. A slow import is not a fault."""
     bridge(1).install(site)
     [report] = check_package("mutant").reports
     assert (report.provider, report.level) == ("llm.mutant", "gold")
@@ -159,9 +159,9 @@ def test_a_bridge_without_providers_says_so(site: Path, capsys: pytest.CaptureFi
 @pytest.mark.parametrize(
     ("waive", "said"),
     [
-        ({"P203": "It is old.", "P204": "It is old."}, "at most one exception"),
-        ({"P207": "It is quick."}, "P207 has no exceptions"),
-        ({"P210": "Nobody looks."}, "P210 has no exceptions"),
+        ({"P203": "It is old.", "P204": "It is old."}, "may waive one rule only"),
+        ({"P207": "It is quick."}, "P207 cannot be waived"),
+        ({"P210": "Nobody looks."}, "P210 cannot be waived"),
         ({"P999": "It is old."}, "there is no rule 'P999'"),
         ({"P203": " "}, "say why P203 is not kept"),
     ],

@@ -60,7 +60,7 @@ def test_a_rule_after_which_the_check_ended_is_named() -> None:
 
 
 def test_what_is_wrong_on_trio_alone_is_one_rule() -> None:
-    """Keys and cancellation have no exceptions there either."""
+    """Keys and cancellation cannot be waived there either."""
     on_trio = kept()
     on_trio.found("P202", "It raises.")
     on_trio.found("P207", "It goes on.")

@@ -13,7 +13,7 @@ def test_every_rule_says_what_why_and_how_to_mend() -> None:
     """Each in one sentence. The number shows the level."""
     for rule in RULES.values():
         assert re.fullmatch(r"P[123]\d\d", rule.id)
-        for text in (rule.what, rule.why, rule.mend):
+        for text in (rule.what, rule.why, rule.fix):
             assert text.endswith(".")
 
 

@@ -32,7 +32,7 @@ def options_of_another_service(tts: TTS, /, voice: str = "ada") -> None: ...
 
 
 @options(acme_llm)
-def default_of_another_type(llm: AcmeLLM, /, temperature: float = "hot") -> None: ...  # rejected: "hot" is no float
+def default_of_another_type(llm: AcmeLLM, /, temperature: float = "hot") -> None: ...  # rejected: "hot" is not a float
 
 
 @action("tts")  # rejected: it takes an STT
@@ -88,7 +88,7 @@ async def action_with_a_misspelt_field(session: Session[Order], /) -> None:
     session.state = Cart()  # rejected: of another class
 
 
-@bot(services={"llm": "acme"})  # rejected: it is no coroutine function
+@bot(services={"llm": "acme"})  # rejected: it is not a coroutine function
 def bot_that_is_not_async(session: Session, /, llm: AcmeLLM) -> None: ...
 
 

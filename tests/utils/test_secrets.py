@@ -255,7 +255,7 @@ def test_ordinary_words_are_left(text: str) -> None:
     ],
 )
 def test_the_password_of_a_url_is_scrubbed(url: str) -> None:
-    """It is no `Secret`, and yet one."""
+    """It is not a `Secret`, and yet one."""
     assert "PASSWORD" not in scrub(f"GET {url} failed")
     assert scrub("GET http://host/a@b?c=d@e and me@host") == "GET http://host/a@b?c=d@e and me@host"
 

@@ -286,7 +286,7 @@ async def test_the_pause_is_what_the_vendor_asks_for(
 
 
 async def test_a_failure_that_nobody_has_seen_again_is_forgotten(vendors: Vendors) -> None:
-    """It is no news any more, and the next pause is a short one."""
+    """It is not news any more, and the next pause is a short one."""
     vendors.before["llm.a"] = failure("unavailable")
     async with sessions(vendors, 1) as (host, clock, (wire,)):
         await answer(wire)
@@ -406,7 +406,7 @@ async def test_a_stand_in_keeps_its_options_whatever_their_type(vendors: Vendors
 
 
 async def test_clients_choose_only_what_the_bot_lists(vendors: Vendors) -> None:
-    """A provider that takes over is no choice."""
+    """A provider that takes over is not a choice."""
     async with connected(typist, vendors) as wire:
         error = await wire.error(wire.update(llm={"provider": "b"}))
         assert error["code"] == "unknown-provider"

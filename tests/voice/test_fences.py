@@ -19,7 +19,7 @@ from ..fakes.wire import Wire, settle
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(300)]
 
-#: What tells of the bot's words, and the number of those that are no answer.
+#: What tells of the bot's words, and the number of those that are not answers.
 TEXTS = {"bot-llm-text", "bot-tts-text", "bot-output"}
 SAID = 0
 CONVERSATIONS = 50

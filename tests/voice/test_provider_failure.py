@@ -119,7 +119,7 @@ async def test_an_llm_that_fails_in_the_middle_is_heard_as_far_as_it_came() -> N
 
 
 async def test_an_llm_that_answers_nothing_is_apologised_for() -> None:
-    """In a spoken conversation, silence is no answer."""
+    """In a spoken conversation, silence is not an answer."""
     fakes = Fakes([Text(" ")], [], [Text("Fine.")])
     async with fakes.session() as wire:
         await write(wire)

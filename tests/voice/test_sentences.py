@@ -224,7 +224,7 @@ def test_a_single_word_that_is_too_long_is_cut_anywhere() -> None:
 
 
 def test_a_block_of_code_is_one_piece_however_long_it_is() -> None:
-    """Its lines are no sentences."""
+    """Its lines are not sentences."""
     code = "```\n" + "print(1). Then\n" * 200 + "```"
     assert sentences(f"So:\n{code}\nGood.") == ["So:", code, "Good."]
 

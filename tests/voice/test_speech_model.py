@@ -678,7 +678,7 @@ async def test_what_cannot_be_combined_is_refused() -> None:
     """With what to write instead."""
     model, session = ScriptedSpeechModel(), None
     converse_somehow: Any = converse
-    with pytest.raises(AuthorError, match="takes the place of llm="):
+    with pytest.raises(AuthorError, match="replaces llm="):
         await converse_somehow(session, llm=model, speech=model)
     with pytest.raises(AuthorError, match="needs llm=, or speech="):
         await converse_somehow(session)

@@ -642,5 +642,5 @@ async def test_an_invalid_piece_is_reported_to_the_author(
         say(wire, "hi")
         await settle()
         assert [each["code"] for each in wire.data_of("error")] == ["provider-failed"]
-    assert f"{found}, which is no piece of its stream: yield Text(…)" in caplog.text
+    assert f"{found}, which is not a piece of its stream: yield Text(…)" in caplog.text
     assert place in caplog.text

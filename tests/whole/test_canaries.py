@@ -275,7 +275,7 @@ class Operator:
 
     @property
     def environ(self) -> Mapping[str, str]:
-        """The environment of the processes. `NOTE` is no secret."""
+        """The environment of the processes. `NOTE` is not a secret."""
         own = {"VENDOR": self.vendor.url, "SPANS": str(self.folder / "spans"), "NOTE": "a note of the operator"}
         own["SHOWN"] = " ".join([*self.secrets, "NOTE"])
         return environment(**self.secrets, **own, XDG_CONFIG_HOME=str(self.folder))

@@ -54,4 +54,4 @@ def declare(name: str) -> list[Callable[..., Any]]:
 def providers() -> Iterator[BridgedProvider]:
     """List the providers. The entry point names this function."""
     for name in TONES:
-        yield BridgedProvider(f"tts.tone-{name}", partial(declare, name), note="A tone is no speech.")
+        yield BridgedProvider(f"tts.tone-{name}", partial(declare, name), note="A tone is not speech.")

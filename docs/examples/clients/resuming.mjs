@@ -1,4 +1,4 @@
-// @pipecat-ai/client-js 1.x: a conversation that goes on after its connection, or its server process, was lost.
+// @pipecat-ai/client-js 1.x: a conversation that continues after its connection, or its server process, was lost.
 
 import { PipecatClient } from "@pipecat-ai/client-js";
 

@@ -40,4 +40,4 @@ async def guide(session: Session, /, stt: STT, llm: LLM, tts: TTS, vad: VAD) -> 
 async def speak(session: Session, /, language: Literal["en", "de"]) -> str:
     """Speak this language from now on. Call it when the user speaks or asks for the other language."""
     await session.hand_over(LANGUAGES[language])
-    return "The conversation goes on in this language."
+    return "The conversation continues in this language."

@@ -132,7 +132,7 @@ async def test_speech_interrupts_the_model() -> None:
 
 
 async def test_the_model_reads_why_a_function_has_failed() -> None:
-    """The bot goes on."""
+    """The bot continues."""
     clock = ManualClock()
     async with host_for(bot.receptionist, sys.modules[__name__], clock=clock, dev=True) as host, call(host) as line:
         result = await bot.result_of(line.connection.session, ToolCall("1", "book_room", {"nights": "two"}))

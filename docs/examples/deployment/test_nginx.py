@@ -48,7 +48,7 @@ async def wait(session: Session, /) -> str:
 
 @action(receptionist)
 async def release(session: Session, /) -> None:
-    """Let the others go on."""
+    """Let the others continue."""
     released.set()
 '''
 

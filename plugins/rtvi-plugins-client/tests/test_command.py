@@ -20,7 +20,7 @@ URL = "http://127.0.0.1:7860"
     ("argv", "sentence"),
     [
         ([URL], "the following arguments are required: SERVICE:ACTION\n"),
-        (["127.0.0.1:7860", "tts:say"], "'127.0.0.1:7860' is no address; write http://127.0.0.1:7860."),
+        (["127.0.0.1:7860", "tts:say"], "'127.0.0.1:7860' is not an address; write http://127.0.0.1:7860."),
         (["ws://bots.example/ws", "tts:say"], "write http://bots.example/ws."),
         ([URL, "tts:say", "text=a", "text=b"], "'text' is given twice. Write it once."),
         ([URL, "tts:say", "--config", "llm.model=a", "--config", "llm.model=b"], "'llm.model' is given twice"),

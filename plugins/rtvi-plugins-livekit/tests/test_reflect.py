@@ -149,7 +149,7 @@ def test_one_of_several_keys_may_be_enough() -> None:
 
 
 def test_a_secret_is_never_an_option() -> None:
-    """Clients may read options. A key that is no text cannot be given at all."""
+    """Clients may read options. A key that is not text cannot be given at all."""
 
     class Cloud:
         def __init__(

@@ -101,7 +101,7 @@ def test_a_worker_that_does_not_answer_is_named(
 @pytest.mark.parametrize(
     ("argv", "code", "sentence"),
     [
-        (["127.0.0.1:7860"], USAGE, "'127.0.0.1:7860' is no address; write http://127.0.0.1:7860."),
+        (["127.0.0.1:7860"], USAGE, "'127.0.0.1:7860' is not an address; write http://127.0.0.1:7860."),
         (["http://127.0.0.1:7860", "--every", "0"], USAGE, "'0' is not a time"),
         (["http://127.0.0.1:7860", "--secret-env", "NO_SUCH"], USAGE, "variable NO_SUCH is not set"),
     ],

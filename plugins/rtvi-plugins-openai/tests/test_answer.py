@@ -313,9 +313,9 @@ A, B = '{"x": 1}', '{"x": 2}'
             [(0, "c1", "a", '{"x'), (0, "c1", "a", A), (1, "c2", "b", '{"x": '), (1, "c2", "b", B), (1, "", "", "")],
             [("c1", "a", 1), ("c2", "b", 2)],
         ),
-        # white space is no part of a name
+        # white space is not part of a name
         ([(0, "c1", " a\n", A)], [("c1", "a", 1)]),
-        # a fragment that says nothing is no call
+        # a fragment that says nothing is not a call
         ([(0, "c1", "a", A), (1, "", "", ""), (2, "c2", "", "")], [("c1", "a", 1)]),
         # no name at all: a call that can only be answered with the names there are
         ([(0, "c1", "", A)], [("c1", "unnamed", 1)]),

@@ -104,7 +104,7 @@ async def test_speed_changes_the_length(tts: PiperTTS) -> None:
 
 
 async def test_what_cannot_be_spoken_makes_no_error(tts: PiperTTS) -> None:
-    """Signs alone, nothing, and characters that are no text."""
+    """Signs alone, nothing, and characters that are not text."""
     for text in ("", "...", "\x00\ud800", "🎉", "[[", "—"):
         await listen(tts, text)
     assert (await listen(tts, SENTENCE))[0] > 1
@@ -184,7 +184,7 @@ async def test_a_process_that_hangs_is_killed() -> None:
 
 
 async def test_changed_files_are_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """The error names the file, the hash and what to do; so it does for files that are no voice."""
+    """The error names the file, the hash and what to do; so it does for files that are not a voice."""
     known = find(())["en_US-joe-medium"]
     changed = tmp_path / known.config.name
     changed.write_bytes(known.config.read_bytes() + b" ")

@@ -24,7 +24,7 @@ def test_no_sentences_are_no_grammar() -> None:
         ("I play the flugelhornist", "'flugelhornist'"),
         ("a receptionst", r"'receptionst' \(the nearest that it has is 'receptionist'\)"),
         ("a table for 2", r"'2' \(write numbers in words\)"),
-        ("...", "in which there is no word"),
+        ("...", "which has no words"),
     ],
 )
 def test_what_cannot_be_recognised_is_refused(sentence: str, message: str) -> None:
@@ -52,7 +52,7 @@ def test_a_sentence_is_kept_where_words_or_sound_agree(heard: Heard, sentence: s
 
 
 def test_the_beginning_of_a_sentence_is_told_where_the_words_agree() -> None:
-    """The sound of a beginning is no proof yet."""
+    """The sound of a beginning is not proof yet."""
     grammar = read_grammar(["please call me back"])
     assert grammar is not None
     assert grammar.recognise_beginning(Heard("please tall", "please call"), 0.6) == "please call"

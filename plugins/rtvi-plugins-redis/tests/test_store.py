@@ -48,7 +48,7 @@ def contents(folder: Path) -> bytes:
 
 
 async def test_sessions_are_listed_whatever_the_prefix_is(url: str) -> None:
-    """It is no pattern, and a part of no other one."""
+    """It is not a pattern, and not a part of another one."""
     async with RedisStore(url, prefix="a[*]?\\:") as store, RedisStore(url, prefix="a[*]?\\:b:") as other:
         await store.write("s", 1, {OWNER: "one"}, 30)
         assert await store.sessions() == ["s"]

@@ -63,28 +63,28 @@ def run(argv: list[str]) -> int:
     [
         ([], "the following arguments are required: BOT"),
         (["bot.py", "--port", "x"], "--port"),
-        (["bot.py", "--port", "70000"], "--port 70000 is no port; write 0 to 65535."),
-        (["bot.py", "--drain-seconds", "-1"], "--drain-seconds -1.0 is no time; write 0 or more."),
-        (["bot.py", "--drain-seconds", "nan"], "--drain-seconds nan is no time; write 0 or more."),
-        (["bot.py", "--resume-seconds", "0"], "--resume-seconds 0.0 is no time; write a number above 0."),
-        (["bot.py", "--resume-seconds", "inf"], "--resume-seconds inf is no time; write a number above 0."),
+        (["bot.py", "--port", "70000"], "--port 70000 is not a port; write 0 to 65535."),
+        (["bot.py", "--drain-seconds", "-1"], "--drain-seconds -1.0 is not a time; write 0 or more."),
+        (["bot.py", "--drain-seconds", "nan"], "--drain-seconds nan is not a time; write 0 or more."),
+        (["bot.py", "--resume-seconds", "0"], "--resume-seconds 0.0 is not a time; write a number above 0."),
+        (["bot.py", "--resume-seconds", "inf"], "--resume-seconds inf is not a time; write a number above 0."),
         (["bot.py", "--resume-sync"], "--resume-sync needs --resume."),
         (["bot.py", "--keep-days", "30"], "--keep-days needs --resume."),
-        (["bot.py", "--resume", "--keep-days", "-1"], "--keep-days -1.0 is no time; write a number of days, or 0"),
+        (["bot.py", "--resume", "--keep-days", "-1"], "--keep-days -1.0 is not a time; write a number of days, or 0"),
         (["bot.py", "--resume", "redis://127.0.0.1/0", "--resume-sync"], "--resume-sync is for files."),
         ([str(DESK), "--limit", "idle_second=5"], "There is no limit 'idle_second'; did you mean 'idle_seconds'?"),
         ([str(DESK), "--limit", "jobs=2.5"], "The limit jobs must be a whole number, as in jobs=60, not '2.5'."),
         ([str(DESK), "--limit", "deadline=-1"], "The limit deadline must be greater than 0, not '-1'."),
         (["bot.py", "--dev", "--host", "0.0.0.0"], "leave out --dev or --host 0.0.0.0."),
         (["bot.py", "--dev", "--public-url", "https://bots.example"], "leave out --dev or --public-url."),
-        (["bot.py", "--public-url", "bots.example"], "--public-url bots.example is no URL; write it as in"),
+        (["bot.py", "--public-url", "bots.example"], "--public-url bots.example is not a URL; write it as in"),
         (["nowhere.py"], "There is no file 'nowhere.py'."),
         ([f"{DESK}"], "several bots: desk, wreckers, office, stubborn, deaf, parrot, leaver, tuned."),
         ([f"{DESK}:dask"], "did you mean 'desk'?"),
         ([f"{DESK}:desk", "--plugin", "nowhere"], "No plugin 'nowhere' is installed."),
         ([f"{DESK}:stubborn", "--service-option", "llm.url=x"], "There is no service option 'llm.url'."),
         ([f"{DESK}:desk", "--record", str(DESK)], f"Cannot record to {DESK}: "),
-        ([f"{DESK}:desk", "--origin", "app.example"], "'app.example' is no origin; write scheme and host"),
+        ([f"{DESK}:desk", "--origin", "app.example"], "'app.example' is not an origin; write it as in"),
         ([f"{DESK}:desk", "--origin", "https://app.example/page"], "write 'https://app.example'."),
     ],
 )
@@ -177,7 +177,7 @@ def test_an_address_of_another_machine_is_said_to_be(capsys: pytest.CaptureFixtu
 
 
 def test_help_explains_every_option(capsys: pytest.CaptureFixture[str]) -> None:
-    """Asking for help is no mistake."""
+    """Asking for help is not a mistake."""
     assert run(["--help"]) == OK
     printed = capsys.readouterr().out
     for option in ("--dev", "--host", "--port", "--origin", "--public-url", "--drain-seconds", "--limit", "--plugin"):
@@ -209,7 +209,7 @@ class Running:
         self.process = process
         self.line = process.stdout.readline()
         found = re.match(r"RTVI bot (\w+) on (http://127\.0\.0\.1:\d+)(?: \(.*\))?$", self.line)
-        assert found is not None, f"{self.line!r} is no ready line"
+        assert found is not None, f"{self.line!r} is not a ready line"
         self.bot, self.url = found.groups()
 
     def post(self, path: str, **options: Any) -> httpx2.Response:
@@ -308,7 +308,7 @@ def speak(running: Running) -> Generator[ClientConnection]:
 def heard(client: ClientConnection) -> str | Audio | None:
     """What the next frame carries."""
     frame = client.recv(timeout=PATIENCE)
-    assert isinstance(frame, bytes), f"{frame!r} is no binary frame"
+    assert isinstance(frame, bytes), f"{frame!r} is not a binary frame"
     return decode(frame)
 
 

@@ -202,7 +202,7 @@ async def test_a_failure_is_logged_without_the_token_in_its_path(
 async def test_refusals_are_logged_once_a_minute(
     make_host: Callable[..., Host], serving: Serving, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Anybody can send thousands a second; one of each kind shows the operator what to mend."""
+    """Anybody can send thousands a second; one of each kind shows the operator what to fix."""
     async with serving(make_host(), origins=[APP], allowed_hosts=["bots.example"]) as client:
         for number in range(20):
             assert (await client.post("/start", headers={"origin": f"{EVIL}:{number + 1}"})).status_code == 403

@@ -94,7 +94,7 @@ def test_what_a_client_is_sent_is_as_it_reads_it(item: str | Audio, written: str
         pytest.param(b"\x00\x00\x00\x00", id="bare silence"),
         pytest.param(b"\xff", id="half a number"),
         pytest.param(b"\x22\x45\x0a", id="a frame cut off"),
-        pytest.param(b"\x22\x03\x0a\x01\xff", id="a message that is no UTF-8"),
+        pytest.param(b"\x22\x03\x0a\x01\xff", id="a message that is not UTF-8"),
         pytest.param(b"\x12\x02\x12\xff", id="a name that is cut off"),
         pytest.param(b"\x0b" * 5000, id="groups nested without end"),
     ],
@@ -113,8 +113,8 @@ def test_what_is_no_frame_is_told_apart(sent: bytes) -> None:
         ((PCM, "20ffffffff0f", "2801"), "its sample_rate is 4294967295;"),
         ((PCM, "20807d"), "its num_channels is 0; send 1 to 8"),
         ((PCM, "20807d", "2809"), "its num_channels is 9;"),
-        ((made("1a", "010001"), "20807d", "2801"), "its 3 bytes are no whole 16-bit samples of 1 channels"),
-        ((made("1a", "0100"), "20807d", "2802"), "its 2 bytes are no whole 16-bit samples of 2 channels"),
+        ((made("1a", "010001"), "20807d", "2801"), "its 3 bytes are not whole 16-bit samples of 1 channels"),
+        ((made("1a", "0100"), "20807d", "2802"), "its 2 bytes are not whole 16-bit samples of 2 channels"),
     ],
 )
 def test_audio_that_cannot_be_is_refused_with_its_reason(fields: tuple[str, ...], reason: str) -> None:

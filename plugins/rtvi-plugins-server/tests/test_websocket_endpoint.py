@@ -128,7 +128,7 @@ async def test_audio_is_carried_both_ways(make_host: Callable[..., Host], servin
 
 
 async def test_audio_is_open_before_the_bot_begins(make_host: Callable[..., Host], serving: Serving) -> None:
-    """A microphone that is heard before client-ready is no reason to lose audio."""
+    """A microphone that is heard before client-ready is not a reason to lose audio."""
     async with serving(make_host("parrot")) as client, client.websocket(await start(client)) as socket:
         await socket.send_bytes(encode(Audio(bytes(640), 16_000), 0))
         await socket.send_bytes(encode(READY, 0))
@@ -390,8 +390,8 @@ async def drive(host: Host, *, query: str, extensions: dict[str, Any]) -> list[d
 @pytest.mark.parametrize(
     ("frames", "code", "reason"),
     [
-        ([READY, b"\x22\x00"], 1002, "began with text frames; go on with them"),
-        ([encode(READY, 0), READY], 1002, "began with binary frames; go on with them"),
+        ([READY, b"\x22\x00"], 1002, "began with text frames; continue with them"),
+        ([encode(READY, 0), READY], 1002, "began with binary frames; continue with them"),
         ([READY.encode()], 1007, "JSON goes in text frames"),
         ([encode(READY, 0), b"\xff"], 1007, "must be a protobuf Frame"),
     ],

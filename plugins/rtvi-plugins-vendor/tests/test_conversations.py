@@ -45,7 +45,7 @@ def test_user_and_assistant_take_turns(messages: list[Message], expected: object
     ],
 )
 def test_the_text_of_a_content(content: str | list[dict[str, object]] | None, text: str) -> None:
-    """Without parts that are no text."""
+    """Without parts that are not text."""
     assert text_of(content) == text
 
 

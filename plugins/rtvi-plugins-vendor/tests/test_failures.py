@@ -57,7 +57,7 @@ def test_a_status_has_a_category(status: int, category: str) -> None:
     ],
 )
 def test_a_close_code_has_a_category(code: int, category: str | None) -> None:
-    """Only a normal end is no failure."""
+    """Only a normal end is not a failure."""
     assert category_of_close(code) == category
 
 
@@ -65,7 +65,7 @@ def test_a_close_code_has_a_category(code: int, category: str | None) -> None:
     ("value", "seconds"), [("3", 3), ("0.5", 0.5), ("-1", 0), ("soon", None), ("nan", None), ("inf", None), ("", None)]
 )
 def test_the_seconds_to_wait(value: str, seconds: float | None) -> None:
-    """A value that is no number and no date counts as absent."""
+    """A value that is not a number and no date counts as absent."""
     assert retry_after({"retry-after": value}) == seconds
 
 

@@ -316,7 +316,7 @@ async def read_json(*parts: bytes) -> list[object]:
 
 
 async def test_events_with_json_are_read() -> None:
-    """With their names. The word that ends the stream of some vendors is no JSON."""
+    """With their names. The word that ends the stream of some vendors is not JSON."""
     assert await read_json(b'event: text\ndata: {"a": 1}\n\n', b"data: []\n\ndata: [DONE]\n\ndata: {}\n\n") == [
         ("text", {"a": 1}),
         ("message", []),
@@ -359,7 +359,7 @@ async def test_leaving_closes_a_real_connection() -> None:
 
 
 async def test_the_rest_can_be_read() -> None:
-    """A connection whose response was read can be used again. A rest that breaks is no failure any more."""
+    """A connection whose response was read can be used again. A rest that breaks is not a failure any more."""
     for end in ("ends", "breaks"):
         body = Body([EVENTS, EVENTS], end)
         async with streaming(body).connect() as http, http.stream("POST", "chat", json={}) as response:

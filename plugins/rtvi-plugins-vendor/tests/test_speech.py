@@ -81,7 +81,7 @@ async def test_blank_texts_are_left_out() -> None:
 
 
 async def test_audio_may_be_base64() -> None:
-    """Half a sample is kept, and what is no base64 is a failure of the vendor."""
+    """Half a sample is kept, and what is not base64 is a failure of the vendor."""
     speech = Speech("acme", 24_000)
     assert speech.audio("AQID") == [Audio(b"\1\2", 24_000)]
     assert speech.audio(b"\4" + bytes(47_996)) == [Audio(b"\3\4" + bytes(47_996), 24_000)]
@@ -279,7 +279,7 @@ def test_words_of_objects() -> None:
     "malformed", [None, [None], [{"w": "a"}], [{"at": 0}], [{"w": 5, "at": 0}], [{"w": "a", "at": "0"}]]
 )
 def test_malformed_objects_are_a_failure_of_the_vendor(malformed: Any) -> None:
-    """They are no mistake of the provider."""
+    """They are not mistakes of the provider."""
     with pytest.raises(ProviderError) as failed:
         words_of("acme", malformed, "w", "at")
     assert failed.value.category == "unavailable"

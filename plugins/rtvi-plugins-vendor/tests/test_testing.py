@@ -102,7 +102,7 @@ async def test_each_request_takes_the_next_answer() -> None:
 
 
 async def test_half_a_request() -> None:
-    """A client that leaves too early is no request."""
+    """A client that leaves too early is not a request."""
     async with fake_vendor() as vendor:
         port = httpx2.URL(vendor.url).port
         assert port is not None

@@ -32,14 +32,14 @@ def test_servers_are_written_as_browsers_take_them() -> None:
     ("written", "reason"),
     [
         ("stun:stun.example", "is not JSON"),
-        ('{"urls": "stun:stun.example"}', "is no list"),
+        ('{"urls": "stun:stun.example"}', "is not a list"),
         ('["stun:stun.example"]', "item 1: write an object"),
         ('[{"urls": "stun:stun.example"}, {"url": "stun:stun.example"}]', "item 2: write an object"),
         ('[{"urls": [5]}]', "item 1: write an object"),
         ('[{"username": "me"}]', "'urls' is missing"),
         ('[{"urls": []}]', "'urls' is missing"),
-        ('[{"urls": "https://stun.example"}]', "is no STUN or TURN address"),
-        ('[{"urls": "stun:stun.example?transport=udp"}]', "is no STUN or TURN address"),
+        ('[{"urls": "https://stun.example"}]', "is not a STUN or TURN address"),
+        ('[{"urls": "stun:stun.example?transport=udp"}]', "is not a STUN or TURN address"),
     ],
 )
 def test_a_mistake_is_told_with_its_place(written: str, reason: str) -> None:

@@ -184,7 +184,7 @@ async def test_an_unknown_session_is_not_found(host: Host, calling: Calling) -> 
 BROKEN: dict[str, Any] = {
     "": "not JSON",
     "{": "not JSON",
-    "[]": "no JSON object",
+    "[]": "not a JSON object",
     '{"sdp": "v=0"}': "$.type",
     '{"sdp": "v=0", "type": "answer"}': "$.type",
     '{"type": "offer"}': "$.sdp",
@@ -218,7 +218,7 @@ async def test_a_broken_offer_is_told_what_is_wrong(host: Host, calling: Calling
         ("a=rtcp-mux", None, "RTCP mux"),
         ("a=rtpmap:96 opus", "a=rtpmap:96 lyra/48000/2", "Opus"),
         ("m=application", None, "one data channel"),
-        ("m=audio", "m=audio x", "no session description"),
+        ("m=audio", "m=audio x", "not a session description"),
         ("m=audio", "m=text 9 UDP/TLS/RTP/SAVPF 96", "of a kind that is not known"),
         ("m=audio", "m=application 9 UDP/DTLS/SCTP webrtc-datachannel", "one data channel"),
         ("a=mid:1", "a=mid:0", "not bundled"),
@@ -289,8 +289,8 @@ async def test_a_changed_offer_keeps_its_media_lines(host: Host, calling: Callin
         ([5], "$.candidates[0]"),
         ([{"candidate": 5, "sdp_mid": "0"}], "$.candidates[0].candidate"),
         ([{"candidate": HOST_CANDIDATE}], "$.candidates[0]: write sdp_mid"),
-        ([{"candidate": "candidate:1 1 udp", "sdp_mid": "0"}], "no ICE candidate"),
-        ([{"candidate": HOST_CANDIDATE.replace("50000", "many"), "sdp_mid": "0"}], "no ICE candidate"),
+        ([{"candidate": "candidate:1 1 udp", "sdp_mid": "0"}], "not an ICE candidate"),
+        ([{"candidate": HOST_CANDIDATE.replace("50000", "many"), "sdp_mid": "0"}], "not an ICE candidate"),
     ],
 )
 async def test_broken_candidates_are_told_what_is_wrong(

@@ -22,7 +22,7 @@ ANSWER = events(("delta", {"content": "Hello "}), ("delta", {"content": "there."
 CALL = events(("tool", {"id": "c1", "name": "order", "input": {"pizza": "funghi"}}), END)
 HALF = events(("delta", {"content": "Hello "}))
 UNKNOWN = events(("delta", {"unknown": 1}))
-FAULT = events(("fault", {"kind": "no_credit"}))
+FAULT = events(("fault", {"reason": "no_credit"}))
 
 CHAT, MODELS = "/v2/generate", "/v2/models"
 #: What Acme answers at each path.

@@ -129,7 +129,7 @@ class CartesiaSTT:
 
 @define(eq=False)
 class _Reader:
-    """Joins the parts of an utterance. They contain the spaces between them, so one alone is no whole text."""
+    """Joins the parts of an utterance. They contain the spaces between them, so one alone is not a whole text."""
 
     #: Cartesia has answered `finalize`, or `close`.
     is_flushed: bool = False

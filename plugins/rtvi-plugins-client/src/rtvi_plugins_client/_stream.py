@@ -13,7 +13,7 @@ from wsproto.utilities import LocalProtocolError
 
 __all__ = ("SocketStream",)
 
-#: The close codes after which the session goes on: the client, or the server, has moved.
+#: The close codes after which the session continues: the client, or the server, has moved.
 _GOES_ON = frozenset((1001, 1006, 1012))
 #: How often a ping is sent, and how long its pong may take, in seconds. A network that fails sends nothing at all.
 _PING_SECONDS, _PONG_SECONDS = 1.0, 2.0

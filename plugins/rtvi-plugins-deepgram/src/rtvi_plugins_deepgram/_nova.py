@@ -16,9 +16,9 @@ from ._service import PROVIDER, failure
 
 __all__ = ("Nova", "Piece")
 
-#: What the messages become.
+#: The pieces that the messages become.
 Piece: TypeAlias = Transcript | Usage | SpeechBegan | SpeechEnded
-#: What finds the end of speech if the author has not said how: 300 ms of silence, or a second without a word.
+#: The defaults for the end of speech: 300 ms of silence, or a second without a word.
 _ENDPOINTING = {"endpointing": 300, "utterance_end_ms": 1000}
 
 
@@ -28,7 +28,7 @@ class Nova:
 
     path: ClassVar[str] = "v1/listen"
     format: ClassVar[Mapping[str, Any]] = {"encoding": "linear16", "sample_rate": 16_000, "channels": 1}
-    #: What makes Deepgram recognise what it has heard so far.
+    #: Asks Deepgram to recognise what it has heard so far.
     pause: ClassVar[Mapping[str, str]] = {"type": "Finalize"}
     keep_alive: ClassVar[Mapping[str, str] | None] = {"type": "KeepAlive"}
     #: Whether something is sent for each utterance, also without words.
@@ -54,7 +54,7 @@ class Nova:
         return min(1.0, timeout)
 
     def read(self, message: Any) -> Iterator[Piece]:
-        """Yield the pieces of a message. None is a vendor that has nothing to add."""
+        """Yield the pieces of a message. None means that the vendor has nothing to add."""
         self.has_settled = message is None
         pieces: list[Piece] = []
         with malformed_answers(PROVIDER):

@@ -37,7 +37,7 @@ class EchoLLM:
         self.requests += 1
         if self.failure is not None:
             raise ProviderError("echo", self.failure)
-        if request.answer_schema is not None:  # what it repeats is no JSON
+        if request.answer_schema is not None:  # what it repeats is not JSON
             raise ProviderError("echo", "bad-request")
         words = re.findall(r"\S+\s*", self.echo(last_said(request.messages)))
         for word in words:

@@ -34,7 +34,7 @@ __all__ = ("DATA", "LIBRARY", "PROVIDER", "EspeakHelper", "InstalledSpeech", "co
 PROVIDER = "espeak"
 
 _START_SECONDS = 10.0
-#: A part of a text takes some 15 ms. A process that takes this long hangs.
+#: A part of a text takes some 15 ms. A process that takes this long is stuck.
 _REPLY_SECONDS = 10.0
 
 #: Where `espeakng_loader` has put the library and its data. Nothing of it is loaded here.
@@ -74,7 +74,7 @@ class EspeakHelper(SupervisedHelper):
             raise ProviderError(PROVIDER, "unavailable") from None
 
     async def speak(self, request: Mapping[str, Any], put: Callable[[Frame], None]) -> None:
-        """Have something spoken when it is its turn. Put each reply: words, audio, and DONE or FAILED at the end."""
+        """Speak something when it is its turn. Put each reply: words, audio, and DONE or FAILED at the end."""
         try:
             put(await self.request(Kind.SPEAK, json.dumps(dict(request)).encode(), put))
         except HelperLost:

@@ -91,7 +91,7 @@ class _Voice(Structure):
 
 _Callback = CFUNCTYPE(c_int, c_void_p, c_int, POINTER(_Event))
 
-#: Called for each piece of audio, and returns whether to go on.
+#: Called for each piece of audio, and returns whether to continue.
 OnAudio = Callable[[bytes], bool]
 #: Called for each word.
 OnWord = Callable[[int, int], None]

@@ -81,7 +81,7 @@ class Answer:
     def _part(self, part: Mapping[str, Any]) -> Iterator[LLMPiece]:
         signature = part.get("thoughtSignature")
         if (call := part.get("functionCall")) is not None:
-            # An empty extra is no extra, so that the call counts as this vendor's even without a signature.
+            # An empty extra is not an extra, so that the call counts as this vendor's even without a signature.
             extra = {"signature": signature or ""}
             yield ToolCall.parse(call.get("id") or uuid4().hex[:9], call["name"], call.get("args"), extra=extra)
             return

@@ -109,7 +109,7 @@ class Live:
             case Respond(say):
                 self._waiting.append(_GO_ON if say is None else f"{_SAY}{say}")
             case FunctionResult(id, result, respond):
-                if respond:  # the vendor goes on by itself
+                if respond:  # the vendor continues by itself
                     self._active = _Answer(asked=True)
                 response = {"id": id, "name": self._calls.get(id, "unnamed"), "response": {"output": result}}
                 yield {"toolResponse": {"functionResponses": [response]}}

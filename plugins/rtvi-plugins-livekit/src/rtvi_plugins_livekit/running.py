@@ -52,7 +52,7 @@ class _Instance:
 class Bridged:
     """A service that runs a LiveKit class. A change of options makes a new instance for the next operation."""
 
-    #: Whether a stream that is left early needs its connection closed, or else the vendor goes on.
+    #: Whether a stream that is left early needs its connection closed, or else the vendor continues.
     LEAVES_BY_CLOSING: ClassVar[bool] = True
 
     provider: str

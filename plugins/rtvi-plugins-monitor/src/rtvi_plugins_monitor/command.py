@@ -19,7 +19,7 @@ _COLUMNS: Final = ("session", "age", "client", "turns", "cut", "running", "voice
 
 
 def top(argv: Sequence[str]) -> int:
-    """Run the command until it is interrupted, or once if its output is no terminal. Raise if there is no answer."""
+    """Run the command until it is interrupted, or once if its output is not a terminal. Raise if there is no answer."""
     chosen = parser().parse_args(argv)
     check_url(chosen.url)
     secret = read_secret(chosen.secret_env)
@@ -50,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("url", metavar="URL", help="the server's base URL, as in http://127.0.0.1:7860")
     parser.add_argument(
-        "--once", action="store_true", help="print the sessions once, as always if the output is no terminal"
+        "--once", action="store_true", help="print the sessions once, as always if the output is not a terminal"
     )
     parser.add_argument(
         "--every", metavar="SECONDS", type=read_seconds, default=2.0, help="the time between two views (%(default)g)"
@@ -75,7 +75,7 @@ def _fetch(url: str, headers: Mapping[str, str]) -> Mapping[str, Any]:
     try:
         body = cast("Mapping[str, Any]", response.json())
     except ValueError:
-        raise Failure(f"{url} is no server of rtvi_plugins: its answer is not JSON.") from None
+        raise Failure(f"{url} is not a server of rtvi_plugins: its answer is not JSON.") from None
     if response.status_code != HTTPStatus.OK:
         hint = " Name it with --secret-env." if response.status_code == HTTPStatus.UNAUTHORIZED else ""
         raise Failure(f"{body.get('info', response.status_code)}{hint}")

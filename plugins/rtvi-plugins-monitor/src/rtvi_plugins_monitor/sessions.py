@@ -1,4 +1,4 @@
-"""What the operator sees of each live session. It has no word of the conversation, and no key."""
+"""What the operator sees of each live session. It contains no word of the conversation, and no key."""
 
 from __future__ import annotations
 

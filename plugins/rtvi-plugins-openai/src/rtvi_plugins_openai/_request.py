@@ -23,7 +23,7 @@ _NO_ARGUMENTS: Mapping[str, Any] = {"type": "object", "properties": {}}
 def body(request: LLMRequest, model: str, fields: Mapping[str, Any], *, alternate: bool = False) -> dict[str, Any]:
     """Return the JSON object to send. Fields that are None are omitted, and none replaces a field of the framework.
 
-    `alternate` makes the roles of user and assistant take turns.
+    With `alternate`, the roles user and assistant alternate.
     """
     names = {each["name"] for each in request.functions}
     messages = [_message(each, names) for each in request.messages]

@@ -89,7 +89,7 @@ class Recognisable:
     def __call__(self, instance: object, attribute: object, value: Sequence[str]) -> None:
         for sentence in value:
             if not spoken(sentence):
-                raise ValueError(f"has {sentence!r}, in which there is no word")
+                raise ValueError(f"has {sentence!r}, which has no words")
         unknown = [word for word in sorted({w for each in value for w in spoken(each).split()}) if not knows(word)]
         if unknown:
             raise ValueError(f"has words that the dictionary lacks: {', '.join(map(_with_hint, unknown[:5]))}")

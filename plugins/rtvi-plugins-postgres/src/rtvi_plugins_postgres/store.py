@@ -36,7 +36,7 @@ _TIMEOUT: Final = 5.0
 #: How many writes share a transaction. How many claims and look-ups are under way at once: when a machine has died,
 #: hundreds of sessions are claimed, and each would open a connection.
 _BATCH, _CLAIMS = 500, 16
-#: How often records whose time is over are removed, in seconds, and how many at once.
+#: How often expired records are removed, in seconds, and how many at once.
 _SWEEP_SECONDS, _SWEPT = 30.0, 500
 
 
@@ -174,7 +174,7 @@ class PostgresStore:
     # ---- the sweeper -----------------------------------------------------------------------------------------------
 
     async def _sweep(self) -> None:
-        """Remove records whose time is over."""
+        """Remove expired records."""
         while True:
             try:
                 while await self._in_thread(self._sweep_some) == _SWEPT:

@@ -1,7 +1,7 @@
 """Place and scale by the sessions that workers report.
 
-Ray Serve would count the calls that its proxies hold. A session is no such call: its WebSocket goes straight to its
-worker. And if calls stood for sessions, a front end that dies would take the count of its sessions with it.
+Ray Serve counts calls through its proxies. But the WebSocket of a session connects directly to a worker. And with one
+open call for each session, the count would be lost when a front end dies.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class _Seen:
 class FewestSessions(_Router):  # type: ignore[misc]
     """The worker with the fewest sessions: those of its last report, and those placed on it since.
 
-    A worker that has stopped reporting comes last. Otherwise a dead one would get all the sessions that resume.
+    A worker that has stopped reporting comes last. Otherwise all the sessions that resume would go to a dead worker.
     """
 
     async def choose_replicas(self, candidate_replicas: list[Any], pending_request: Any = None) -> list[list[Any]]:

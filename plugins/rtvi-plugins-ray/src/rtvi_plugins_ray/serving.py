@@ -48,7 +48,7 @@ _FRONT_END: Final = "0.0.0.0"
 _PASSED: Final = ("content-type", "origin", SECRET_HEADER)
 #: How long the owner of a session may take to answer a front end, in seconds.
 _OWNER_SECONDS: Final = 2.0
-#: How long sessions wait for their running actions before they go on elsewhere, after `drain_seconds`.
+#: How long sessions wait for their running actions before they continue elsewhere, after `drain_seconds`.
 _MOVING_SECONDS: Final = 2.0
 #: How often a draining worker looks whether its sessions have ended, in seconds.
 _LOOK: Final = 0.2
@@ -167,7 +167,7 @@ class FrontEnd:
         return Response(answer, status, PRIVATE, "application/json")
 
     async def _at_owner(self, path: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes] | None:
-        """Pass a resume to the worker that has the session. None if this is no resume, or if that worker is gone."""
+        """Pass a resume to the worker that has the session. None if this is not a resume, or if that worker is gone."""
         if self._store is None or b'"resume"' not in body:
             return None
         try:

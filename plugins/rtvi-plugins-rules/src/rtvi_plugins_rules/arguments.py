@@ -1,6 +1,6 @@
-"""The arguments that a function takes, as the JSON Schema of its parameters describes them.
+"""Read the arguments of a function from the JSON Schema of its parameters.
 
-Schemas come from clients: what cannot be understood of one counts as absent.
+Schemas come from clients, so parts that cannot be read count as absent.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import Any
 from attrs import frozen
 
 from .conversation import as_mapping, as_sequence
-from .phrases import significant, stem, words_of
+from .phrases import content_stems, stem, words_of
 
 __all__ = ("MISSING", "Wanted", "levels", "wanted")
 
-#: What a search returns that found nothing; None would be a value.
+#: Returned by a search that found nothing. None would be a value.
 MISSING: Any = object()
 
 #: Objects within objects are searched to this depth.
@@ -32,23 +32,23 @@ class Wanted:
 
     @property
     def type(self) -> str:
-        """The JSON type it must have; where the schema allows several, the first that is not null."""
+        """Return the JSON type of the argument: if the schema allows several, the first that is not null."""
         declared = self.schema.get("type")
         types = [each for each in (declared, *as_sequence(declared)) if isinstance(each, str) and each != "null"]
         return types[0] if types else "string"
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The words of its name that tell it from others, as stems."""
-        return significant(self.name) or tuple(map(stem, words_of(self.name)))
+        """Return the stems of the words in its name."""
+        return content_stems(self.name) or tuple(map(stem, words_of(self.name)))
 
     @property
     def choices(self) -> tuple[Any, ...]:
-        """The values it is limited to; empty where there is no limit."""
+        """Return the only values that are allowed; empty if there is no such limit."""
         return (self.schema["const"],) if "const" in self.schema else tuple(as_sequence(self.schema.get("enum")))
 
     def fitting(self, value: int | float) -> Any:
-        """The number as the schema wants it; `MISSING` if it has a fraction or lies beyond a bound."""
+        """Return a number as the schema wants it; `MISSING` if it has a fraction or is out of bounds."""
         if self.type == "integer" and int(value) != value:
             return MISSING
         lowest, highest = self.schema.get("minimum"), self.schema.get("maximum")
@@ -64,7 +64,7 @@ class Wanted:
 
 
 def wanted(parameters: object, depth: int = 0) -> tuple[Wanted, ...]:
-    """The arguments that a JSON Schema of type object describes, the required ones first."""
+    """Return the arguments that a JSON Schema of type object describes, the required ones first."""
     schema = as_mapping(parameters)
     required = [each for each in as_sequence(schema.get("required")) if isinstance(each, str)]
     properties = as_mapping(schema.get("properties") if depth < _DEEPEST else None)
@@ -73,13 +73,13 @@ def wanted(parameters: object, depth: int = 0) -> tuple[Wanted, ...]:
 
 
 def _branch(schema: object) -> Mapping[str, Any]:
-    """The first alternative of a schema that is not null, or the schema itself."""
+    """Return the first alternative of a schema that is not null, or the schema itself."""
     branches = (*as_sequence(as_mapping(schema).get("anyOf")), *as_sequence(as_mapping(schema).get("oneOf")))
     return next((as_mapping(each) for each in branches if as_mapping(each).get("type") != "null"), as_mapping(schema))
 
 
 def levels(schema: Mapping[str, Any], limit: int = _DEEPEST) -> int:
-    """0 for an object of few levels, `_DEEPEST` for one that goes deeper than is searched."""
+    """Return 0 for a schema of few levels, and `_DEEPEST` for one that has more levels than are searched."""
     inner = [as_mapping(each) for each in as_mapping(schema.get("properties")).values()]
     if not inner:
         return 0

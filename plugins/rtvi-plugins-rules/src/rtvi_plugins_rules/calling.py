@@ -18,7 +18,7 @@ from .extraction import answer_to, corrections, extract, states_number
 from .facts import Facts, read_facts
 from .functions import Function, is_named, known, most_alike, question_for
 from .knowledge import Knowledge
-from .phrases import is_question, significant, words_of
+from .phrases import content_stems, is_question, words_of
 from .results import in_words
 from .wording import fill, fresh
 
@@ -254,7 +254,7 @@ class _Dialogue:
 
     def _named(self, function: Function, text: str) -> Wanted | None:
         """Return the argument that a text names without a value, as in "the day"."""
-        words = set(significant(text))
+        words = set(content_stems(text))
         named = [each for each in function.arguments if words and words == set(each.words)]
         return named[0] if named else None
 

@@ -98,7 +98,7 @@ def _alone(argument: Wanted, said: str, about: Sequence[str]) -> Any:
     return _bare(argument, Reading(said)) if value is MISSING and is_short else value
 
 
-#: Words before a correction that are no part of it.
+#: Words before a correction that are not part of it.
 _CORRECTING = re.compile(
     r"^\W*(?:(?:no|nope|nah|wait|sorry|wrong|not|that(?:'s| is) (?:not right|wrong)|actually|i (?:said|meant?)|"
     r"make (?:it|that)|change (?:it|that) to|it should be|rather|please|but|and)\b\W*)+",
@@ -304,7 +304,7 @@ _LEADING = re.compile(
     r"call me|please|yes|well|oh|um|uh)\b\W*)+",
     re.IGNORECASE,
 )
-#: Words that show that an answer is no name.
+#: Words that show that an answer is not a name.
 _NO_NAME = frozenset("no not don't know what why how is are do does can could the a i you we it have want need".split())
 
 

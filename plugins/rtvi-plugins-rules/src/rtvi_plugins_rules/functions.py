@@ -10,7 +10,7 @@ from attrs import frozen
 from .arguments import Wanted, wanted
 from .conversation import as_mapping
 from .extraction import states_number
-from .phrases import alike, significant, title
+from .phrases import alike, content_stems, title
 from .results import in_words
 
 __all__ = ("Function", "is_named", "known", "most_alike", "question_for")
@@ -31,7 +31,7 @@ class Function:
     @property
     def words(self) -> tuple[str, ...]:
         """The stems that name it."""
-        return significant(self.name)
+        return content_stems(self.name)
 
 
 def known(functions: Iterable[object]) -> Iterable[Function]:
@@ -53,8 +53,8 @@ def _likeness(function: Function, text: str) -> float:
     """Return how well a text matches a function; 0 if it does not."""
     if re.search(rf"(?<!\w){re.escape(function.name)}(?!\w)", text):
         return 100.0
-    spoken, name = set(significant(text)), set(function.words)
-    described = {*significant(function.description), *(word for each in function.arguments for word in each.words)}
+    spoken, name = set(content_stems(text)), set(function.words)
+    described = {*content_stems(function.description), *(word for each in function.arguments for word in each.words)}
     hits, more = _shared(name, spoken), _shared(described - name, spoken)
     meant = hits and (hits == len(name) or hits + more >= 2)
     if meant:
@@ -65,7 +65,7 @@ def _likeness(function: Function, text: str) -> float:
 
 def is_named(function: Function, text: str) -> bool:
     """Return whether a text has all words of a function's name."""
-    return bool(function.words) and set(function.words) <= set(significant(text))
+    return bool(function.words) and set(function.words) <= set(content_stems(text))
 
 
 def _shared(words: Iterable[str], spoken: Iterable[str]) -> int:

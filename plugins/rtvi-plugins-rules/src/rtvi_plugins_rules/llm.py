@@ -95,7 +95,7 @@ def configure(
     ] = 0.0,
     name: Annotated[str, Doc("The name of the bot; empty uses the name in the instructions.")] = "",
 ) -> None:
-    """The speed of answers, and the name of the bot."""
+    """Set the speed of answers, and the name of the bot."""
     llm.words_per_second, llm.name = words_per_second, name
 
 
@@ -112,7 +112,8 @@ def teach(
         Doc("How to talk about functions, by name: examples, questions, confirmation, result."),
     ] = MappingProxyType({}),
     fallbacks: Annotated[
-        Sequence[Annotated[str, min_len(1)]], Doc("What to say when nothing matches, in turn; empty admits it.")
+        Sequence[Annotated[str, min_len(1)]],
+        Doc("What to say when nothing matches, in turn; if empty, the bot says that it has no rule."),
     ] = (),
     synonyms: Annotated[
         Mapping[str, Sequence[Annotated[str, min_len(1)]]],

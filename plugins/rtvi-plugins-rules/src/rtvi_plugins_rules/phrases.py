@@ -11,13 +11,13 @@ from .numbers import numbers
 
 __all__ = (
     "alike",
+    "content_stems",
     "introduces",
     "is_question",
     "persons_name",
     "phrase_after",
     "quoted",
     "rest_after",
-    "significant",
     "stem",
     "stems",
     "title",
@@ -57,7 +57,7 @@ def is_question(text: str) -> bool:
 
 
 def words_of(name: str) -> list[str]:
-    """The words of a text or of a name in any case: `bookRoom` and `book_room` give book, room."""
+    """Return the words of a text or of a name, in lower case: `book` and `room` for `bookRoom` and for `book_room`."""
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)
     return re.findall(r"[^\W_]+", spaced.lower())
 
@@ -86,31 +86,31 @@ def introduces(text: str) -> bool:
 
 
 def stem(word: str) -> str:
-    """A word without its commonest endings, so that "books" and "booking" meet in "book"."""
+    """Return a word without its ending: "book" for "books" and for "booking"."""
     for ending in ("ings", "ing", "es", "ed", "s", "e"):
         if word.endswith(ending) and len(word) - len(ending) >= 3 and not word.endswith("ss"):
             return word.removesuffix(ending)
     return word
 
 
-def significant(name: str) -> tuple[str, ...]:
-    """The stems of the words that say what a name is about."""
+def content_stems(name: str) -> tuple[str, ...]:
+    """Return the stems of the words of a text or a name, without words such as "the" and "get"."""
     return tuple(stem(word) for word in words_of(name) if word not in _PLAIN)
 
 
 def stems(words: str) -> frozenset[str]:
-    """The stems of words, for comparing with what `significant` gives."""
+    """Return the stems of these words, to look for them among the `content_stems` of a text."""
     return frozenset(map(stem, words.split()))
 
 
 def alike(one: str, other: str) -> bool:
-    """Return whether two stems are of one word, as "remind" and "reminder" are."""
+    """Return whether two stems belong to one word, such as "remind" and "reminder"."""
     short, long = sorted((one, other), key=len)
     return one == other or (len(short) >= 4 and long.startswith(short))
 
 
 def quoted(text: str) -> tuple[str, Span] | None:
-    """The first text in quotation marks, and where it stands."""
+    """Return the first text in quotation marks, and its position."""
     found = re.search(r"[\"“](?P<inner>[^\"“”]+)[\"”]|(?<!\w)'(?P<single>[^']+)'(?!\w)", text)
     return ((found["inner"] or found["single"]).strip(), found.span()) if found else None
 

@@ -107,7 +107,7 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         type=float,
         default=10.0,
-        help="how long sessions may go on after the first signal to end (%(default)s)",
+        help="how long sessions may continue after the first signal to end (%(default)s)",
     )
     parser.add_argument(
         "--limit",
@@ -183,7 +183,7 @@ def _check(chosen: argparse.Namespace) -> None:
     if chosen.dev and chosen.public_url:
         raise UsageError(_DEV_IS_LOCAL.format(option="--public-url"))
     if not 0 <= chosen.port <= 65_535:
-        raise UsageError(f"--port {chosen.port} is no port; write 0 to 65535.")
+        raise UsageError(f"--port {chosen.port} is not a port; write 0 to 65535.")
     if chosen.workers > 1 and sys.platform == "win32":
         raise UsageError(f"--workers {chosen.workers} needs a system that can hand over sockets; leave out --workers.")
     for option in ("connections", "connections_per_address", "workers"):
@@ -191,15 +191,15 @@ def _check(chosen: argparse.Namespace) -> None:
             name = option.replace("_", "-")
             raise UsageError(f"--{name} {getattr(chosen, option)} is too small; write 1 or more.")
     if not chosen.drain_seconds >= 0:
-        raise UsageError(f"--drain-seconds {chosen.drain_seconds} is no time; write 0 or more.")
+        raise UsageError(f"--drain-seconds {chosen.drain_seconds} is not a time; write 0 or more.")
     if not 0 < chosen.resume_seconds < math.inf:
-        raise UsageError(f"--resume-seconds {chosen.resume_seconds} is no time; write a number above 0.")
+        raise UsageError(f"--resume-seconds {chosen.resume_seconds} is not a time; write a number above 0.")
     if not 0 <= chosen.keep_days < math.inf:
-        raise UsageError(f"--keep-days {chosen.keep_days} is no time; write a number of days, or 0 to keep nothing.")
+        raise UsageError(f"--keep-days {chosen.keep_days} is not a time; write a number of days, or 0 to keep nothing.")
     for option in ("resume_sync", "keep_days"):
         if chosen.resume is None and getattr(chosen, option):
             raise UsageError(f"--{option.replace('_', '-')} needs --resume.")
     if chosen.resume_sync and "://" in str(chosen.resume):
         raise UsageError("--resume-sync is for files. A server of a database has settings of its own.")
     if chosen.public_url and urlsplit(str(chosen.public_url)).scheme not in ("http", "https"):
-        raise UsageError(f"--public-url {chosen.public_url} is no URL; write it as in https://bots.example.")
+        raise UsageError(f"--public-url {chosen.public_url} is not a URL; write it as in https://bots.example.")

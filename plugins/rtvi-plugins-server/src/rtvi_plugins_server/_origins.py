@@ -30,7 +30,7 @@ def origin_of(url: str) -> str:
     except ValueError:
         host = port = parts = None
     if parts is None or not parts.scheme or not host or parts.username is not None:
-        raise ValueError(f"{url!r} is no origin; write scheme and host, as in 'https://app.example' (or '*' for all)")
+        raise ValueError(f"{url!r} is not an origin; write it as in 'https://app.example', or '*' for all")
     shown = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{shown}" + ("" if port in (None, _DEFAULT_PORTS.get(parts.scheme)) else f":{port}")
 

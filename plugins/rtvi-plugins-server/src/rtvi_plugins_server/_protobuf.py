@@ -136,7 +136,7 @@ def _audio(sent: Any) -> Audio:
     if not 1 <= channels <= _MOST_CHANNELS:
         raise InvalidAudio(f"its num_channels is {channels}; send 1 to {_MOST_CHANNELS}")
     if len(data) % (2 * channels):
-        raise InvalidAudio(f"its {len(data)} bytes are no whole 16-bit samples of {channels} channels")
+        raise InvalidAudio(f"its {len(data)} bytes are not whole 16-bit samples of {channels} channels")
     return Audio(data, rate, channels)
 
 

@@ -27,7 +27,7 @@ def refusal(error: RequestError) -> bytes:
 
 
 def refusal_with(status: int, sentence: str, code: str, *, retryable: bool, retry_after: int | None) -> bytes:
-    """Return the whole HTTP response for a refusal that is no `RequestError`. `retry_after` is in seconds."""
+    """Return the whole HTTP response for a refusal that is not a `RequestError`. `retry_after` is in seconds."""
     body = orjson.dumps(refusal_body(sentence, code, retryable=retryable))
     head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: application/json\r\n"
     wait = "" if retry_after is None else f"retry-after: {retry_after}\r\n"

@@ -101,7 +101,7 @@ class _TextForm:
     def receive(self, data: str | bytes) -> CloseFrame | None:
         if not isinstance(data, str):
             return CloseFrame(
-                _PROTOCOL_ERROR, "This socket began with text frames; go on with them, not with binary ones."
+                _PROTOCOL_ERROR, "This socket began with text frames; continue with them, not with binary ones."
             )
         self._receive(data)
         return None
@@ -122,7 +122,7 @@ class _BinaryForm:
     def receive(self, data: str | bytes) -> CloseFrame | None:
         if isinstance(data, str):
             return CloseFrame(
-                _PROTOCOL_ERROR, "This socket began with binary frames; go on with them, not with text ones."
+                _PROTOCOL_ERROR, "This socket began with binary frames; continue with them, not with text ones."
             )
         try:
             item = decode(data)

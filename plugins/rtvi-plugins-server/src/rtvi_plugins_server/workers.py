@@ -10,13 +10,13 @@ from starlette.requests import Request
 
 __all__ = ("PLACE", "Workers", "workers_of")
 
-#: Where the scope of a request has its `Workers`.
+#: The key of the `Workers` in the scope of a request.
 PLACE: Final = "rtvi.workers"
 
 
 @frozen
 class Workers:
-    """The worker that has got a request, and all that there were then, those that drain too, by their numbers.
+    """The worker that received a request, and all workers at that time by number, also those that drain.
 
     `named` is the worker that the path of the request names; None if any may answer it.
     """
@@ -34,6 +34,6 @@ class Workers:
 
 
 def workers_of(request: Request) -> Workers | None:
-    """Return the workers of the server that has got a request; None if it is one process."""
+    """Return the workers of the server that received a request; None if it is one process."""
     found: Workers | None = request.scope.get(PLACE)
     return found

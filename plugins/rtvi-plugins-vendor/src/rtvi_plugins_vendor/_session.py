@@ -51,7 +51,7 @@ class Refused(Exception):
 
 
 class Lost(Exception):
-    """The connection is lost, or the vendor sent what is no WebSocket."""
+    """The connection is lost, or the vendor sent what is not a WebSocket."""
 
 
 class Closed(Exception):

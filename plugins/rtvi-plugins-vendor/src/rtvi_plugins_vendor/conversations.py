@@ -75,7 +75,7 @@ def in_text_turns(
 
 
 def text_of(content: str | Sequence[Mapping[str, Any]] | None) -> str:
-    """Return the text of a message's content. Parts that are no text are left out."""
+    """Return the text of a message's content. Parts that are not text are left out."""
     return content if isinstance(content, str) else "".join(str(each.get("text", "")) for each in content or [])
 
 

@@ -288,7 +288,7 @@ async def _send(stream: SocketStream, http: h11.Connection, request: FakeRequest
     if answer.end == "hang":
         await anyio.sleep_forever()
     if answer.end == "finish":
-        request.end("answered")  # before the last byte, after which the client goes on
+        request.end("answered")  # before the last byte, after which the client continues
         await stream.send(http.send(h11.EndOfMessage()) or b"")
     else:
         request.end("cut")

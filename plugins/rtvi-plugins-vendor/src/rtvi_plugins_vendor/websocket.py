@@ -243,7 +243,7 @@ class VendorWebSockets:
     ) -> None:
         """Get a path over HTTP, for `check_key` of a service. See `VendorHTTP.check_key`.
 
-        `categorize` returns the category of a refusal from its status and body. A 401 that is not `auth` is no refusal.
+        `categorize` returns the category of a refusal from its status and body. A 401 that is not `auth` is ignored.
         """
         settings = self._service.settings
         http = VendorHTTP(settings.provider, settings.client, self._service.retry, categorize)

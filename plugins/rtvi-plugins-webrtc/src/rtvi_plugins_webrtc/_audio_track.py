@@ -29,7 +29,7 @@ _MOST_WAITING: Final = 8
 # A frame of silence as this encoder writes it, after earlier sound has faded in its memory.
 _SILENCE: Final = b"\xf8\xff\xfe"
 _FADING_FRAMES: Final = 10
-# A track that is later than this skips what it missed.
+# If a track is later than this, it skips what it missed.
 _LATEST: Final = 0.2
 
 
@@ -78,7 +78,7 @@ class BotTrack(MediaStreamTrack):
         if not self._due:
             self._due = now
         elif now - self._due > _LATEST:
-            # The receiver's clock has gone on.
+            # The receiver's clock has continued.
             missed = int((now - self._due) / _FRAME_SECONDS)
             self._sent += missed
             self._due += missed * _FRAME_SECONDS

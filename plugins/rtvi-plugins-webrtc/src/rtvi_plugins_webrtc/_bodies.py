@@ -78,7 +78,7 @@ def _object(body: bytes, example: str) -> dict[str, Any]:
     except orjson.JSONDecodeError as error:
         raise InvalidOffer(f"The body is not JSON: {error.msg}; write an object, {example}.") from None
     if not isinstance(found, dict):
-        raise InvalidOffer(f"The body is no JSON object; write one, {example}.")
+        raise InvalidOffer(f"The body is not a JSON object; write one, {example}.")
     return cast("dict[str, Any]", found)
 
 
@@ -102,7 +102,7 @@ def _candidate(found: Any, path: str) -> Candidate | None:
     try:
         address = candidate_from_sdp(text.removeprefix("a=").removeprefix("candidate:"))
     except (AssertionError, ValueError):
-        raise InvalidOffer(f"{path}.candidate: {_shown(text)} is no ICE candidate.") from None
+        raise InvalidOffer(f"{path}.candidate: {_shown(text)} is not an ICE candidate.") from None
     address.sdpMid, address.sdpMLineIndex = mid, index
     ufrag = _UFRAG.search(text)
     return Candidate(address, ufrag[1] if ufrag else None)

@@ -43,7 +43,7 @@ def read_ice_servers(written: str | None) -> IceServers:
     except orjson.JSONDecodeError:
         raise ValueError(f"{VARIABLE} is not JSON; write a list, as in {_EXAMPLE}.") from None
     if not isinstance(listed, list):
-        raise ValueError(f"{VARIABLE} is no list; write one, as in {_EXAMPLE}.")
+        raise ValueError(f"{VARIABLE} is not a list; write one, as in {_EXAMPLE}.")
     return IceServers([_server(each, place) for place, each in enumerate(cast("list[Any]", listed))])
 
 
@@ -59,7 +59,7 @@ def _server(found: Any, place: int) -> dict[str, Any]:
         try:
             parse_stun_turn_uri(url)
         except ValueError:
-            raise ValueError(f"{where} a URL is no STUN or TURN address; write it as in {_EXAMPLE}.") from None
+            raise ValueError(f"{where} a URL is not a STUN or TURN address; write it as in {_EXAMPLE}.") from None
     return server
 
 

@@ -23,7 +23,7 @@ def read_sdp(sdp: str) -> SessionDescription:
     try:
         offered = SessionDescription.parse(sdp)
     except Exception:  # the parser raises errors of many kinds
-        raise InvalidOffer("$.sdp: this is no session description.") from None
+        raise InvalidOffer("$.sdp: this is not a session description.") from None
     for place, media in enumerate(offered.media):
         if (problem := _problem(media)) is not None:
             raise InvalidOffer(f"$.sdp: media line {place} ({media.kind}) {problem}.")

@@ -16,7 +16,7 @@ PONG: Final = '{"type":"signalling","message":{"type":"pong"}}'
 # A signalling message has some hundred characters. RTVI messages are not read twice.
 _TYPE: Final = '"signalling"'
 _LONGEST: Final = 1_000
-#: The session goes on in another process.
+#: The session continues in another process.
 _RESTART: Final = 1012
 
 
@@ -44,7 +44,7 @@ def peer_left(code: int) -> str:
 
 
 def too_long_response(text: str) -> str | None:
-    """Return the error for an answer that is too long for the client; None if the message is no answer."""
+    """Return the error for an answer that is too long for the client; None if the message is not an answer."""
     message: dict[str, Any] = orjson.loads(text)
     if not isinstance(id := message.get("id"), str):
         return None

@@ -182,7 +182,7 @@ def _needed(folder: Path) -> Iterator[tuple[str, bytes]]:
         file = next((folder / name for name in names if (folder / name).is_file()), None)
         if file is None:
             raise ModelNotFound(
-                f"The folder {folder} is no Whisper model for CTranslate2: it has no {' or '.join(names)}."
+                f"The folder {folder} is not a Whisper model for CTranslate2: it has no {' or '.join(names)}."
             )
         yield file.name, _read(file)
 

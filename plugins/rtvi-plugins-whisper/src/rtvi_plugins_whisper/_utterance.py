@@ -1,4 +1,4 @@
-"""The audio of one utterance: what of it is still to be recognised, and when an interim transcript is due."""
+"""The audio of one utterance: which part is still to be recognised, and when an interim transcript is due."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ def configure(
     /,
     language: Annotated[
         Literal["en", "de", "es", "fr", "it", "ja", "nl", "pl", "pt", "ru", "tr", "zh", "auto"] | str,
-        Doc("The language that is spoken, as in en; auto detects it, which goes wrong for short utterances."),
+        Doc("The language that is spoken, as in en; auto detects it, often wrongly for short utterances."),
     ] = "en",
     interim: Annotated[bool, Doc("Whether to send interim transcripts while the user speaks.")] = True,
     swear_words: Annotated[bool, Doc("Whether to write swear words, which small models also hear by mistake.")] = False,

@@ -42,8 +42,8 @@ class AcmeLLM:
                         await response.finish()
                         yield Usage(tokens_in, tokens_out)
                         return
-                    case "fault", {"kind": str(kind)}:
-                        raise ProviderError("acme", FAULTS.get(kind, "unavailable"))
+                    case "fault", {"reason": str(reason)}:
+                        raise ProviderError("acme", FAULTS.get(reason, "unavailable"))
                     case _:
                         raise ProviderError("acme", "unavailable")
         raise ProviderError("acme", "unavailable")  # half an answer

@@ -82,7 +82,7 @@ async def admit(limiter: ConnectionLimiter, make_protocol: MakeProtocol, accepte
     connection = limiter.admit(peer)
     if connection is None:
         _refuse(accepted)
-        await asyncio.sleep(0)  # let existing connections go on when very many new ones come
+        await asyncio.sleep(0)  # let existing connections continue when very many new ones come
         return
     try:
         if accepted.family in (socket.AF_INET, socket.AF_INET6):

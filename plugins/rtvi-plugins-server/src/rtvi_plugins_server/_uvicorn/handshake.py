@@ -1,7 +1,7 @@
 """The handshake of a WebSocket, by uvicorn's own protocol.
 
-An app that serves a session attaches it through the ASGI extension `EXTENSION`, and `WebSocket` goes on with it. Any
-other app, as plugins have, goes on with uvicorn's protocol, within the same limits.
+An app that serves a session attaches it through the ASGI extension `EXTENSION`, and `WebSocket` continues with it. Any
+other app, as plugins have, continues with uvicorn's protocol, within the same limits.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class HandshakeProtocol(WebSocketsSansIOProtocol):
         super().data_received(data)
         if self.conn.handshake_exc is not None and not self.handshake_initiated:
             _warn_of_refusal(HTTPStatus.BAD_REQUEST)
-            sentence = "This is no handshake of a WebSocket."
+            sentence = "This is not a WebSocket handshake."
             self.transport.write(refusal_with(400, sentence, "bad-request", retryable=False, retry_after=None))
             self.transport.close()
         buffered = len(self.conn.reader.buffer) + sum(map(len, self.frames))

@@ -239,7 +239,7 @@ class HttpGuard(asyncio.Protocol):
             self._body, self._chunked = int(lengths[0]) if lengths else 0, ChunkedBody() if encodings else None
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse(400, "This is no HTTP request.")
+        self._refuse(400, "This is not an HTTP request.")
 
     def shutdown(self) -> None:
         """Close because the server ends: after the response, or now if the request is incomplete."""

@@ -35,7 +35,7 @@ log = logging.getLogger("rtvi_plugins.server")
 _LAST_SECONDS = 2
 # How long the services of sessions may take to close, and how often that is checked.
 _ENDING_SECONDS, _ENDING_TICK = 15.0, 1.0
-#: How long sessions that can go on in another process wait for their running actions, after `drain_seconds`.
+#: How long sessions that can continue in another process wait for their running actions, after `drain_seconds`.
 _MOVING_SECONDS: Final = 2.0
 #: The longest message of a WebSocket, in bytes. A session accepts less, and answers a message that is too long.
 MESSAGE_BYTES: Final = 1_048_576
@@ -54,7 +54,7 @@ def make_server(
 ) -> Server:
     """Return a server, whose `run` serves until a signal ends it. `ready` is called when requests are accepted.
 
-    `tell` gets a sentence for the operator when sessions go on after the first signal.
+    `tell` gets a sentence for the operator when sessions continue after the first signal.
     """
     config = uvicorn.Config(
         app,
@@ -76,7 +76,7 @@ def make_server(
 class Server(uvicorn.Server):
     """A uvicorn server that drains: the first signal refuses new sessions, the second ends all at once.
 
-    Between them, live sessions go on until they end, at most for `drain_seconds`. Then their sockets are closed with
+    Between them, live sessions continue until they end, at most for `drain_seconds`. Then their sockets are closed with
     code 1012 (service restart).
     """
 
@@ -115,7 +115,7 @@ class Server(uvicorn.Server):
                     if self._given_up:
                         return
                     # asyncio stops its loop for these two errors, whichever task raises them. While this server
-                    # handles the signals, they come from a background task of a plugin, and the loop goes on.
+                    # handles the signals, they come from a background task of a plugin, and the loop continues.
                     if serving.done() or signal.getsignal(signal.SIGINT) != self.handle_exit:
                         raise
                     report("a background task of a plugin", error)

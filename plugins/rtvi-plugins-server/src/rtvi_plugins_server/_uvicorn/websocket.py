@@ -189,7 +189,7 @@ class WebSocket(asyncio.Protocol):
             self.close(close_frame)
 
     def _drop(self, size: int) -> None:
-        """Drop a frame that arrives after the end. Stop reading if the client goes on as if nothing had ended."""
+        """Drop a frame that arrives after the end. Stop reading if the client continues as if nothing had ended."""
         self._late += _LATE_FRAME + size
         if self._late > _LATE_BYTES:
             self._over = True

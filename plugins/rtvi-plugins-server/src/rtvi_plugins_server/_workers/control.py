@@ -77,7 +77,7 @@ class Place:
 
     @classmethod
     def take(cls, environ: MutableMapping[str, str]) -> Place | None:
-        """Return the place that the front has given to this process; None if it is no worker.
+        """Return the place that the front has given to this process; None if it is not a worker.
 
         The variable is removed: the processes that this one starts are not workers.
         """

@@ -32,7 +32,7 @@ log = logging.getLogger("rtvi_plugins.server")
 
 #: The path of a request for one worker.
 _FOR_ONE: Final = re.compile(rb"[A-Z]+ /w(\d{1,9})/")
-#: A resume that another worker has sent to the one with the session. Any other can go on with the session.
+#: A resume that another worker has sent to the one with the session. Any other can continue with the session.
 _MOVABLE: Final = re.compile(rb"POST \S+\?sent=1 ")
 #: How much of a request is read to find its path, in bytes, and how long the client has for it, in seconds.
 _PEEKED, _PATIENCE = 256, 5.0
@@ -196,7 +196,7 @@ class Front:
     def _renew(self) -> None:
         """Start as many new workers as there are old ones. Each that is ready retires an old one, which drains."""
         if not self._ending and self._announced:
-            log.info("Starting new workers. The old ones go on until their sessions have ended.")
+            log.info("Starting new workers. The old ones continue until their sessions have ended.")
             self._missing, self._not_before = self.count, 0.0
 
     def _end(self) -> None:
@@ -268,7 +268,7 @@ class Front:
         if worker is not None and worker.takes and not (worker.is_stuck and _MOVABLE.match(line)):
             return worker
         able = [each for each in self._workers.values() if each.takes]
-        if self._ending:  # the one with most sessions goes on longest; none starts another
+        if self._ending:  # the one with most sessions continues longest; none starts another
             best = max(able, key=lambda each: (not each.is_stuck, each.load), default=None)
             return best if line.startswith(b"GET ") else None
         accepting = [each for each in able if each.accepts]
