@@ -72,6 +72,19 @@ async def test_what_is_left_over_of_a_request_is_dropped() -> None:
     assert vendor.requests[0].messages == [{"text": "one two three four"}, STOP, {"text": "five"}]
 
 
+async def test_two_requests_that_are_left_in_a_row() -> None:
+    """The second one before the vendor has confirmed the first stop. Their connection is used again."""
+    async with fake_vendor() as vendor, connect_websockets("acme", KEY, base_url=vendor.url) as acme:
+        vendor.on("/speak", speak)
+        sockets = acme.reuse(is_settled=is_stopped)
+        for text in ("one two", "three four"):
+            async with sockets.open("speak", goodbye=STOP) as stream:
+                await stream.send({"text": text})
+        assert await said(sockets, "five", goodbye=STOP) == ["five"]
+    assert len(vendor.requests) == 1
+    assert vendor.requests[0].messages == [{"text": "one two"}, STOP, {"text": "three four"}, STOP, {"text": "five"}]
+
+
 async def test_a_connection_that_cannot_be_stopped_is_closed() -> None:
     """So is one to another address, and one that has failed."""
     async with fake_vendor() as vendor, connect_websockets("acme", KEY, base_url=vendor.url, timeout=0.1) as acme:

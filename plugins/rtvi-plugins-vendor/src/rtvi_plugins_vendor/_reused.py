@@ -29,14 +29,14 @@ class _Lease:
     is_settled: Callable[[Any], bool]
     connection: Connection | None = None
     turn: object = None
-    #: The request was left early, and the vendor has not yet confirmed that it has stopped.
-    waits: bool = False
+    #: How many requests were left early without a confirmation of the vendor that it has stopped.
+    waits: int = 0
 
     def route(self, message: Any) -> object:
         """Return the request of a message."""
         if not self.waits:
             return self.turn
-        self.waits = not self.is_settled(message)
+        self.waits -= self.is_settled(message)
         return _LEFT_OVER
 
     @property
@@ -76,11 +76,11 @@ class Pool:
 
     def _leave(self, lease: _Lease, inbox: Inbox, goodbye: Outgoing | None) -> None:
         assert lease.connection is not None
-        if not inbox.finished and (goodbye is None or lease.waits):
+        if goodbye is None and not inbox.finished:
             lease.connection.close()
-        elif not inbox.finished and goodbye is not None:
+        elif goodbye is not None and not inbox.finished:
             # The next request need not wait for the confirmation: it comes before the answer.
-            lease.waits = True
+            lease.waits += 1
             lease.connection.post(goodbye)
         if lease.usable:
             self._idle.append(lease)
