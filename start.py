@@ -6,7 +6,7 @@
                               nginx, HAProxy, systemd-analyze, Redis and PostgreSQL)
 
 Both make `.venv` in this folder, install what they need into it, and change nothing outside the folder. Run again,
-they use what is there.
+they use what is there. All of it is in one file, because this runs before anything is installed.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -44,13 +44,14 @@ HASHED = (*WHEELS, "--require-hashes", "--no-deps")
 #: Seconds between two lines about the progress of an installation.
 PROGRESS_SECONDS = 3
 TESTED = ("3.11", "3.12", "3.13")
-CHECKS = ("lint", "typing", "docs", "livekit")
-#: Tests of speech in real time: only what yields the processors to them may run beside them.
+#: Lists of sessions of nox, each of which takes about as long as the other.
+CHECKS = (("typing",), ("lint", "docs", "livekit"))
+#: Tests of speech in real time: two at a time, and only what yields the processors to them may run beside them.
 REAL_TIME = ("tests/lossy", "tests/browser", "docs/examples/evaluation")
 #: Those that judge how soon an answer begins, and how it sounds: nothing may run beside them.
 MEASURED = ("tests/browser/test_newcomer.py", "tests/browser/test_twenty_questions.py")
-#: Those in a browser that are not about time.
-TIMELESS = ("tests/browser/test_code.py", "tests/browser/test_forms.py")
+#: Those of a browser that are not about time.
+TIMELESS = ("tests/browser/test_code.py", "tests/browser/test_forms.py", "tests/browser/test_listener.py")
 #: What the tests speak with, listen with, look with and deploy with, besides Python.
 TEST_PROGRAMS = (
     *("node", "npm", "chromium", "flite", "espeak-ng", "nginx", "haproxy", "systemd-analyze"),
@@ -144,13 +145,10 @@ def test() -> int:
     # Most tests wait for other processes, so two at a time are faster also beside others. A file's share servers.
     at_once = ["--numprocesses=2", "--dist=loadfile"]
     with checks(*CHECKS, nice=19) as checked:
-        one, other = (f"core-{each}" for each in TESTED if each != version)
-        with checks(one) as one_passes, checks(other) as other_passes:
-            if code := run(*pytest, *at_once, *(f"--ignore={each}" for each in timed)):
+        with checks(*([f"core-{each}"] for each in TESTED if each != version)) as passes:
+            if code := run(*pytest, *at_once, *(f"--ignore={each}" for each in timed)) or passes():
                 return code
-            if code := one_passes() or other_passes():
-                return code
-        if code := run(*pytest, *(each for each in timed if each not in MEASURED)) or checked():
+        if code := run(*pytest, *at_once, *(each for each in timed if each not in MEASURED)) or checked():
             return code
     return run(*pytest, *MEASURED)
 
@@ -183,11 +181,19 @@ def uv_settings() -> dict[str, str]:
 
 
 @contextmanager
-def checks(*sessions: str, nice: int = 0) -> Generator[Callable[[], int]]:
-    """Run sessions of nox in the background. The function waits for them, prints what they wrote, returns the code.
+def checks(*lists: Sequence[str], nice: int = 0) -> Generator[Callable[[], int]]:
+    """Run lists of sessions of nox in the background, one beside the other.
 
-    With `nice` they yield to everything else.
+    The function waits for them, prints what they wrote, and returns the code. With `nice` they yield to all else.
     """
+    with ExitStack() as stack:
+        waits = [stack.enter_context(in_background(sessions, nice)) for sessions in lists]
+        yield lambda: next(filter(None, [wait() for wait in waits]), 0)
+
+
+@contextmanager
+def in_background(sessions: Sequence[str], nice: int) -> Generator[Callable[[], int]]:
+    """Run sessions of nox one after the other."""
     with tempfile.TemporaryFile("w+") as output:
         command = ["nice", "-n", str(nice), str(BIN / "nox"), "--stop-on-first-error", "-s", *sessions]
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)

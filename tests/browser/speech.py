@@ -6,6 +6,7 @@ import re
 import subprocess
 import wave
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,11 +17,12 @@ import numpy as np
 import pocketsphinx  # type: ignore[import-untyped]
 
 from rtvi_plugins.kinds import Audio, TTSRequest
+from rtvi_plugins_espeak.tts import espeak_tts
 from rtvi_plugins_piper.tts import PiperTTS, configure, piper_tts
 
 from .sound import LOUD, Samples, resampled, trimmed
 
-__all__ = ("Listener", "say", "say_all", "word_errors", "words")
+__all__ = ("Listener", "say", "say_all", "synthesised", "word_errors", "words")
 
 #: It says nothing about its types.
 SPHINX = cast("Any", pocketsphinx)
@@ -37,6 +39,22 @@ def say(text: str, voice: str = "rms") -> bytes:
         file = Path(folder, "speech.wav")
         subprocess.run(["flite", "-voice", voice, "-t", text, "-o", str(file)], check=True, timeout=30)
         return file.read_bytes()
+
+
+@cache
+def synthesised(text: str) -> tuple[Samples, int]:
+    """A sentence in the porter's voice, and its rate in Hz."""
+
+    async def speak() -> Sequence[Audio]:
+        async def pieces() -> AsyncGenerator[str]:
+            yield text
+
+        async with espeak_tts() as tts:
+            made = [piece async for piece in tts.synthesize(TTSRequest(pieces()))]
+        return [piece for piece in made if isinstance(piece, Audio)]
+
+    made = anyio.run(speak)
+    return np.frombuffer(b"".join(piece.data for piece in made), np.int16), made[0].rate
 
 
 class _HasText(Protocol):

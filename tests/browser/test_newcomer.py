@@ -139,8 +139,9 @@ def _hear_all(call: PageCall) -> None:
 
 @pytest.fixture(scope="module")
 def speech() -> Mapping[Line, bytes]:
-    """What the newcomer will say."""
-    return say_all(voices())
+    """What the newcomer will say. The last call is made only if the others go badly."""
+    said = {line for lines in list(CALLS.values())[: MADE + 1] for line in lines}
+    return say_all({line: voice for line, voice in voices().items() if line in said})
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,12 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import cache
+from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any, cast
 from zipfile import ZipFile
@@ -21,6 +23,7 @@ from zipfile import ZipFile
 import pytest
 from attrs import frozen
 
+from rtvi_plugins.hosting import Host
 from rtvi_plugins.testing import ConnectionStream, host_for
 
 from ..tools.every import check_each
@@ -75,14 +78,21 @@ def prepared(place: Place, work: Path) -> Generator[tuple[Path, dict[str, str], 
 
 def _install(folder: Path, work: Path) -> Path:
     """A folder for the path, in which a distribution is installed from its wheel."""
-    source, site = work / "source", work / "site"
-    shutil.copytree(folder, source)
-    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(work / "dist")]
-    done = subprocess.run(command, cwd=source, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    with ZipFile(next((work / "dist").glob("*.whl"))) as wheel:
+    site = work / "site"
+    with ZipFile(BytesIO(_wheel(folder))) as wheel:
         wheel.extractall(site)
     return site
+
+
+@cache
+def _wheel(folder: Path) -> bytes:
+    with TemporaryDirectory() as work:
+        source, dist = Path(work, "source"), Path(work, "dist")
+        shutil.copytree(folder, source)
+        command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(dist)]
+        done = subprocess.run(command, cwd=source, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return next(dist.glob("*.whl")).read_bytes()
 
 
 @contextmanager
@@ -197,33 +207,43 @@ def is_like(found: Any, shown: Any) -> bool:
     return bool(found == shown)
 
 
-@pytest.fixture
-def receptionist(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+@pytest.fixture(scope="module")
+def receptionist() -> Generator[ModuleType]:
     """The receptionist's module, afresh."""
-    monkeypatch.setattr(sys, "path", [str(DOCS / "examples" / "receptionist"), *sys.path])  # it imports its neighbour
     spec = importlib.util.spec_from_file_location("bot_of_the_docs", DOCS / "examples" / "receptionist" / "bot.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "bot_of_the_docs", module)
-    spec.loader.exec_module(module)
-    return module
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "path", [str(DOCS / "examples" / "receptionist"), *sys.path])  # it imports its neighbour
+        patch.setitem(sys.modules, "bot_of_the_docs", module)
+        spec.loader.exec_module(module)
+        yield module
+
+
+@pytest.fixture(scope="module")
+async def host(receptionist: ModuleType) -> AsyncGenerator[Host]:
+    """A host of the receptionist, with a session for each block: it starts processes that are slow to start."""
+    async with host_for(receptionist.receptionist) as opened:
+        yield opened
 
 
 @pytest.mark.anyio
 @of("json")
-async def test_a_message_is_answered_as_shown(block: Block, receptionist: ModuleType) -> None:
-    """The first line is sent, the second is the answer."""
+async def test_a_message_is_answered_as_shown(
+    block: Block, host: Host, receptionist: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first line is sent, the second is the answer. No room is taken before."""
+    monkeypatch.setattr(receptionist, "free_rooms", [*range(1, 13)])
     asked, answer = map(json.loads, block.text.splitlines())
     _, version = block.comment.split()
-    async with host_for(receptionist.receptionist) as host:
-        started = await host.start({"defaults": {"llm": {"run_on_config": False}}}, secret="secret-of-a-test-operator")
-        stream = ConnectionStream(host.claim(started.token))
-        if asked["type"] != "client-ready":
-            await stream.send(
-                json.dumps({"label": "rtvi-ai", "id": "0", "type": "client-ready", "data": {"version": version}})
-            )
-        await stream.send(json.dumps({"label": "rtvi-ai", "id": "1", **asked}))
-        while (found := json.loads(await stream.receive())).get("id") != "1":
-            pass
-        assert is_like({"type": found["type"], "data": found["data"]}, answer), found
+    started = await host.start({"defaults": {"llm": {"run_on_config": False}}}, secret="secret-of-a-test-operator")
+    stream = ConnectionStream(host.claim(started.token))
+    if asked["type"] != "client-ready":
+        await stream.send(
+            json.dumps({"label": "rtvi-ai", "id": "0", "type": "client-ready", "data": {"version": version}})
+        )
+    await stream.send(json.dumps({"label": "rtvi-ai", "id": "1", **asked}))
+    while (found := json.loads(await stream.receive())).get("id") != "1":
+        pass
+    assert is_like({"type": found["type"], "data": found["data"]}, answer), found

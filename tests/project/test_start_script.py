@@ -116,9 +116,16 @@ def test_environments_come_from_the_indexes_of_pip_and_are_made_by_pip_if_uv_can
         out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, err, out.splitlines()[-1]) == (0, "", "tested"), out
     assert "trying the same without uv" in out
-    first, second, *_ = (tmp_path / "log").read_text().splitlines()
-    indexes = (
+    python = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    settings = (
         "https://one.example https://two.example, https://index.example/simple, /wheels,/more, unsafe-best-match, "
     )
-    assert first == second == f"nox --install-only -s tests-{sys.version_info[0]}.{sys.version_info[1]}, {indexes}"
+    first, second, *others = [line.partition(", ") for line in (tmp_path / "log").read_text().splitlines()]
+    assert first == second == (f"nox --install-only -s tests-{python}", ", ", settings)
+    others_pythons = sorted({"core-3.11", "core-3.12", "core-3.13"} - {f"core-{python}"})
+    assert sorted(sessions.partition(" -s ")[2] for sessions, *_ in others) == [
+        *others_pythons,
+        "lint docs livekit",
+        "typing",
+    ]
     assert not (tmp_path / ".nox/left-by-uv").exists()
