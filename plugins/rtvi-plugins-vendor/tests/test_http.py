@@ -349,6 +349,19 @@ async def test_a_provider_may_be_closed() -> None:
     gc.collect()
 
 
+async def test_a_cancelled_request_takes_no_place_in_the_pool() -> None:
+    """After a hundred of them, no other request would ever begin."""
+    async with fake_vendor() as vendor, connect_http("acme", KEY, base_url=vendor.url) as http:
+        vendor.on("/", Answer(parts=[b"a", b"b"], pause=30))
+        with anyio.CancelScope() as scope:
+            async with http.stream("GET", ""):
+                scope.cancel()
+                await anyio.lowlevel.checkpoint()
+        client: Any = http.client
+        assert client._transport._pool._requests == []
+        assert client._transport._pool.connections == []
+
+
 async def test_leaving_closes_a_real_connection() -> None:
     """So the vendor stops, and stops counting."""
     async with fake_vendor() as vendor, connect_http("acme", KEY, base_url=vendor.url) as http:

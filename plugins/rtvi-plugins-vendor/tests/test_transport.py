@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -10,6 +11,7 @@ from typing import Any
 
 import anyio
 import anyio.lowlevel
+import anyio.to_thread
 import httpcore2
 import pytest
 import trustme
@@ -42,15 +44,20 @@ async def connected(serve: Callable[[SocketStream], Awaitable[None]]) -> AsyncGe
     listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
     async with listener, anyio.create_task_group() as tasks:
         tasks.start_soon(listener.serve, serve)
-        async with connect_http("acme", None, base_url="http://acme.invalid") as http:
-            client: Any = http.client
-            stream = await client._transport._pool._network_backend.connect_tcp(
-                "127.0.0.1", listener.extra(SocketAttribute.local_port)
-            )
+        async with a_backend() as backend:
+            stream = await backend.connect_tcp("127.0.0.1", listener.extra(SocketAttribute.local_port))
             assert isinstance(stream, TransportStream)
             yield stream
             await stream.aclose()
         tasks.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def a_backend() -> AsyncGenerator[Any]:
+    """Yield what a client of httpx2 connects with."""
+    async with connect_http("acme", None, base_url="http://acme.invalid") as http:
+        client: Any = http.client
+        yield client._transport._pool._network_backend
 
 
 async def wait(stream: SocketStream) -> None:
@@ -136,6 +143,29 @@ async def test_a_handshake_that_does_not_end(cuts: bool) -> None:
             await stream.write(b"anything")
 
 
+async def test_a_vendor_that_closes_after_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of it arrives, although the vendor has closed before the last of it is read."""
+    authority, trusting = trustme.CA(), ssl.create_default_context()
+    authority.configure_trust(trusting)
+    monkeypatch.setattr(http_module, "_tls", lambda: trusting)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+
+    def serve(server: socket.socket) -> None:
+        with context.wrap_socket(server.accept()[0], server_side=True) as vendor:
+            vendor.recv(10_000)
+            vendor.sendall(b"HTTP/1.1 200 OK\r\n\r\n" + MUCH)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        async with (
+            connect_http("acme", None, base_url=f"https://127.0.0.1:{server.getsockname()[1]}") as http,
+            anyio.create_task_group() as tasks,
+        ):
+            tasks.start_soon(anyio.to_thread.run_sync, serve, server)
+            async with http.stream("GET", "") as response:
+                assert len(await response.read(10**8)) == len(MUCH)
+
+
 # ---- reading and writing ---------------------------------------------------------------------------------------------
 
 
@@ -215,6 +245,47 @@ async def test_a_connection_that_is_lost() -> None:
         with pytest.raises(httpcore2.ReadError):
             await stream.read(1000)
         assert stream.get_extra_info("is_readable")
+
+
+async def test_an_idle_connection_that_ends_before_the_loop_looks() -> None:
+    """It is not used again: the request would fail."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        async with a_backend() as backend:
+            stream = await backend.connect_tcp("127.0.0.1", server.getsockname()[1])
+            vendor, _ = server.accept()
+            assert not stream.get_extra_info("is_readable")
+            vendor.close()
+            assert stream.get_extra_info("is_readable")
+            await stream.aclose()
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+async def test_what_happens_before_the_transport_is_taken_over(monkeypatch: pytest.MonkeyPatch, is_lost: bool) -> None:
+    """Bytes that have arrived are read, and a lost connection is no wait."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        async with a_backend() as backend:
+            connect = backend._backend.connect_tcp
+
+            async def connect_late(*args: Any, **kwargs: Any) -> Any:
+                stream = await connect(*args, **kwargs)
+                transport = stream._stream._transport
+                vendor, _ = server.accept()
+                with vendor:
+                    if is_lost:
+                        transport.abort()
+                    vendor.sendall(b"early")
+                if not is_lost:
+                    transport.resume_reading()
+                    while not transport.get_protocol().read_queue:
+                        await anyio.lowlevel.checkpoint()
+                return stream
+
+            monkeypatch.setattr(backend._backend, "connect_tcp", connect_late)
+            stream = await backend.connect_tcp("127.0.0.1", server.getsockname()[1])
+            assert await stream.read(3, 5) == (b"" if is_lost else b"ear")
+            assert await stream.read(1000, 5) == (b"" if is_lost else b"ly")
+            assert await stream.read(1000, 5) == b""
+            await stream.aclose()
 
 
 async def test_the_other_side_ends_and_still_reads() -> None:

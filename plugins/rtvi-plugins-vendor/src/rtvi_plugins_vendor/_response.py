@@ -90,8 +90,10 @@ class VendorResponse:
     async def aclose(self) -> None:
         """Close the response. Its connection is closed too, unless all of it was read."""
         try:
-            await self._stop()
-            await self.raw.aclose()
+            # None of it waits for the vendor. Without it, the pool of httpx2 would count the connection forever.
+            with anyio.CancelScope(shield=True):
+                await self._stop()
+                await self.raw.aclose()
         finally:
             # httpx2 leaves its inner iterators to the garbage collector, and trio warns about that. On a closed
             # response they end, and one that would wait is cancelled.

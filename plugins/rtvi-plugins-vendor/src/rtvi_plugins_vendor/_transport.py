@@ -55,10 +55,15 @@ class TransportStream(httpcore2.AsyncNetworkStream, asyncio.Protocol):
     """A connection. One task may read, and one may write."""
 
     _transport: Any
+    #: The stream of httpcore2 that had the transport before.
+    _former: httpcore2.AsyncNetworkStream
+    #: The transport of the socket, also beneath TLS. It is what is paused: TLS of uvloop loses data that it holds back
+    #: when the vendor closes.
+    _socket: Any = field(init=False)
     #: Asking for it is a system call.
     _loop: asyncio.AbstractEventLoop = field(factory=asyncio.get_running_loop, init=False)
-    _chunks: deque[bytes] = field(factory=deque[bytes], init=False)
-    _size: int = field(default=0, init=False)
+    _chunks: deque[bytes] = field(init=False)
+    _size: int = field(init=False)
     #: The vendor has ended its side, or the connection is lost.
     _is_over: bool = field(default=False, init=False)
     _is_lost: bool = field(default=False, init=False)
@@ -72,8 +77,14 @@ class TransportStream(httpcore2.AsyncNetworkStream, asyncio.Protocol):
     def __attrs_post_init__(self) -> None:
         """Take the transport over."""
         self._readable, self._writable = _Signal(self._loop), _Signal(self._loop)
+        self._socket = self._transport
+        self._chunks = deque[bytes](getattr(self._transport.get_protocol(), "read_queue", ()))  # it has arrived before
+        self._size = sum(map(len, self._chunks))
         self._transport.set_protocol(self)
-        self._transport.resume_reading()
+        if self._transport.is_closing():  # nobody tells this protocol
+            self.connection_lost(None)
+        else:
+            self._transport.resume_reading()
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Return what has arrived, and no bytes at the end."""
@@ -88,8 +99,8 @@ class TransportStream(httpcore2.AsyncNetworkStream, asyncio.Protocol):
             self._chunks.appendleft(data[max_bytes:])
             data = data[:max_bytes]
         self._size -= len(data)
-        if not self._chunks and not self._transport.is_closing():
-            self._transport.resume_reading()
+        if not self._chunks and not self._socket.is_closing():
+            self._socket.resume_reading()
         return data
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
@@ -144,8 +155,8 @@ class TransportStream(httpcore2.AsyncNetworkStream, asyncio.Protocol):
 
     def get_extra_info(self, info: str) -> Any:
         """Return what httpcore2 asks for. An idle connection that is readable has ended."""
-        if info == "is_readable":
-            return bool(self._chunks) or self._is_over
+        if info == "is_readable":  # the loop may not have looked at the socket since
+            return bool(self._chunks) or self._is_over or self._former.get_extra_info(info)
         return self._transport.get_extra_info(_NAMES.get(info, info))
 
     # ---- called by the transport -------------------------------------------------------------------------------------
@@ -153,8 +164,8 @@ class TransportStream(httpcore2.AsyncNetworkStream, asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._chunks.append(data)
         self._size += len(data)
-        if self._size > _MANY_BYTES:
-            self._transport.pause_reading()
+        if self._size > _MANY_BYTES and not self._socket.is_closing():
+            self._socket.pause_reading()
         self._readable.set()
 
     def eof_received(self) -> bool:
@@ -187,7 +198,7 @@ class _Backend(httpcore2.AsyncNetworkBackend):
         """Return the stream of a connection. On trio, it is another one."""
         stream = await self._backend.connect_tcp(*args, **kwargs)
         transport: Any = getattr(getattr(stream, "_stream", None), "_transport", None)
-        return stream if transport is None else TransportStream(transport)
+        return stream if transport is None else TransportStream(transport, stream)
 
     async def sleep(self, seconds: float) -> None:
         """Wait until the next attempt to connect."""
