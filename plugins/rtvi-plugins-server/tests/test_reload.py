@@ -206,6 +206,36 @@ def test_a_restart_that_takes_long_can_be_interrupted(tmp_path: Path) -> None:
             process.kill()
 
 
+WRITES = """
+import subprocess, sys
+from pathlib import Path
+from rtvi_plugins_server import _reload
+
+class Popen(subprocess.Popen):
+    def __init__(self, *args, **kwargs):
+        menu = Path(sys.argv[1], "menu.py")
+        if not menu.exists():
+            menu.write_text("")
+        super().__init__(*args, **kwargs)
+
+subprocess.Popen = Popen
+_reload.supervise([sys.executable, "-c", "import sys; print('started', flush=True); sys.stdin.read()"], sys.argv[1:])
+"""
+
+
+def test_a_change_while_the_server_starts_counts(tmp_path: Path) -> None:
+    """The file is written as soon as the first server is started."""
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITES, str(tmp_path)], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
+        try:
+            running = Running(process, tmp_path)
+            running.until("Restarting")
+            running.until("started")
+        finally:
+            process.kill()
+
+
 def test_a_mistake_at_the_start_ends_it(start: Start) -> None:
     """Its exit code is that of a mistake."""
     with start("bot.py", bot__py="def\n") as running:

@@ -140,9 +140,11 @@ class _Supervisor:
         """Serve until a signal ends it."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda received, frame: self._signals.append(received))
+        all_changes = _changes(roots)
+        next(all_changes)  # now it watches, so a change while the server starts is seen
         self._start()
         restarted = is_waiting = False
-        for changes in _changes(roots):
+        for changes in all_changes:
             self._pass_on_signals()
             code = self._child.poll()
             if self._ending:
