@@ -234,18 +234,26 @@ class SQLiteStore:
     # ---- the sweeper -----------------------------------------------------------------------------------------------
 
     async def _sweep(self) -> None:
-        """Remove expired records."""
+        """Remove records that had expired at the sweep before.
+
+        If the machine's clock is set forward, all records seem to have expired until their sessions write again.
+        """
+        until = time.time()
         while True:
             removed = 0
             try:
-                removed = await self._in_thread(self._sweep_some)
+                removed = await self._in_thread(partial(self._sweep_some, until))
             except sqlite3.Error as error:
                 _log.warning("old sessions could not be removed from %s: %s", self.path, error)
-            await anyio.sleep(_PAUSE_SECONDS if removed == _SWEPT else _SWEEP_SECONDS)
+            if removed == _SWEPT:
+                await anyio.sleep(_PAUSE_SECONDS)
+                continue
+            until = time.time()
+            await anyio.sleep(_SWEEP_SECONDS)
 
-    def _sweep_some(self) -> int:
+    def _sweep_some(self, until: float) -> int:
         old = "SELECT id FROM session WHERE ends <= ? LIMIT ?"
-        with closing(self._file.execute(f"DELETE FROM session WHERE id IN ({old})", (time.time(), _SWEPT))) as done:
+        with closing(self._file.execute(f"DELETE FROM session WHERE id IN ({old})", (until, _SWEPT))) as done:
             return done.rowcount
 
 

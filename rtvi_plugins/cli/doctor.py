@@ -59,6 +59,10 @@ class Finding:
 def run(chosen: Namespace) -> int:
     """Print the report. The exit code says whether something is broken."""
     installed = Installed()
+    of_bot: list[Finding] = []
+    if chosen.bot is not None:  # before the plugins, which take long: the bot may be a slip of the pen
+        with redirect_stdout(sys.stderr):  # what a bot prints while it is imported is not our output
+            of_bot += _of_bot(chosen.bot, chosen.env, installed)
     fit = [each for each in installed.entries if each.unfit is None]
     with ThreadPoolExecutor(os.cpu_count() or 1) as threads:
         results = dict(zip(fit, threads.map(probe, fit), strict=True))
@@ -68,10 +72,8 @@ def run(chosen: Namespace) -> int:
         *_stale(),
         *_conflicts(installed.entries),
         *(finding for entry, probed in plugins for finding in _of_plugin(entry, probed)),
+        *of_bot,
     ]
-    if chosen.bot is not None:
-        with redirect_stdout(sys.stderr):  # what a bot prints while it is imported is not our output
-            findings += _of_bot(chosen.bot, chosen.env, installed)
     findings.sort(key=lambda finding: finding.level != "broken")
     stored = _stored_keys()
     report = {

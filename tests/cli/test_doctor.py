@@ -171,6 +171,18 @@ def test_a_broken_installation_is_reported_with_its_fix(name: str, doctor: Docto
     assert code == (1 if case.level == "broken" else 0)
 
 
+def test_a_bot_that_cannot_be_loaded_is_reported_before_the_plugins_are_imported(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That takes up to a minute, and the bot may be a slip of the pen."""
+
+    def probe(entry: object) -> None:
+        raise AssertionError("a plugin is imported")
+
+    monkeypatch.setattr("rtvi_plugins.cli.doctor.probe", probe)
+    assert run("doctor", "nothing.py") == (2, "", "rtvi: There is no file 'nothing.py'.\n")
+
+
 def test_nothing_is_reported_about_a_sound_environment(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
     """A key that is set is not missing, and is not shown."""
     monkeypatch.setenv("ACME_API_KEY", "not-a-real-key")

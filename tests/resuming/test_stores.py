@@ -14,7 +14,7 @@ import anyio
 import pytest
 
 from rtvi_plugins.errors import AuthorError
-from rtvi_plugins.resuming import OWNER, BatchWriter, MemoryStore, Saved
+from rtvi_plugins.resuming import OWNER, BatchWriter, Fenced, MemoryStore, Saved
 from rtvi_plugins.sqlite_store import SQLiteStore
 from rtvi_plugins.stores import entered
 from rtvi_plugins.testing import check_store
@@ -172,6 +172,40 @@ async def test_records_whose_time_is_over_leave_the_file(tmp_path: Path) -> None
     with sqlite3.connect(path) as db:
         assert db.execute("SELECT DISTINCT session FROM state").fetchall() == [("new",)]
     db.close()
+
+
+async def test_a_clock_that_is_set_forward_ends_no_live_session(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its record seems to be over until its next write. It is removed when it was over for a whole pause."""
+    now = 1000.0
+    asleep, woken = anyio.Event(), anyio.Event()
+
+    async def sleep(seconds: float) -> None:
+        asleep.set()
+        await woken.wait()
+
+    async def sweep() -> None:
+        nonlocal asleep, woken
+        await asleep.wait()
+        asleep, before, woken = anyio.Event(), woken, anyio.Event()
+        before.set()
+        await asleep.wait()
+
+    monkeypatch.setattr("rtvi_plugins.sqlite_store.time.time", lambda: now)
+    monkeypatch.setattr("rtvi_plugins.sqlite_store.anyio.sleep", sleep)
+    async with SQLiteStore(tmp_path / "sessions.db") as store:
+        await store.write("s", 1, {OWNER: "one"}, 60)
+        now = 5000.0
+        await sweep()
+        await store.write("s", 1, {}, 60)
+        await sweep()
+        assert await store.owner("s") == "one"
+        now = 9000.0
+        await sweep()
+        await sweep()
+        with pytest.raises(Fenced):
+            await store.write("s", 1, {}, 60)
 
 
 async def test_a_session_is_written_while_many_old_ones_are_removed(tmp_path: Path) -> None:

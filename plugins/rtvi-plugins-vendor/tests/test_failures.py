@@ -62,7 +62,11 @@ def test_a_close_code_has_a_category(code: int, category: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "seconds"), [("3", 3), ("0.5", 0.5), ("-1", 0), ("soon", None), ("nan", None), ("inf", None), ("", None)]
+    ("value", "seconds"),
+    [
+        *[("3", 3), ("0.5", 0.5), ("-1", 0), ("soon", None), ("nan", None), ("inf", None), ("", None)],
+        ("Fri, 31 Dec 9999 23:59:59 -2300", None),
+    ],
 )
 def test_the_seconds_to_wait(value: str, seconds: float | None) -> None:
     """A value that is not a number and no date counts as absent."""

@@ -78,10 +78,10 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 def _seconds_until(date: str) -> float:
     try:
-        until = parsedate_to_datetime(date)
-    except ValueError:
+        until = parsedate_to_datetime(date).astimezone(UTC)
+    except (ValueError, OverflowError):  # such as the last day of the year 9999, elsewhere
         return math.nan
-    return (until.astimezone(UTC) - datetime.now(UTC)).total_seconds()
+    return (until - datetime.now(UTC)).total_seconds()
 
 
 @contextmanager
