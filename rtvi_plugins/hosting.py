@@ -10,10 +10,9 @@ The module has more than 300 lines because it is one class, with what servers of
 from __future__ import annotations
 
 import hmac
-import logging
 import os
 import secrets
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from math import inf
@@ -75,8 +74,6 @@ from .utils.waiting import cancellation_classes
 from .voice.recording import check_folder
 
 __all__ = ("Clock", "Connection", "ConnectionStream", "Host", "Limits", "ManualClock", "Started", "SystemClock")
-
-_log = logging.getLogger("rtvi_plugins")
 
 #: How often a resume begins again, because the owner of the session has changed it.
 _ATTEMPTS = 3
@@ -170,7 +167,7 @@ class Host:
 
     async def __aenter__(self) -> Host:
         """Open the lifespans. Raise `PluginError` if one does not open."""
-        self._name_keyless()
+        self._keys.log_missing(self.registry)
         try:
             await self._stack.enter_async_context(self._clock.running())
             await self._stack.enter_async_context(self._shared.lifespans.running())
@@ -367,23 +364,7 @@ class Host:
 
         Start requests may still bring them.
         """
-        services = {name: each for name, each in self.registry.services.items() if not each.is_own}
-        return {
-            name: {label: missing_keys(each.spec, self._keys.find) for label, each in service.providers.items()}
-            for name, service in services.items()
-        }
-
-    def _name_keyless(self, postponed: Collection[tuple[str, str]] | None = None) -> None:
-        """Log which providers cannot take over when another one fails, because their key is missing.
-
-        With `postponed`, log only those.
-        """
-        for name, service in self.registry.services.items():
-            for label in [each for one in service.chosen_from.values() if len(one.labels) > 1 for each in one.labels]:
-                if postponed is not None and (name, label) not in postponed:
-                    continue
-                if variables := ", ".join(missing_keys(service.providers[label].spec, self._keys.find)):
-                    _log.warning("%s.%s of a Failover has no key. Set %s.", name, label, variables)
+        return self._keys.missing(self.registry)
 
     async def check_keys(self) -> list[str]:
         """Ask the vendors whether they know the keys that this process has. Call it after you have entered the host.
@@ -561,7 +542,7 @@ class Host:
         self._hooks, self._shared = hooks, evolve(shared, hooks=hooks)
         self._keys.use(registry, hooks)
         if self._tasks is not None:  # entering the host names all
-            self._name_keyless(self._postponed.providers)
+            self._keys.log_missing(self.registry, self._postponed.providers)
         for session in self._sessions.values():
             session.offer_again()
 

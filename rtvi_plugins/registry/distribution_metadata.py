@@ -29,12 +29,12 @@ def commands(path: Sequence[str] | None = None) -> Mapping[str, str]:
     return {name: value for _, _, groups in distributions(path) for name, value in groups.get(COMMANDS, {}).items()}
 
 
-def stale_metadata(path: Sequence[str] | None = None) -> Iterator[tuple[Path, str]]:
+def stale_metadata() -> Iterator[tuple[Path, str]]:
     """Yield the metadata folders of plugins that nothing uses, each with the distribution that it belongs to.
 
     They are what pip left behind when it was interrupted, and older versions beside the one that counts.
     """
-    for folder in dict.fromkeys(sys.path if path is None else path):
+    for folder in dict.fromkeys(sys.path):
         by_name: dict[str, list[Path]] = {}
         for info in _metadata_folders(folder or ".", left_behind=True):
             name = _name_and_version(info)[0]

@@ -263,13 +263,13 @@ _BOUNDS: Mapping[str, tuple[tuple[type, ...], Callable[[Any], Validator]]] = {
 }
 
 
-def read_grants(sent: object, path: str = "$.grants") -> list[Grant]:
+def read_grants(sent: object) -> list[Grant]:
     """Read grants from JSON: names, or objects `{name, writable?, arguments?}` with bounds `ge gt le lt in …`."""
     problems: list[Problem] = []
     if not is_array(sent):
-        raise InvalidStart([Problem(path, f"expected an array, got {json_type_name(sent)}")])
+        raise InvalidStart([Problem("$.grants", f"expected an array, got {json_type_name(sent)}")])
     each_of = until_max_problems(enumerate(sent), problems)
-    read = [_read_grant(each, f"{path}[{index}]", problems) for index, each in each_of]
+    read = [_read_grant(each, f"$.grants[{index}]", problems) for index, each in each_of]
     if problems:
         raise InvalidStart(problems)
     return read

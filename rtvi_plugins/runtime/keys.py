@@ -6,7 +6,8 @@ provider has a refused key asks the vendor again: the key may have become valid 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, Final, TypeAlias
 
@@ -27,6 +28,8 @@ from ..utils.plugin_calls import reraise_control_flow
 from ..utils.secrets import secrets_in_environment
 
 __all__ = ("KeyChecks", "ProcessKeys", "can_check", "missing_keys")
+
+log = logging.getLogger("rtvi_plugins")
 
 
 class ProcessKeys:
@@ -57,6 +60,26 @@ class ProcessKeys:
         except PluginError as error:
             report("the key store", error)
             return None
+
+    def missing(self, registry: Registry) -> dict[str, dict[str, list[str]]]:
+        """Return the environment variables of required keys that are not found, by service and provider."""
+        return {
+            name: {label: missing_keys(each.spec, self.find) for label, each in service.providers.items()}
+            for name, service in registry.services.items()
+            if not service.is_own
+        }
+
+    def log_missing(self, registry: Registry, postponed: Collection[tuple[str, str]] | None = None) -> None:
+        """Log which providers cannot take over when another one fails, because their key is missing.
+
+        With `postponed`, log only those.
+        """
+        for name, service in registry.services.items():
+            for label in [each for one in service.chosen_from.values() if len(one.labels) > 1 for each in one.labels]:
+                if postponed is not None and (name, label) not in postponed:
+                    continue
+                if variables := ", ".join(missing_keys(service.providers[label].spec, self.find)):
+                    log.warning("%s.%s of a Failover has no key. Set %s.", name, label, variables)
 
 
 def _key_variables(registry: Registry) -> list[str]:

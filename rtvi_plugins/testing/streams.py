@@ -263,9 +263,9 @@ class _TextInTime(AsyncIterator[str]):
         return SENTENCES[self._given - 1]
 
 
-async def first_piece(stream: AsyncIterator[Any], seconds: float = PATIENCE) -> bool:
+async def first_piece(stream: AsyncIterator[Any]) -> bool:
     """Return whether a first piece comes in time. A stream that fails before has none."""
-    with anyio.move_on_after(seconds), suppress(Exception):
+    with anyio.move_on_after(PATIENCE), suppress(Exception):
         await anext(stream)
         return True
     return False
