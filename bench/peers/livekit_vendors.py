@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from importlib import import_module
 from typing import Any
@@ -63,16 +63,18 @@ class Answering:
     def __init__(self, service: Any, kind: str) -> None:
         self._service, self._kind = service, kind
 
-    def _speak(self) -> list[Any]:
+    def _speak(self) -> Iterator[Any]:
         if not self._service.capabilities.streaming:
-            return [self._service.synthesize(each, conn_options=_CONNECTION) for each in TEXTS]
+            # One after the other: each stream makes its request when it is made.
+            yield from (self._service.synthesize(each, conn_options=_CONNECTION) for each in TEXTS)
+            return
         stream = self._service.stream(conn_options=_CONNECTION)
         for text in TEXTS:
             stream.push_text(text)
         stream.end_input()
-        return [stream]
+        yield stream
 
-    def _streams(self) -> list[Any]:
+    def _streams(self) -> Iterable[Any]:
         if self._kind == "tts":
             return self._speak()
         context = ChatContext.empty()
