@@ -48,8 +48,8 @@ TESTED = ("3.11", "3.12", "3.13")
 CHECKS = (("typing",), ("lint", "docs", "livekit"))
 #: Tests of speech in real time: two at a time, and only what yields the processors to them may run beside them.
 REAL_TIME = ("tests/lossy", "tests/browser", "docs/examples/evaluation")
-#: Those that judge how soon an answer begins, and how it sounds: nothing may run beside them.
-MEASURED = ("tests/browser/test_newcomer.py", "tests/browser/test_twenty_questions.py")
+#: Those that judge how soon an answer begins, and how it sounds, or that lose packets: nothing may run beside them.
+MEASURED = ("tests/lossy/test_lossy.py", "tests/browser/test_newcomer.py", "tests/browser/test_twenty_questions.py")
 #: Those of a browser that are not about time.
 TIMELESS = ("tests/browser/test_code.py", "tests/browser/test_forms.py", "tests/browser/test_listener.py")
 #: What the tests speak with, listen with, look with and deploy with, besides Python.
@@ -142,13 +142,15 @@ def test() -> int:
     pytest = [str(program), "-c", "pyproject.toml", "--no-skips"]
     files = sorted(str(path) for each in REAL_TIME for path in Path(each).glob("test_*.py"))
     timed = [each for each in files if each not in TIMELESS]
-    # Most tests wait for other processes, so two at a time are faster also beside others. A file's share servers.
-    at_once = ["--numprocesses=2", "--dist=loadfile"]
+    # Many tests wait for other processes, so more at a time are faster also beside others. A file's share servers. The
+    # files take turns as they are collected: those with few tests wait most, and would all be the last.
+    three = ["--numprocesses=3", "--dist=loadfile", "--no-loadscope-reorder"]
+    two = ["--numprocesses=2", "--dist=loadfile"]
     with checks(*CHECKS, nice=19) as checked:
         with checks(*([f"core-{each}"] for each in TESTED if each != version)) as passes:
-            if code := run(*pytest, *at_once, *(f"--ignore={each}" for each in timed)) or passes():
+            if code := run(*pytest, *three, *(f"--ignore={each}" for each in timed)) or passes():
                 return code
-        if code := run(*pytest, *at_once, *(each for each in timed if each not in MEASURED)) or checked():
+        if code := run(*pytest, *two, *(each for each in timed if each not in MEASURED)) or checked():
             return code
     return run(*pytest, *MEASURED)
 
