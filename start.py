@@ -142,15 +142,13 @@ def test() -> int:
     pytest = [str(program), "-c", "pyproject.toml", "--no-skips"]
     files = sorted(str(path) for each in REAL_TIME for path in Path(each).glob("test_*.py"))
     timed = [each for each in files if each not in TIMELESS]
-    # Many tests wait for other processes, so more at a time are faster also beside others. A file's share servers. The
-    # files take turns as they are collected: those with few tests wait most, and would all be the last.
-    three = ["--numprocesses=3", "--dist=loadfile", "--no-loadscope-reorder"]
-    two = ["--numprocesses=2", "--dist=loadfile"]
+    # Most tests wait for other processes, so two at a time are faster also beside others. A file's share servers.
+    at_once = ["--numprocesses=2", "--dist=loadfile"]
     with checks(*CHECKS, nice=19) as checked:
         with checks(*([f"core-{each}"] for each in TESTED if each != version)) as passes:
-            if code := run(*pytest, *three, *(f"--ignore={each}" for each in timed)) or passes():
+            if code := run(*pytest, *at_once, *(f"--ignore={each}" for each in timed)) or passes():
                 return code
-        if code := run(*pytest, *two, *(each for each in timed if each not in MEASURED)) or checked():
+        if code := run(*pytest, *at_once, *(each for each in timed if each not in MEASURED)) or checked():
             return code
     return run(*pytest, *MEASURED)
 

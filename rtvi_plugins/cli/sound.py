@@ -8,6 +8,8 @@ from importlib import import_module
 from threading import Lock
 from typing import Any, Final
 
+import anyio
+import anyio.to_thread
 from anyio.from_thread import BlockingPortal
 
 from ..kinds import Audio
@@ -76,7 +78,12 @@ async def microphone_and_speaker(sound: Any, speaker: Speaker, hear: Callable[[A
                 _open(stack, sound.RawInputStream, MICROPHONE_RATE, heard)
             except (sound.PortAudioError, ValueError) as error:
                 raise Failure(f"The microphone and the speaker cannot be opened: {error}") from None
-            yield
+            try:
+                yield
+            finally:
+                # Closing a device waits for `heard`, which may wait for the event loop.
+                with anyio.CancelScope(shield=True):
+                    await anyio.to_thread.run_sync(stack.close)
 
 
 def _open(stack: ExitStack, stream: Any, rate: int, callback: Callable[..., None]) -> None:

@@ -7,12 +7,17 @@ import subprocess
 import sys
 import time
 from array import array
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import pytest
+from attrs import define, field
 
 from rtvi_plugins import LLM, STT, TTS, VAD, Session, bot, converse
-from rtvi_plugins.cli.sound import Speaker
+from rtvi_plugins.cli.sound import Speaker, microphone_and_speaker
 from rtvi_plugins.kinds import Audio
 
 DEVICES = Path(__file__).parent / "devices"
@@ -90,6 +95,33 @@ def test_a_missing_requirement_is_reported_with_how_to_install_it(tmp_path: Path
     done = subprocess.run(COMMAND, env=env, input="", capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert sentence in done.stderr
+
+
+@define
+class Devices:
+    """Devices whose close waits for a callback that has begun, as PortAudio's does."""
+
+    closed: list[bool] = field(factory=list[bool])
+
+    def RawOutputStream(self, **options: Any) -> AbstractContextManager[object]:  # noqa: N802 - the name in sounddevice
+        return nullcontext()
+
+    @contextmanager
+    def RawInputStream(self, *, callback: Callable[..., None], **options: Any) -> Generator[None]:  # noqa: N802
+        yield
+        begun = Thread(target=callback, args=(bytes(640), 320, None, None), daemon=True)
+        begun.start()
+        begun.join(10)
+        self.closed.append(not begun.is_alive())
+
+
+@pytest.mark.anyio
+async def test_the_microphone_can_be_closed_while_it_has_audio() -> None:
+    """The audio needs the event loop, so closing must not block it."""
+    devices, heard = Devices(), list[Audio]()
+    async with microphone_and_speaker(devices, Speaker(), heard.append):
+        pass
+    assert devices.closed == [True]
 
 
 def test_an_interruption_discards_what_waits() -> None:
