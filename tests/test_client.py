@@ -469,7 +469,7 @@ async def test_a_function_that_fails_is_told_without_its_text(result: Any) -> No
 
 
 async def test_a_function_that_nobody_runs_is_an_event_alone() -> None:
-    """Nothing is answered for it, unless somebody runs the others."""
+    """It is not answered, unless another function is registered for all others."""
     others: list[str] = []
 
     async def other(name: str, arguments: Mapping[str, Any]) -> Any:

@@ -224,7 +224,7 @@ def check_function(decorator: str, function: Any) -> None:
 
 
 def reject_hidden_async(function: AnyFunction) -> None:
-    """Reject a coroutine function under a decorator that makes it a plain one: nobody would await its result."""
+    """Reject a coroutine function in a plain wrapper: the framework would not await what the wrapper returns."""
     inner: Any = inspect.unwrap(function)
     if inspect.iscoroutinefunction(inner) and not inspect.iscoroutinefunction(function):
         raise DeclarationError(

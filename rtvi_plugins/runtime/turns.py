@@ -32,7 +32,7 @@ class InputQueue:
     limit: int
     #: Called when the loop asks for the next input, or will take no more.
     on_next: Callable[[], None]
-    #: False once the bot's function has returned, so that nobody takes inputs any more.
+    #: False once the bot's function has returned, and inputs are no longer taken.
     open: bool = True
     #: The session has ended, or ends once the inputs so far are processed.
     closing: bool = False

@@ -222,7 +222,7 @@ class Conversation:
             self._say_soon(apology)
 
     def _say_soon(self, text: str) -> None:
-        """Submit a text that nobody has asked for; it is dropped if the session accepts no more."""
+        """Submit a text that does not answer the user. It is dropped if the session accepts no more texts."""
         with suppress(RequestError):
             self.session.submit(Say(text))
 

@@ -25,7 +25,7 @@ open_services: list[str] = []
 #: Set when a service is closed.
 closed: list[anyio.Event] = []
 
-#: Lets what goes on come to its end.
+#: Set to let a stuck function end.
 ends: list[anyio.Event] = []
 
 
@@ -59,19 +59,19 @@ async def patient(session: Session, /, llm: LLM) -> None:
 
 @action(patient)
 async def stay(session: Session, /) -> None:
-    """Does not end when it is told to."""
+    """Ignores its cancellation."""
     await go_on()
 
 
 @action(patient, long=True)
 async def stay_long(session: Session, /) -> None:
-    """Does not end when it is told to, either."""
+    """Ignores its cancellation as well."""
     await go_on()
 
 
 @bot(services={"llm": "kept"}, public=True)
 async def stubborn(session: Session, /, llm: LLM) -> None:
-    """Does not end when it is told to."""
+    """Ignores its cancellation."""
     await go_on()
 
 

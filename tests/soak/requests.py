@@ -216,7 +216,7 @@ class Round:
         self.owe("")
 
     def answer_calls(self) -> None:
-        """Run a function that the bot has called, or one that it never called."""
+        """Send the results of functions that the bot has called, or of an unknown one."""
         calls = [*self.wire.data_of("llm-function-call"), *self.wire.data_of("llm-function-call-in-progress")]
         ids = [call["tool_call_id"] for call in calls if self.random.random() < 0.5] or ["no such call"]
         for id in ids:

@@ -360,7 +360,7 @@ async def test_messages_are_written_at_once() -> None:
 
 
 async def test_a_vendor_that_does_not_read_makes_a_sender_wait() -> None:
-    """And one that reads again gets all of it, in order."""
+    """When the vendor reads again, it receives all of it, in order."""
     reads, count = anyio.Event(), 0
 
     async def late(socket: FakeSocket) -> None:

@@ -594,7 +594,7 @@ async def test_contexts_share_a_connection() -> None:
 
 
 async def test_a_field_names_the_context() -> None:
-    """A message without the field goes to all streams, and so does one that is not an object."""
+    """All streams receive a message without the field, and one that is not an object."""
 
     async def talk(socket: FakeSocket) -> None:
         for message in ({"id": "b", "n": 1}, {"id": "a", "n": 2}, {"n": 3}, "[4]"):
