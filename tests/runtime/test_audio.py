@@ -32,7 +32,7 @@ AT_ONCE = round(LEAD_SECONDS / FRAME_SECONDS) + 1
 
 @define(eq=False)
 class Ear(Listener):
-    """Keeps what it is given."""
+    """A listener that keeps the audio and the microphone events that it gets."""
 
     heard: list[Audio] = field(factory=list[Audio])
     switched: list[bool] = field(factory=list[bool])
@@ -45,13 +45,13 @@ class Ear(Listener):
 
     @property
     def seconds(self) -> float:
-        """Of all that was heard."""
+        """The seconds of all audio that it has heard."""
         return sum(each.seconds for each in self.heard)
 
 
 @define(eq=False)
 class Transport:
-    """Takes what is sent, with the seconds that had passed; `unsent` is how many frames it can still give back."""
+    """Keeps the frames that are sent, each with the time. `unsent` is how many frames it can still discard."""
 
     rate: int = 16_000
     clock: ManualClock = field(factory=ManualClock)
@@ -62,11 +62,11 @@ class Transport:
     began: float = field(default=Factory(lambda self: self.clock.now(), takes_self=True))
 
     def output(self) -> AudioOutput:
-        """A session's audio that goes out by this."""
+        """The output of a session's audio, through this transport."""
         return AudioOutput(self.rate, self.clock, self.events.append, self.put, lambda: self.unsent, self.on_interrupt)
 
     def input(self) -> AudioInput:
-        """A session's audio that comes in by this."""
+        """The input of a session's audio, for this listener."""
         return AudioInput(self.clock, ahead=3.0)
 
     def on_interrupt(self) -> None:
@@ -85,7 +85,7 @@ class Transport:
 
 
 def playing(rate: int = 16_000) -> tuple[Transport, LivePlayback]:
-    """One turn on a clock that stands still."""
+    """One turn, on a clock that stands still."""
     transport = Transport(rate)
     return transport, LivePlayback(transport.output())
 
@@ -94,7 +94,7 @@ def playing(rate: int = 16_000) -> tuple[Transport, LivePlayback]:
 
 
 def test_frames_are_sent_when_they_are_due_and_a_little_ahead() -> None:
-    """Three at once, then one every 20 ms, and none sooner than the lead allows."""
+    """The first three frames are sent at once, then one every 20 ms. No frame is sent earlier than the lead allows."""
     transport, playback = playing()
     playback.play(samples(1, 1.0))
     assert len(transport.sent) == AT_ONCE
@@ -108,7 +108,7 @@ def test_frames_are_sent_when_they_are_due_and_a_little_ahead() -> None:
 
 
 def test_all_sessions_are_served_at_the_same_moments() -> None:
-    """However they began, so that the loop wakes once for all of them."""
+    """It does not matter when each session began to speak. So the event loop wakes once for all of them."""
     clock = ManualClock()
     for offset in (0.003, 0.011):
         clock.advance(offset)
@@ -121,7 +121,7 @@ def test_all_sessions_are_served_at_the_same_moments() -> None:
 
 
 def test_after_a_pause_there_is_no_catching_up() -> None:
-    """Time has passed in silence: what comes then is no more hurried than the beginning."""
+    """The silence has taken time, so the audio after it is not sent faster than at the beginning."""
     transport, playback = playing()
     playback.play(samples(1, 0.1))
     transport.clock.advance(5.0)
@@ -133,7 +133,7 @@ def test_after_a_pause_there_is_no_catching_up() -> None:
 
 
 class LateClock(Clock):
-    """Wakes nobody in time."""
+    """A clock that wakes its timers too late."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -143,13 +143,13 @@ class LateClock(Clock):
         return self.seconds
 
     def wake(self, seconds: float) -> None:
-        """It is so late when those who are due are woken."""
+        """Set how late the timers are woken."""
         self.seconds = seconds
         self.fire_due()
 
 
 def test_a_frame_goes_out_at_each_moment_however_late_the_loop_wakes() -> None:
-    """Not two at one and none at the next, although speech began between them."""
+    """There are never two frames at one moment and none at the next, although speech began between the moments."""
     clock, sent = LateClock(), list[Audio]()
     output = AudioOutput(16_000, clock, lambda event: None, sent.append, lambda: 0, lambda: None)
     LivePlayback(output).play(samples(1, 1.0))
@@ -160,7 +160,7 @@ def test_a_frame_goes_out_at_each_moment_however_late_the_loop_wakes() -> None:
 
 
 def test_what_was_sent_is_heard_when_its_lead_has_passed() -> None:
-    """To the end of what was given, and of the silence that fills its last frame, and not a sample more."""
+    """The whole audio counts as heard, with the silence that fills its last frame, and not a sample more."""
     transport, playback = playing()
     playback.play(samples(1, 1.01))
     assert playback.given == pytest.approx(1.01)
@@ -174,7 +174,7 @@ def test_what_was_sent_is_heard_when_its_lead_has_passed() -> None:
 
 
 def test_closing_drops_what_was_not_sent() -> None:
-    """At once, and what is fed then is not heard either."""
+    """It drops it at once. Audio that is given afterwards is not heard either."""
     transport, playback = playing()
     playback.play(samples(1, 1.0))
     transport.clock.advance(0.3)
@@ -190,7 +190,7 @@ def test_closing_drops_what_was_not_sent() -> None:
 
 
 def test_frames_that_the_transport_gives_back_were_not_heard() -> None:
-    """A client that does not read has heard less than it was sent."""
+    """If a client does not read, it has heard less than was sent to it."""
     transport, playback = playing()
     playback.play(samples(1, 1.0))
     transport.clock.advance(0.5)
@@ -201,7 +201,7 @@ def test_frames_that_the_transport_gives_back_were_not_heard() -> None:
 
 
 def test_frames_that_were_not_due_yet_are_not_counted_twice() -> None:
-    """The one that was just sent would not have been heard yet either."""
+    """The user would not have heard the last frame yet in any case."""
     transport, playback = playing()
     playback.play(samples(1, 1.0))
     transport.clock.advance(0.5)
@@ -212,7 +212,7 @@ def test_frames_that_were_not_due_yet_are_not_counted_twice() -> None:
 
 
 def test_a_transport_that_holds_nothing_of_a_turn_is_not_interrupted() -> None:
-    """All of it was heard."""
+    """The user has heard all of the turn."""
     transport, playback = playing()
     playback.play(samples(1, 0.1))
     transport.clock.advance(1.0)
@@ -221,7 +221,7 @@ def test_a_transport_that_holds_nothing_of_a_turn_is_not_interrupted() -> None:
 
 
 def test_the_client_is_told_once_when_the_bot_begins_and_when_it_stops() -> None:
-    """And not at all of a turn in which nothing was said."""
+    """The client is told nothing about a turn without audio."""
     transport, playback = playing()
     playback.close()
     assert transport.events == []
@@ -236,7 +236,7 @@ def test_the_client_is_told_once_when_the_bot_begins_and_when_it_stops() -> None
 
 
 def test_whoever_asks_is_told_how_much_was_heard() -> None:
-    """Growing, to the end."""
+    """The number grows until the end of the turn."""
     transport, playback = playing()
     reports = list[float]()
     playback.on_heard(reports.append)
@@ -250,7 +250,7 @@ def test_whoever_asks_is_told_how_much_was_heard() -> None:
 def test_whoever_fails_when_it_is_told_is_reported_once_and_the_rest_is_played(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """What is being said is said to its end."""
+    """Nobody can discard these frames, so the user hears them."""
     transport, playback = playing()
     reports = list[float]()
 
@@ -270,7 +270,7 @@ def test_whoever_fails_when_it_is_told_is_reported_once_and_the_rest_is_played(
 
 @pytest.mark.anyio
 async def test_whoever_waits_for_the_end_waits_until_all_was_heard() -> None:
-    """The lead included, and what is less than a frame."""
+    """This includes the lead, and a rest of less than a frame."""
     transport, playback = playing()
     playback.play(samples(1, 0.51))
     over = list[float]()
@@ -291,7 +291,7 @@ async def test_whoever_waits_for_the_end_waits_until_all_was_heard() -> None:
 
 @pytest.mark.anyio
 async def test_who_makes_audio_without_end_waits_for_room() -> None:
-    """Until no more than 20 seconds wait to be heard; an interruption ends the wait."""
+    """It waits until at most 20 seconds of audio wait to be heard. An interruption ends the wait."""
     transport, playback = playing()
     playback.play(samples(1, 10.0))
     await playback.room()
@@ -323,7 +323,7 @@ async def test_who_makes_audio_without_end_waits_for_room() -> None:
 
 @given(cuts=st.lists(st.integers(0, 640 * 3), max_size=8))
 def test_audio_may_be_cut_anywhere(cuts: list[int]) -> None:
-    """Also in the middle of a sample: the next piece has the rest of it."""
+    """It may also be cut within a sample: the next piece has the rest of the sample."""
     data = array("h", range(960)).tobytes()
     transport, playback = playing()
     places = sorted([0, *cuts, len(data)])
@@ -335,7 +335,7 @@ def test_audio_may_be_cut_anywhere(cuts: list[int]) -> None:
 
 
 def test_what_is_less_than_a_frame_waits_for_more_or_for_the_end() -> None:
-    """Then it is filled up with silence."""
+    """At the end, the rest is filled up with silence."""
     transport, playback = playing()
     playback.play(samples(7, 0.03))
     transport.clock.advance(1.0)
@@ -347,7 +347,7 @@ def test_what_is_less_than_a_frame_waits_for_more_or_for_the_end() -> None:
 
 @pytest.mark.parametrize("rate", [8_000, 22_050, 24_000, 48_000])
 def test_audio_of_another_rate_is_resampled(rate: int) -> None:
-    """It lasts as long as before, and is as loud."""
+    """The audio has the same length and loudness as before."""
     transport, playback = playing(16_000)
     playback.play(samples(1_000, 1.0, rate))
     playback.flush()
@@ -358,7 +358,7 @@ def test_audio_of_another_rate_is_resampled(rate: int) -> None:
 
 
 def test_a_rate_that_changes_loses_nothing() -> None:
-    """What one resampler holds back comes before what the next one gives, and before what needs none."""
+    """Samples that one resampler still holds come before those of the next one, and before audio that needs none."""
     transport, playback = playing()
     for rate in (24_000, 16_000, 48_000, 22_050, 16_000):
         playback.play(samples(1_000, 0.2, rate))
@@ -370,7 +370,7 @@ def test_a_rate_that_changes_loses_nothing() -> None:
 
 @pytest.mark.parametrize("rate", [16_000, 48_000])
 def test_channels_are_mixed(rate: int) -> None:
-    """Half of each is heard, wherever the stream is cut."""
+    """Half of each channel is heard, wherever the stream is cut."""
     transport, playback = playing(16_000)
     data = array("h", [1_000, 3_000] * round(rate * 0.5)).tobytes()
     for start in range(0, len(data), 1_333):
@@ -385,7 +385,7 @@ def test_channels_are_mixed(rate: int) -> None:
 
 
 def test_audio_as_listeners_take_it_passes_unchanged() -> None:
-    """And is heard by whoever listens, while they do."""
+    """The listener hears it as long as it listens."""
     audio, ear = Transport().input(), Ear()
     audio.receive(samples(1, 0.02))
     with audio.listening(ear):
@@ -396,7 +396,7 @@ def test_audio_as_listeners_take_it_passes_unchanged() -> None:
 
 @pytest.mark.parametrize(("rate", "channels"), [(8_000, 1), (16_000, 2), (24_000, 1), (48_000, 2), (48_000, 6)])
 def test_audio_of_any_rate_and_channels_is_heard_as_listeners_take_it(rate: int, channels: int) -> None:
-    """16 kHz and mono."""
+    """Listeners get 16 kHz and mono."""
     transport, ear = Transport(), Ear()
     audio = transport.input()
     with audio.listening(ear):
@@ -410,7 +410,7 @@ def test_audio_of_any_rate_and_channels_is_heard_as_listeners_take_it(rate: int,
 
 
 def test_one_listener_hears_a_session_at_a_time() -> None:
-    """The next one may when the first has gone."""
+    """Another one may listen when the first one has stopped."""
     audio, ear = Transport().input(), Ear()
     with audio.listening(Ear()), pytest.raises(RuntimeError, match="hears this session already"):
         audio.listening(Ear()).__enter__()
@@ -420,7 +420,7 @@ def test_one_listener_hears_a_session_at_a_time() -> None:
 
 
 def test_more_audio_than_time_is_dropped() -> None:
-    """A microphone does not run ahead; a quarter of an hour in a moment is an attack."""
+    """A microphone records in real time. A quarter of an hour of audio in one moment is an attack."""
     transport, ear = Transport(), Ear()
     audio = transport.input()
     with audio.listening(ear):
@@ -436,7 +436,7 @@ def test_more_audio_than_time_is_dropped() -> None:
 
 
 def test_nothing_is_lost_of_what_a_network_held_back() -> None:
-    """Five seconds without a frame, then all of them at once: the microphone went on meanwhile."""
+    """No frame comes for five seconds, and then all of them at once: the microphone has recorded meanwhile."""
     transport, ear = Transport(), Ear()
     audio = transport.input()
     with audio.listening(ear):
@@ -454,7 +454,7 @@ def test_nothing_is_lost_of_what_a_network_held_back() -> None:
 
 @pytest.mark.anyio
 async def test_audio_with_the_label_of_a_lower_rate_is_reported_once() -> None:
-    """As the published WavMediaManager records it by default: 24 kHz, which the transport labels 16 kHz."""
+    """The published WavMediaManager records 24 kHz by default, and the transport labels it 16 kHz."""
 
     @bot(public=True)
     async def listener(session: Session, /) -> None:
@@ -474,7 +474,7 @@ async def test_audio_with_the_label_of_a_lower_rate_is_reported_once() -> None:
 
 
 def made_resamplers(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
-    """The rates of the resamplers that are made from now on."""
+    """The rates of the resamplers that are made during the test."""
     made = list[tuple[int, int]]()
 
     class Counted(resampling.Resampler):
@@ -487,7 +487,7 @@ def made_resamplers(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
 
 
 def test_rates_that_alternate_share_their_resamplers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One for each rate, however often it comes back: making one is dear."""
+    """There is one resampler for each rate, however often the rate changes, because it takes long to make one."""
     made = made_resamplers(monkeypatch)
     audio = Transport().input()
     with audio.listening(Ear()):
@@ -498,7 +498,7 @@ def test_rates_that_alternate_share_their_resamplers(monkeypatch: pytest.MonkeyP
 
 
 def test_more_rates_than_a_client_has_use_for_are_not_heard(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those it began with still are."""
+    """The first rates are still heard."""
     made = made_resamplers(monkeypatch)
     audio, ear = Transport().input(), Ear()
     with audio.listening(ear):
@@ -514,7 +514,7 @@ def test_more_rates_than_a_client_has_use_for_are_not_heard(monkeypatch: pytest.
 @pytest.mark.parametrize("rate", [0, -5])
 @pytest.mark.parametrize("channels", [1, 2])
 def test_a_rate_that_is_none_is_not_heard(rate: int, channels: int) -> None:
-    """Nor does it raise."""
+    """The call does not raise either."""
     audio, ear = Transport().input(), Ear()
     with audio.listening(ear):
         audio.receive(Audio(b"\0\0\0\0", rate, channels))
@@ -524,7 +524,7 @@ def test_a_rate_that_is_none_is_not_heard(rate: int, channels: int) -> None:
 
 
 def test_a_microphone_that_was_switched_off_before_anybody_listened_is_known_to_be() -> None:
-    """Clients tell when they connect, which is before the bot listens."""
+    """Clients report it when they connect, before the bot listens."""
     audio, ear = Transport().input(), Ear()
     audio.microphone(False)
     with audio.listening(ear):
@@ -538,7 +538,7 @@ def test_a_microphone_that_was_switched_off_before_anybody_listened_is_known_to_
 
 
 def test_a_microphone_that_is_on_is_not_told_of() -> None:
-    """It is what a listener takes for granted."""
+    """A listener assumes that the microphone is on."""
     audio, ear = Transport().input(), Ear()
     audio.microphone(False)
     audio.microphone(True)
@@ -548,7 +548,7 @@ def test_a_microphone_that_is_on_is_not_told_of() -> None:
 
 @define(eq=False)
 class Deaf(Listener):
-    """Fails whatever it is told."""
+    """A listener that raises in each method."""
 
     def hear(self, audio: Audio) -> None:
         raise ValueError("too loud")
@@ -558,12 +558,12 @@ class Deaf(Listener):
 
 
 def audio_comes(audio: AudioInput) -> None:
-    """The user speaks."""
+    """Send audio of the user."""
     audio.receive(samples(1, 0.02))
 
 
 def microphone_is_switched(audio: AudioInput) -> None:
-    """The user has enough."""
+    """Switch the microphone off and on."""
     audio.microphone(False)
 
 
@@ -580,7 +580,7 @@ def test_a_listener_that_fails_is_reported_and_not_raised_into_the_transport(
 
 @given(seconds=st.lists(st.floats(0.0, 0.3), max_size=10))
 def test_whatever_is_fed_is_sent_whole_and_never_too_soon(seconds: list[float]) -> None:
-    """However it comes."""
+    """This is true for pieces of any size."""
     transport, playback = playing()
     for each in seconds:
         playback.play(samples(1, each))
@@ -595,7 +595,7 @@ def test_whatever_is_fed_is_sent_whole_and_never_too_soon(seconds: list[float]) 
 
 @pytest.mark.parametrize("rate", [16_000, 48_000])
 def test_the_users_audio_is_heard_in_whole_samples(rate: int, caplog: pytest.LogCaptureFixture) -> None:
-    """A client that sends half of one fills no log."""
+    """A client that sends half samples does not fill the log."""
     audio, ear = Transport().input(), Ear()
     with audio.listening(ear), caplog.at_level(logging.ERROR, "rtvi_plugins"):
         for _ in range(100):
@@ -607,7 +607,7 @@ def test_the_users_audio_is_heard_in_whole_samples(rate: int, caplog: pytest.Log
 
 @pytest.mark.anyio
 async def test_a_turn_without_an_output_says_so() -> None:
-    """In each method that would have no effect."""
+    """Each method that would have no effect raises."""
     playback = LivePlayback(None)
     attempts: list[Callable[[], None]] = [
         lambda: playback.play(samples(1, 0.1)),

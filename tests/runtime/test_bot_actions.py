@@ -34,14 +34,14 @@ class OneWordLLM:
 @service("llm", "first")
 @asynccontextmanager
 async def first_llm() -> AsyncGenerator[OneWordLLM]:
-    """The default."""
+    """The default provider."""
     yield OneWordLLM("first")
 
 
 @service("llm", "second")
 @asynccontextmanager
 async def second_llm() -> AsyncGenerator[OneWordLLM]:
-    """Another."""
+    """Another provider."""
     yield OneWordLLM("second")
 
 
@@ -61,7 +61,7 @@ async def second_llm() -> AsyncGenerator[OneWordLLM]:
     ],
 )
 async def agent(session: Session, /, llm: LLM, other: LLM) -> None:
-    """Has actions of its own."""
+    """A bot with actions of its own."""
 
 
 @action(agent, service="context")
@@ -78,7 +78,7 @@ async def word_of(llm: LLM) -> str:
 
 @action(agent)
 async def ask(other: LLM, session: Session, llm: LLM, /) -> list[str]:
-    """Ask both, before and after a switch."""
+    """Ask both LLMs, before and after a switch."""
     before = [await word_of(llm), await word_of(other)]
     await session.switch("llm", "second")
     return [*before, await word_of(llm)]
@@ -86,7 +86,7 @@ async def ask(other: LLM, session: Session, llm: LLM, /) -> list[str]:
 
 @action(agent)
 async def ask_in_a_turn(llm: LLM, session: Session, /) -> list[str]:
-    """A turn keeps the service with which it began."""
+    """Ask within a turn, which keeps the service with which it began."""
     async with session.turn():
         await session.switch("llm", "second")
         during = await word_of(llm)
@@ -95,43 +95,43 @@ async def ask_in_a_turn(llm: LLM, session: Session, /) -> list[str]:
 
 @action(agent, message="keep")
 async def keep(anything: Any) -> Any:
-    """Any JSON, in and out."""
+    """Return any JSON value."""
     return anything
 
 
 @action(agent, message="speak to")
 async def speak_to(session: Session, /, language: Literal["en", "de"] = "en") -> str:
-    """Data of a declared type."""
+    """Take data of a declared type."""
     return language
 
 
 @action(agent, message="ping")
 async def ping() -> str:
-    """No data."""
+    """Take no data."""
     return "pong"
 
 
 @action(agent, message="refuse")
 async def refuse(why: str) -> None:
-    """Refuse, with a sentence for the client."""
+    """Refuse the call, with a sentence for the client."""
     raise RequestError(f"Not now: {why}.")
 
 
 @action(agent, message="note")
 async def note(text: str) -> int:
-    """A narrowed argument."""
+    """Take an argument that the grant narrows."""
     return len(text)
 
 
 @action(agent, message="count", long=True)
 async def count(to: int) -> int:
-    """A background job."""
+    """Run as a background job."""
     return to
 
 
 @action(agent, message="secret")
 async def secret(anything: Any = None) -> None:
-    """Not granted."""
+    """An action that is not granted."""
 
 
 async def message(wire: Wire, t: str, *d: Any) -> Any:
@@ -145,7 +145,7 @@ async def message(wire: Wire, t: str, *d: Any) -> Any:
 
 
 async def test_an_action_is_called_under_the_service_that_it_names() -> None:
-    """By clients of every generation, and not under the name of other actions of the bot."""
+    """Clients of every generation can call it. Names of other actions of the bot do not work."""
     async with connected(agent, version=None) as old:
         assert await old.result(old.call("context:reset")) == "forgotten"
         assert (await old.error(old.call("bot:reset")))["code"] == "unknown-action"
@@ -156,7 +156,7 @@ async def test_an_action_is_called_under_the_service_that_it_names() -> None:
 
 
 async def test_an_action_is_described_under_the_service_that_it_names() -> None:
-    """Beside the others."""
+    """The other actions are described there too."""
     async with connected(agent) as wire:
         described = await message(wire, "describe-actions")
         names = [f"{each['service']}:{each['action']}" for each in described["actions"]]
@@ -165,7 +165,7 @@ async def test_an_action_is_described_under_the_service_that_it_names() -> None:
 
 
 async def test_the_llm_may_call_an_action_under_a_service_name() -> None:
-    """It knows it by the name of the function."""
+    """The LLM knows the action by the name of its function."""
 
     @bot(services={"llm": "first"}, functions=["context:reset"])
     async def caller(session: Session, /, llm: LLM) -> None:
@@ -186,13 +186,13 @@ async def test_the_llm_may_call_an_action_under_a_service_name() -> None:
 
 
 async def test_an_action_receives_the_services_of_its_bot_by_name() -> None:
-    """In any order with the session. They are handles, so they follow a switch."""
+    """Services and the session may be in any order. Services are handles, so they follow a switch."""
     async with connected(agent) as wire:
         assert await wire.result(wire.call("bot:ask")) == ["first", "second", "second"]
 
 
 async def test_a_service_of_an_action_stays_the_same_within_a_turn() -> None:
-    """As for the bot."""
+    """The same is true for the services of the bot."""
     async with connected(agent) as wire:
         assert await wire.result(wire.call("bot:ask_in_a_turn")) == ["first", "second"]
 
@@ -202,13 +202,13 @@ async def test_a_service_of_an_action_stays_the_same_within_a_turn() -> None:
 
 @pytest.mark.parametrize("data", [None, False, 0, "", [], {}, [1, {"a": [None]}], {"name": "x", "value": 1}])
 async def test_a_message_with_any_data_is_answered_with_the_result(data: Any) -> None:
-    """Exactly as it was sent."""
+    """The data is passed exactly as it was sent."""
     async with connected(agent) as wire:
         assert await message(wire, "keep", data) == data
 
 
 async def test_a_message_without_data_means_the_default_or_null() -> None:
-    """If the argument is required, null."""
+    """If the argument has no default, it is null."""
     async with connected(agent) as wire:
         assert await message(wire, "keep") is None
         assert await message(wire, "speak to") == "en"
@@ -218,7 +218,7 @@ async def test_a_message_without_data_means_the_default_or_null() -> None:
 
 
 async def test_the_data_of_a_message_is_checked_against_the_annotation() -> None:
-    """And no data is accepted where none is taken."""
+    """An action without an argument accepts no data."""
     async with connected(agent) as wire:
         assert await message(wire, "speak to", "de") == "de"
         wrong: Sequence[tuple[str, Any]] = (("speak to", "fr"), ("speak to", None), ("speak to", {"language": "de"}))
@@ -229,7 +229,7 @@ async def test_the_data_of_a_message_is_checked_against_the_annotation() -> None
 
 
 async def test_a_message_is_granted_like_its_action() -> None:
-    """With its limits; one without a grant is refused by name."""
+    """The limits of the grant apply. Without a grant, the error names the action."""
     async with connected(agent) as wire:
         assert await message(wire, "note", "hello") == 5
         long = await message(wire, "note", "hello!")
@@ -240,7 +240,7 @@ async def test_a_message_is_granted_like_its_action() -> None:
 
 
 async def test_an_action_with_a_message_can_still_be_called_by_its_name() -> None:
-    """So older clients can use it."""
+    """So older clients can call it."""
     async with connected(agent, version=None) as wire:
         assert await wire.result(wire.call("bot:speak_to", language="de")) == "de"
         assert await wire.result(wire.call("bot:keep", anything=[1])) == [1]
@@ -255,14 +255,14 @@ async def test_a_refused_message_has_one_answer() -> None:
 
 
 async def test_the_nearest_message_is_suggested() -> None:
-    """For a type that nobody handles."""
+    """The suggestion is for a type that no action handles."""
     async with connected(agent) as wire:
         refused = await message(wire, "speek to")
         assert (refused["code"], refused["details"][0]["suggestion"]) == ("unknown-message", "speak to")
 
 
 async def test_messages_count_against_the_rate() -> None:
-    """As all requests do."""
+    """Messages count like all requests."""
     async with connected(agent, limits=Limits(rate=5, burst=5)) as wire:
         ids = [wire.send("client-message", {"t": "ping"}) for _ in range(12)]
         answers = [await wire.answer(id) for id in ids]
@@ -270,14 +270,14 @@ async def test_messages_count_against_the_rate() -> None:
 
 
 async def test_a_type_of_its_own_from_a_client_of_0_x_is_refused() -> None:
-    """It has no client messages; its action is there."""
+    """It has no client messages. It can call the action instead."""
     async with connected(agent, version=None) as wire:
         assert (await wire.error(wire.send("keep", 1)))["code"] == "unknown-message"
 
 
 @pytest.mark.parametrize("type", PROTOCOL_TYPES)
 async def test_the_protocol_reads_its_own_types(type: str) -> None:
-    """Those that no message may have."""
+    """A bot cannot use these types for its messages."""
     async with connected(agent) as wire:
         codes = [each["data"].get("code") for each in wire.answers(wire.send(type, {}))]
         assert "unknown-message" not in codes

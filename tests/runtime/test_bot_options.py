@@ -25,7 +25,7 @@ applied: list[tuple[str, Any]] = []
     client=["call.volume", "call.muted", "bot.tone", "call:hang_up", "bot:whisper"],
 )
 async def agent(session: Session, /) -> None:
-    """Has options of its own, and no service."""
+    """A bot with options of its own, and without services."""
 
 
 @options(agent, service="call")
@@ -47,7 +47,7 @@ def manner(session: Session, /, tone: str = "kind", secret: str = "") -> None:
 
 @action(agent, service="call")
 async def hang_up(session: Session, /) -> str:
-    """An action under the same service."""
+    """An action under the same service name."""
     return "hung up"
 
 
@@ -59,12 +59,12 @@ async def whisper(session: Session, /) -> None:
 
 @pytest.fixture(autouse=True)
 def forget() -> None:
-    """Begin with nothing applied."""
+    """Start each test without applied values."""
     applied.clear()
 
 
 async def test_options_of_a_bot_are_set_at_the_start_and_on_change() -> None:
-    """With all values of the group, like the options of a kind."""
+    """The function gets all values of the group, like the options of a kind."""
     async with connected(agent) as wire:
         assert [each for _, each in applied] == [(0.5, False), "kind"]
         changed = await wire.answer(wire.update(call={"muted": True}))
@@ -73,7 +73,7 @@ async def test_options_of_a_bot_are_set_at_the_start_and_on_change() -> None:
 
 
 async def test_clients_see_options_of_a_bot_by_service() -> None:
-    """In the config and in its description, as far as they are granted."""
+    """They are in the config and in its description, as far as they are granted."""
     async with connected(agent) as wire:
         assert await wire.config() == {"call": {"volume": 0.5, "muted": False}, "bot": {"tone": "kind"}}
         described = (await wire.answer(wire.send("describe-config", {})))["data"]["config"]
@@ -85,7 +85,7 @@ async def test_clients_see_options_of_a_bot_by_service() -> None:
 
 
 async def test_options_of_a_bot_are_validated_and_granted() -> None:
-    """All or nothing."""
+    """An update changes all options or none."""
     async with connected(agent) as wire:
         refused = await wire.error(wire.update(call={"volume": 3}, bot={"secret": "x"}))
         assert [each["path"] for each in refused["details"]] == [
@@ -97,21 +97,21 @@ async def test_options_of_a_bot_are_validated_and_granted() -> None:
 
 
 async def test_a_start_sets_options_of_a_bot() -> None:
-    """The client's config, under a former name too, and the operator's defaults."""
+    """They come from the client's config, also under a former name, and from the operator's defaults."""
     body = {"config": {"call": {"loudness": 2}}, "defaults": {"bot": {"secret": "s", "tone": "rough"}}}
     async with connected(agent, body=body) as wire:
         assert await wire.config() == {"call": {"volume": 2, "muted": False}, "bot": {"tone": "rough"}}
 
 
 async def test_the_bot_sets_its_own_options() -> None:
-    """As it sets those of its services."""
+    """It sets them like options of its services."""
     async with connected(agent, body={"grants": ["call.volume", "bot:whisper"]}) as wire:
         await wire.result(wire.call("bot:whisper"))
         assert await wire.config() == {"call": {"volume": 0.25}, "bot": {}}
 
 
 async def test_nobody_chooses_a_provider_of_a_bots_options() -> None:
-    """There is none, and describing the start request shows none."""
+    """There is no provider to choose. The description of a start request shows none."""
     async with host_of(agent) as host:
         offered = json.loads(host.describe({}, secret=OPERATOR))
         assert offered["providers"] == {}
@@ -119,7 +119,7 @@ async def test_nobody_chooses_a_provider_of_a_bots_options() -> None:
 
 
 def test_defaults_of_a_bots_options_are_checked() -> None:
-    """When the bot is composed."""
+    """They are checked when the bot is loaded."""
 
     @bot(config={"bot": {"tone": 5}})
     async def wrong(session: Session, /) -> None: ...

@@ -1,4 +1,4 @@
-"""The values that a service was last passed are those that get-config answers, whatever came in between."""
+"""`get-config` returns the values that a service was last passed, whatever has happened before."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ GEAR = Kind("gear", Gear)
 
 @define(eq=False)
 class LiveGear:
-    """A service that keeps what it was passed. One that is `stuck` accepts nothing any more."""
+    """A service that keeps the values that it was passed. A `stuck` one accepts no more values."""
 
     provider: str
     values: Passed = field(factory=dict[str, Any])
@@ -67,38 +67,38 @@ async def _open(provider: str, checkpoints: int) -> LiveGear:
 @service(GEAR, "one")
 @asynccontextmanager
 async def one(checkpoints: int = 3) -> AsyncGenerator[LiveGear]:
-    """A provider that opens soon."""
+    """A provider that opens quickly."""
     yield await _open("one", checkpoints)
 
 
 @service(GEAR, "two")
 @asynccontextmanager
 async def two(checkpoints: int = 30) -> AsyncGenerator[LiveGear]:
-    """A provider that opens late, so that turns begin and end meanwhile."""
+    """A provider that opens slowly, so that turns begin and end meanwhile."""
     yield await _open("two", checkpoints)
 
 
 @options(one, two)
 def shared(gear: LiveGear, /, temperature: Annotated[float, ge(0), le(1)] = 0.5, model: str = "small") -> None:
-    """What both have."""
+    """The options of both providers."""
     gear.take(temperature=temperature, model=model)
 
 
 @options(one)
 def own(gear: LiveGear, /, style: str = "plain", pitch: float = 0.5) -> None:
-    """What one has; it overrides the pitch of the kind."""
+    """The options of `one`. One of them overrides the option `pitch` of the kind."""
     gear.take(style=style, pitch=pitch)
 
 
 @options(two)
 def depth(gear: LiveGear, /, depth: int = 1) -> None:
-    """What two has."""
+    """The option of `two`."""
     gear.take(depth=depth)
 
 
 @options(GEAR)
 def kind(session: Session, /, pitch: float = 0.5, mood: str = "calm") -> None:
-    """What every gear has; it is passed to the session."""
+    """The options of the kind, which are passed to the session."""
     of_kind[session.id] = {"pitch": pitch, "mood": mood}
     if pitch == REFUSED:
         raise RuntimeError("refused")
@@ -106,14 +106,14 @@ def kind(session: Session, /, pitch: float = 0.5, mood: str = "calm") -> None:
 
 @options(GEAR)
 def volume(gear: Gear, session: Session, /, volume: float = 0.5) -> None:
-    """What every gear has, as a group that takes the live service."""
+    """The option of the kind in a group that takes the live service."""
     assert isinstance(gear, LiveGear)
     gear.take(volume=volume)
 
 
 @action(GEAR)
 async def passed(gear: Gear, session: Session, /) -> dict[str, Any]:
-    """What the service and the session were last passed."""
+    """The values that the service and the session were last passed."""
     return {**of_kind[session.id], **gear.passed()}
 
 
@@ -129,7 +129,7 @@ async def switch(session: Session, /, service: str, provider: str, interrupt: bo
 
 @action("bot")
 async def interrupt(session: Session, /) -> bool:
-    """Cut the turn short."""
+    """Interrupt the turn."""
     return session.interrupt()
 
 
@@ -159,13 +159,13 @@ async def bulb() -> AsyncGenerator[LiveLamp]:
 
 @options(bulb)
 def light(lamp: LiveLamp, /, brightness: float = 0.5, colour: str = "plain") -> None:
-    """What a lamp has."""
+    """The option of a lamp."""
     lamp.take(brightness=brightness, colour=colour)
 
 
 @action(bulb)
 async def lit(lamp: LiveLamp, /) -> dict[str, Any]:
-    """What the lamp was last passed."""
+    """The value that the lamp was last passed."""
     return lamp.passed()
 
 
@@ -212,7 +212,7 @@ LAMPS: Sequence[Passed] = [{"brightness": 0.9}, {"brightness": REFUSED}, {"colou
 
 @st.composite
 def updates(draw: st.DrawFn) -> Step:
-    """An update of one service or of both, mostly without a switch, mostly without interrupting."""
+    """Updates of one service or of both. Most of them switch nothing and interrupt nothing."""
     gear, lamp = dict(draw(st.sampled_from(GEARS))), draw(st.sampled_from(LAMPS))
     if (provider := draw(st.sampled_from([None, None, "one", "two"]))) is not None:
         gear["provider"] = provider
@@ -232,7 +232,7 @@ steps = updates() | st.sampled_from(OTHERS)
 
 @st.composite
 def interleavings(draw: st.DrawFn) -> list[Step]:
-    """Steps, most of them in a turn, so that what they change waits for its end."""
+    """Steps. Most of them are within a turn, so that their changes wait for its end."""
     before = draw(st.lists(steps, max_size=2))
     inside = draw(st.lists(updates() | steps, min_size=2, max_size=6))
     return [*before, ("say", "long"), ("settle",), *inside]
@@ -247,7 +247,7 @@ SETTINGS = settings(
 
 
 async def take(wire: Wire, step: Step) -> None:
-    """Have one thing happen."""
+    """Take one step."""
     match step:
         case ("update", services, interrupts):
             wire.update(interrupt=interrupts, **services)
@@ -265,13 +265,13 @@ async def take(wire: Wire, step: Step) -> None:
 
 
 async def rest() -> None:
-    """Let everything go on until all of it waits, also what begins anew meanwhile."""
+    """Let all tasks run until they wait, also those that are started meanwhile."""
     for _ in range(5):
         await settle()
 
 
 async def disagreements(happened: Sequence[Step]) -> list[str]:
-    """What differs between get-config and the services once these steps have been taken, and no turn is held."""
+    """Return the differences between get-config and the services after these steps, when no turn is held."""
     async with connected(geared) as wire:
         for step in happened:
             await take(wire, step)
@@ -344,7 +344,7 @@ BACKENDS = ["asyncio", "trio"]
 @given(interleavings())
 @SETTINGS
 def test_services_and_config_agree_after_any_interleaving(backend: str, happened: list[Step]) -> None:
-    """Updates, switches, interrupts and turn boundaries, with options functions that refuse and services that jam."""
+    """There are updates, switches, interrupts and turn ends. Options functions refuse values. Services get stuck."""
     assert anyio.run(disagreements, happened, backend=backend) == []
 
 

@@ -36,7 +36,7 @@ VOICE = Kind("configured-voice", Voice)
 
 @define
 class LiveVoice:
-    """A voice that knows what it was set to."""
+    """A voice that keeps the values that it was set to."""
 
     name: str
     settings: dict[str, Any] = field(factory=dict[str, Any])
@@ -66,7 +66,7 @@ def manner(
 
 @options(first, last=True)
 def mood(voice: LiveVoice, /, mood: str = "calm", tags: Sequence[str] = ()) -> None:
-    """What the first one cannot always be."""
+    """A group whose value `first` cannot always accept."""
     if mood == "angry":
         raise RequestError("It is never angry.")
 
@@ -81,14 +81,14 @@ class Ear:
     """A VAD."""
 
     def speech_probability(self, audio: Audio, /) -> float:
-        """Nobody speaks."""
+        """Return that nobody speaks."""
         return 0.0
 
 
 @service("vad", "ear")
 @asynccontextmanager
 async def ear() -> AsyncGenerator[Ear]:
-    """Hears nothing."""
+    """A VAD that hears nothing."""
     yield Ear()
 
 
@@ -98,7 +98,7 @@ async def ear() -> AsyncGenerator[Ear]:
     public=True,
 )
 async def speaker(session: Session, /, voice: Voice, ear: VAD) -> None:
-    """Sets its own options when asked to."""
+    """A bot that sets its own options when asked to."""
 
 
 @action(speaker)
@@ -178,7 +178,7 @@ async def test_one_call_sets_options_of_several_services() -> None:
     ],
 )
 async def test_mistakes_of_the_bot_change_nothing(changes: Any, problems: list[str]) -> None:
-    """The author reads all of them at once."""
+    """The author reads all mistakes at once."""
     async with connect(speaker) as client:
         answer = await client.action("bot:set", config=changes)
         assert answer.startswith("BotError: session.configure(): ")
@@ -188,7 +188,7 @@ async def test_mistakes_of_the_bot_change_nothing(changes: Any, problems: list[s
 
 
 async def test_options_of_one_provider_count_while_it_is_in_use() -> None:
-    """They override the options of the service. The ones of another provider are only checked."""
+    """They override the options of the service. Options of another provider are only checked."""
     changes = {"voice.first": {"speed": 2}, "voice": {"speed": 1.5, "language": "de"}, "voice.second": {"pitch": 0.1}}
     async with connect(speaker) as client:
         assert await client.action("bot:set", config=changes) == "done"
@@ -199,18 +199,18 @@ async def test_options_of_one_provider_count_while_it_is_in_use() -> None:
 
 
 async def test_a_value_that_a_service_refuses_changes_nothing() -> None:
-    """Options that were set before it are set back."""
+    """Options that were set before it get their old values again."""
     async with connect(speaker) as client:
         answer = await client.action("bot:set", config={"voice": {"language": "de", "mood": "angry"}})
         assert (
             answer
-            == "ApplyFailed: The options of 'voice' could not be set; the old ones are in force. It is never angry."
+            == "ApplyFailed: The options of 'voice' could not be set; the old ones are still used. It is never angry."
         )
         assert await client.action("bot:voice") == ["first", BEFORE]
 
 
 async def test_the_option_provider_switches_the_provider() -> None:
-    """The options in the same call are those of the new one."""
+    """The other options in the same call are options of the new provider."""
     async with connect(speaker) as client:
         assert await client.action("bot:set", config={"voice": {"provider": "second", "pitch": 0.9}}) == "done"
         assert await client.action("bot:voice") == ["second", {"pitch": 0.9}]
@@ -223,7 +223,7 @@ seen: list[Any] = []
 
 @bot(services={"voice": ["first", "second"]}, client=["voice.language"], public=True)
 async def in_turns(session: Session, /, voice: Voice) -> None:
-    """Sets an option in the middle of a turn, and looks at the live service."""
+    """A bot that sets an option in the middle of a turn, and looks at the live service."""
     seen.clear()
     async with session.turn():
         await session.configure("voice", language="de")
@@ -240,7 +240,7 @@ async def in_turns(session: Session, /, voice: Voice) -> None:
 
 
 async def test_a_change_within_a_turn_waits_for_its_end() -> None:
-    """Unless it interrupts the turn."""
+    """With `interrupt`, it does not wait."""
     async with connect(in_turns) as client:
         async for _ in client.events():
             pass
@@ -252,7 +252,7 @@ async def test_a_change_within_a_turn_waits_for_its_end() -> None:
 
 @bot(services={"voice": "first"}, client=["voice.language"], public=True)
 async def hooked(session: Session, /, voice: Voice) -> None:
-    """Its options are set by a hook."""
+    """A bot whose options are set by a hook."""
 
 
 @hookimpl
@@ -268,14 +268,14 @@ async def set_language(session: Session, language: str) -> None:
 
 
 async def test_a_hook_sets_options() -> None:
-    """The client receives no message before the session is ready for it; its config has the value."""
+    """The client receives no message before the session is ready for it. Its config has the new value."""
     async with connect(hooked, operator={"language": "de"}) as client:
         assert (await client.get_config()).values == {"voice": {"language": "de"}}
         assert (await client.get_config()).revision == 2
 
 
 async def test_a_failure_beside_the_bot_is_logged_and_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    """The author reads what is wrong."""
+    """The log tells the author what is wrong."""
     caplog.set_level(logging.ERROR, "rtvi_plugins")
     async with connect(hooked, operator={"language": "fr"}) as client:
         assert (await client.get_config()).values == {"voice": {"language": "en"}}
@@ -284,7 +284,7 @@ async def test_a_failure_beside_the_bot_is_logged_and_ends_nothing(caplog: pytes
 
 
 async def test_the_end_of_the_session_cancels_its_tasks() -> None:
-    """And starts no more."""
+    """The session also starts no more tasks."""
     ended = anyio.Event()
     held: list[Session] = []
 
@@ -296,7 +296,7 @@ async def test_the_end_of_the_session_cancels_its_tasks() -> None:
 
     @bot(public=True)
     async def waiting(session: Session, /) -> None:
-        """Leaves a task behind."""
+        """A bot that leaves a task behind."""
         held.append(session)
         session.start_soon(wait)
 
@@ -314,7 +314,7 @@ async def test_the_end_of_the_session_cancels_its_tasks() -> None:
 
 @bot(services={"ear": "ear", "voice": "first"}, public=True)
 async def reader(session: Session, /, ear: VAD, voice: Voice) -> None:
-    """Tries to write to its config."""
+    """A bot that tries to write to its config."""
     seen.clear()
     for change in CHANGES:
         with pytest.raises(TypeError, match=r"read-only. Change it with await session.configure"):
@@ -352,7 +352,7 @@ CHANGES = [_set_option, _remove_service, _set_part, _append]
 
 
 async def test_the_config_is_read_only() -> None:
-    """In its parts too. A copy is not, and does not change with what it was copied from."""
+    """The parts of the config are read-only too. A copy can be changed, and does not change with the config."""
     async with connect(reader) as client:
         async for _ in client.events():
             pass

@@ -1,4 +1,4 @@
-"""The connection of a transport that lives in callbacks: calls that no task makes, and texts that no task waits for."""
+"""The connection of a transport that uses callbacks: its calls come from no task, and no task waits for its texts."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ READY = '{"label": "rtvi-ai", "type": "client-ready", "id": "0", "data": {}}'
 
 @bot(client=["bot:add", "bot:wait", "bot:hang_up"], public=True)
 async def desk(session: Session, /) -> None:
-    """Adds numbers."""
+    """A bot that adds numbers."""
     with session.listening(Ear()):
         await anyio.sleep_forever()
 
 
 class Ear(Listener):
-    """Makes what only a task can make."""
+    """A listener that does something that only a task can do."""
 
     def hear(self, audio: Audio) -> None:
         anyio.Event()
@@ -69,7 +69,7 @@ def call(id: str, name: str, **arguments: int) -> str:
 
 
 def in_a_callback(*calls: Callable[[], object]) -> None:
-    """Make calls as a protocol of asyncio makes them: from the loop, in no task. On trio there is always a task."""
+    """Call a function as a protocol of asyncio does: from the event loop, in no task. trio always has a task."""
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
@@ -81,14 +81,14 @@ def in_a_callback(*calls: Callable[[], object]) -> None:
 
 
 def answers(sent: Sequence[str | Audio]) -> dict[str, object]:
-    """What was sent, by the id of the request."""
+    """The answers that were sent, by the id of the request."""
     messages = [json.loads(each) for each in sent if isinstance(each, str)]
     return {each["id"]: each["data"] for each in messages if "id" in each}
 
 
 @asynccontextmanager
 async def opened(limits: Limits | None = None, clock: ManualClock | None = None) -> AsyncGenerator[Connection]:
-    """A claimed session whose services are open, and which no task reads."""
+    """A claimed session whose services are open. No task reads it."""
     async with host_of(desk, limits=limits, clock=clock) as host:
         connection = host.claim((await host.start()).token)
         yield connection
@@ -96,7 +96,7 @@ async def opened(limits: Limits | None = None, clock: ManualClock | None = None)
 
 
 async def test_calls_need_no_task() -> None:
-    """An action that ends at once, one that waits, audio, and the end: all begun from a plain callback of the loop."""
+    """A plain callback starts all of them: an action that ends at once, one that waits, audio, and the end."""
     async with opened() as connection:
         connection.open_audio(24_000)
         in_a_callback(
@@ -116,7 +116,7 @@ async def test_calls_need_no_task() -> None:
 
 
 async def test_a_client_that_leaves_in_a_callback_ends_its_session() -> None:
-    """Whatever runs is cancelled."""
+    """Everything that runs is cancelled."""
     async with opened() as connection:
         in_a_callback(
             lambda: connection.receive(READY),
@@ -128,7 +128,7 @@ async def test_a_client_that_leaves_in_a_callback_ends_its_session() -> None:
 
 
 async def test_a_transport_is_called_when_there_is_something_to_take() -> None:
-    """Once for all that comes before it takes, and again afterwards."""
+    """It is called once for everything that comes before it takes, and again afterwards."""
     calls: list[str] = []
     async with opened() as connection:
         connection.on_sendable = lambda: calls.append("sendable")
@@ -144,7 +144,7 @@ async def test_a_transport_is_called_when_there_is_something_to_take() -> None:
 
 
 async def test_a_transport_may_take_as_soon_as_it_is_called() -> None:
-    """Inside the call nothing is lost, doubled, or out of order."""
+    """It may take within the call. Nothing is lost, sent twice, or out of order."""
     taken: list[str | Audio] = []
     async with opened(Limits(outbox=2)) as connection:
         connection.on_sendable = lambda: taken.extend(connection.take())
@@ -158,7 +158,7 @@ async def test_a_transport_may_take_as_soon_as_it_is_called() -> None:
 
 
 async def test_a_transport_is_called_at_the_end() -> None:
-    """Nothing is left to take, and `closed` says why it was called."""
+    """There is nothing left to take, and `closed` says why the transport was called."""
     seen: list[bool] = []
     async with opened() as connection:
         connection.take()
@@ -168,7 +168,7 @@ async def test_a_transport_is_called_at_the_end() -> None:
 
 
 async def test_frames_are_counted_whatever_they_hold() -> None:
-    """A client that goes on to send too many has its session ended with a code."""
+    """If a client continues to send too many frames, its session ends with a code."""
     clock = ManualClock()
     async with opened(Limits(rate=10, burst=20), clock) as connection:
         for _ in range(10):
@@ -183,13 +183,13 @@ async def test_frames_are_counted_whatever_they_hold() -> None:
 
 
 async def test_a_long_frame_counts_for_several() -> None:
-    """A client that sends few and long ones uses as much."""
+    """A client that sends few long frames uses as many units."""
     async with opened(Limits(rate=10, burst=20)) as connection:
         assert [connection.charge(65_536) for _ in range(4)] == [True, True, True, False]
 
 
 async def test_an_attribute_that_a_plugin_sets_on_its_session_replaces_no_part_of_it() -> None:
-    """Authors keep values on the objects that they are given, under names such as `turns` and `actions`."""
+    """Authors store values on the session, under names such as `turns` and `actions`."""
     async with opened() as connection:
         for each in fields(SessionParts):
             setattr(connection.session, each.name, "of a plugin")

@@ -1,4 +1,4 @@
-"""No exception of any class that a plugin raises ends more than the call that it came from."""
+"""An exception that a plugin raises ends only the call that raised it, whatever its class is."""
 
 from __future__ import annotations
 
@@ -44,17 +44,17 @@ pytestmark = pytest.mark.anyio
 
 
 class Panic(BaseException):
-    """What no `except Exception` catches."""
+    """An exception that `except Exception` does not catch."""
 
 
 class WithExceptions(Exception):
-    """No group, although it has a field of that name."""
+    """Not an exception group, although it has a field of that name."""
 
     exceptions = None
 
 
 def deep_group() -> BaseException:
-    """Groups, one in another, more than Python calls functions."""
+    """Return a group in a group, nested deeper than Python's limit of recursion."""
     found: BaseException = Panic()
     for _ in range(2_000):
         found = cast(BaseException, BaseExceptionGroup("deep", [found]))
@@ -73,14 +73,14 @@ RAISED: dict[str, Callable[[], BaseException]] = {
 
 
 class Forgetful(RequestError):
-    """Does not call `super().__init__`."""
+    """An error whose `__init__` does not call `super().__init__`."""
 
     def __init__(self, room: int = 12) -> None:
         self.room = room
 
 
 class Unsayable(RequestError):
-    """Has no text."""
+    """An error without a text."""
 
     def __init__(self) -> None:
         super().__init__("no")
@@ -92,7 +92,7 @@ class Unsayable(RequestError):
 
 
 class WithoutForm(RequestError):
-    """Has no JSON form."""
+    """An error without a JSON form."""
 
     def __init__(self) -> None:
         super().__init__("no")
@@ -102,14 +102,14 @@ class WithoutForm(RequestError):
 
 
 class ForgetfulVendor(ProviderError):
-    """Does not call `super().__init__`."""
+    """A vendor's error whose `__init__` does not call `super().__init__`."""
 
     def __init__(self) -> None:
         pass
 
 
 class UnsayableVendor(ProviderError):
-    """Has no text."""
+    """A vendor's error without a text."""
 
     def __init__(self) -> None:
         super().__init__("acme", "quota")
@@ -121,7 +121,7 @@ class UnsayableVendor(ProviderError):
 
 
 def misplaced_problem() -> BaseException:
-    """A problem that is none."""
+    """An error with a problem that is not a `Problem`."""
     return RequestError("no", problems=cast("list[Problem]", ["rooms"]))
 
 
@@ -134,7 +134,7 @@ BROKEN: dict[str, Callable[[], BaseException]] = {
 
 @define(eq=False)
 class Faults:
-    """Where something is raised now, and what."""
+    """The place where an exception is raised now, and the exception."""
 
     place: str = ""
     make: Callable[[], BaseException] = RuntimeError
@@ -151,7 +151,7 @@ faults = Faults()
 
 @pytest.fixture(autouse=True)
 def fresh() -> Iterator[None]:
-    """Nothing is raised before a test says so, nor after it."""
+    """No exception is raised before or after a test."""
     faults.place, faults.met = "", 0
     yield
     faults.place = ""
@@ -159,7 +159,7 @@ def fresh() -> Iterator[None]:
 
 @pytest.fixture(params=RAISED)
 def raised(request: pytest.FixtureRequest) -> str:
-    """What is raised."""
+    """The exceptions that are raised."""
     faults.make = RAISED[request.param]
     return str(request.param)
 
@@ -169,7 +169,7 @@ def raised(request: pytest.FixtureRequest) -> str:
 
 @define(eq=False)
 class Live:
-    """A service of every kind."""
+    """A service that fits every kind."""
 
     calls: list[str] = field(factory=list[str])
 
@@ -245,13 +245,13 @@ async def raising_vad() -> AsyncGenerator[Live]:
 
 
 def picky(instance: object, attribute: object, value: object) -> None:
-    """A validator."""
+    """A validator that raises."""
     faults.at("validator")
 
 
 @options(raising_llm)
 def configure(llm: Live, /, model: Annotated[str, picky] = "small") -> None:
-    """Options."""
+    """Options that raise."""
     faults.at("options")
     if model == "large":
         faults.at("large options")
@@ -259,7 +259,7 @@ def configure(llm: Live, /, model: Annotated[str, picky] = "small") -> None:
 
 @action("bot")
 async def act(session: Session, /) -> str:
-    """Something done on the event loop."""
+    """An action on the event loop."""
     await anyio.lowlevel.checkpoint()
     faults.at("action")
     return "done"
@@ -267,14 +267,14 @@ async def act(session: Session, /) -> str:
 
 @action("bot")
 def act_in_thread() -> str:
-    """Something done in a thread."""
+    """An action in a thread."""
     faults.at("action in a thread")
     return "done"
 
 
 @action("bot", long=True)
 async def act_long(session: Session, /) -> str:
-    """Something that takes longer."""
+    """A long action."""
     faults.at("long action")
     return "done"
 
@@ -296,7 +296,7 @@ for each in HOOKS:
 
 
 class Hearing(Listener):
-    """A listener."""
+    """A listener that raises."""
 
     def hear(self, audio: Audio) -> None:
         faults.at("listener")
@@ -307,7 +307,7 @@ class Hearing(Listener):
 
 
 async def end_of_turn(turn: UserTurn) -> float:
-    """A policy."""
+    """An end-of-turn policy that raises."""
     faults.at("end of turn")
     return 0.0
 
@@ -322,13 +322,13 @@ ACTIONS = ["bot:act", "bot:act_in_thread", "bot:act_long", "llm.model", "llm:get
     public=True,
 )
 async def talking(session: Session, /, llm: LLM, tts: TTS, stt: STT, vad: VAD) -> None:
-    """Holds a conversation."""
+    """A bot that holds a conversation."""
     await converse(session, llm=llm, tts=tts, stt=stt, vad=vad, taking=TurnTaking(end_of_turn=end_of_turn))
 
 
 @bot(services={"llm": "raising"}, client=ACTIONS[:-1], public=True)
 async def listening(session: Session, /, llm: LLM) -> None:
-    """Raises, plays or listens."""
+    """A bot that raises, plays or listens."""
     faults.at("bot")
     with session.listening(Hearing()):
         async for _ in session.inputs():
@@ -341,12 +341,12 @@ async def listening(session: Session, /, llm: LLM) -> None:
 
 @bot(services={"llm": ["raising", "other"]}, client=[*ACTIONS[:3], "bot:act_at_once", "llm.provider"], public=True)
 async def turning(session: Session, /, llm: LLM) -> None:
-    """Has two LLMs."""
+    """A bot with two LLMs."""
     await anyio.sleep_forever()
 
 
 async def goes_on(wire: Wire) -> None:
-    """The session, and its host, still answer."""
+    """Check that the session and its host still answer."""
     faults.place = ""
     assert await wire.result(wire.call("bot:act")) == "done"
 
@@ -356,7 +356,7 @@ async def goes_on(wire: Wire) -> None:
 
 @pytest.mark.parametrize("place", ["action", "action in a thread"])
 async def test_an_action_fails_alone(raised: str, place: str) -> None:
-    """It is answered, and the session goes on."""
+    """Its request is answered, and the session continues."""
     async with connected(talking) as wire:
         faults.place = place
         name = "bot:act" if place == "action" else "bot:act_in_thread"
@@ -369,7 +369,7 @@ async def test_an_action_fails_alone(raised: str, place: str) -> None:
 
 @pytest.mark.parametrize("name", BROKEN)
 async def test_an_error_for_the_client_that_its_author_broke_is_answered(name: str) -> None:
-    """An action, a long one, a function of the LLM's, options and a service that opens: each fails alone."""
+    """An action, a long action, a function of the LLM, options and the opening of a service: each one fails alone."""
     faults.make = BROKEN[name]
     async with connected(talking) as wire:
         faults.place = "action"
@@ -397,7 +397,7 @@ async def test_an_error_for_the_client_that_its_author_broke_is_answered(name: s
 
 
 def cancelling_its_task() -> BaseException:
-    """Cancel the task that a plugin runs in, which is not the plugin's."""
+    """Cancel the task in which the plugin's function runs. The task is not the plugin's own."""
     task = asyncio.current_task()
     assert task is not None
     task.cancel()
@@ -406,7 +406,7 @@ def cancelling_its_task() -> BaseException:
 
 @pytest.mark.parametrize("place", ["options", "large options", *(each for each in HOOKS if each not in NOT_CALLED)])
 async def test_a_function_cannot_cancel_the_task_that_calls_it(place: str, anyio_backend_name: str) -> None:
-    """Neither the session's, nor that of its transport, which is the test's own here."""
+    """It can cancel neither the session's task nor the transport's, which is the test's own task here."""
     if anyio_backend_name == "trio":
         return
     faults.make = cancelling_its_task
@@ -432,7 +432,7 @@ async def test_a_function_cannot_cancel_the_task_that_calls_it(place: str, anyio
 
 @pytest.mark.parametrize("place", ["action", "long action", "closing"])
 async def test_a_task_that_a_plugin_cancels_ends_nothing_else(place: str, anyio_backend_name: str) -> None:
-    """The other requests of the session are answered. On trio, no task can be cancelled like this."""
+    """The other requests of the session are answered. On trio, a function cannot cancel a task like this."""
     if anyio_backend_name == "trio":
         return
     faults.make = cancelling_its_task
@@ -450,13 +450,13 @@ async def test_a_task_that_a_plugin_cancels_ends_nothing_else(place: str, anyio_
 
 @action("bot")
 async def act_at_once(session: Session, /) -> str:
-    """Something done without waiting."""
+    """An action that never waits."""
     faults.at("action at once")
     return "done"
 
 
 async def test_an_action_that_cancels_its_task_without_waiting_ends_nothing_else(anyio_backend_name: str) -> None:
-    """Nor does it cancel the action that comes next."""
+    """It does not cancel the next action either."""
     if anyio_backend_name == "trio":
         return
     faults.make = cancelling_its_task
@@ -472,7 +472,7 @@ async def test_an_action_that_cancels_its_task_without_waiting_ends_nothing_else
 
 
 async def test_a_session_that_a_plugin_cancels_ends_alone(anyio_backend_name: str) -> None:
-    """A transport calls the session from a callback, and its options are then set in the session's own task."""
+    """A transport calls the session from a callback. The session's own task then sets its options."""
     if anyio_backend_name == "trio":
         return
     faults.make = cancelling_its_task
@@ -488,7 +488,7 @@ async def test_a_session_that_a_plugin_cancels_ends_alone(anyio_backend_name: st
 
 
 async def test_a_long_action_fails_alone(raised: str) -> None:
-    """Its end is reported."""
+    """The client is told that the job has failed."""
     async with connected(talking) as wire:
         faults.place = "long action"
         wire.call("bot:act_long")
@@ -498,7 +498,7 @@ async def test_a_long_action_fails_alone(raised: str) -> None:
 
 
 async def test_a_function_of_the_llm_fails_alone(raised: str) -> None:
-    """The turn goes on."""
+    """The turn continues."""
     async with connected(talking) as wire:
         faults.place = "action"
         wire.send("send-text", {"content": "call", "options": {"audio_response": False}})
@@ -509,7 +509,7 @@ async def test_a_function_of_the_llm_fails_alone(raised: str) -> None:
 
 
 async def test_options_are_taken_back_alone(raised: str) -> None:
-    """At once, and at the end of a turn."""
+    """This is true for changes at once, and at the end of a turn."""
     async with connected(listening, audio=RATE) as wire:
         faults.place = "large options"
         assert (await wire.error(wire.update(llm={"model": "large"})))["code"] == "apply-failed"
@@ -523,7 +523,7 @@ async def test_options_are_taken_back_alone(raised: str) -> None:
 
 
 async def test_a_service_that_cannot_be_set_back_ends_its_session_alone(raised: str) -> None:
-    """Another one of the host goes on."""
+    """Another session of the host continues."""
     async with connected(talking) as wire:
         async with connection_to(wire.host, wire.clock) as other:
             other.send("client-ready", {"version": "2.1.0"})
@@ -544,7 +544,7 @@ async def test_a_validator_refuses_the_value_alone(raised: str) -> None:
 
 @pytest.mark.parametrize("place", ["opening", "options"])
 async def test_a_start_fails_alone(raised: str, place: str) -> None:
-    """Another session of the host goes on."""
+    """Another session of the host continues."""
     async with connected(talking) as wire:
         faults.place = place
         with pytest.raises(StartFailed):
@@ -553,7 +553,7 @@ async def test_a_start_fails_alone(raised: str, place: str) -> None:
 
 
 async def test_a_service_that_fails_while_it_closes_fails_alone(raised: str) -> None:
-    """The session ends all the same, and another goes on."""
+    """The session ends nevertheless, and another one continues."""
     async with connected(talking) as wire:
         async with connection_to(wire.host, wire.clock) as other:
             faults.place = "closing"
@@ -567,7 +567,7 @@ async def test_a_service_that_fails_while_it_closes_fails_alone(raised: str) -> 
 @pytest.mark.slow
 @pytest.mark.parametrize("hook", [each for each in HOOKS if each not in NOT_CALLED])
 async def test_a_hook_fails_alone(raised: str, hook: str) -> None:
-    """What it observes happens all the same."""
+    """The event that the hook observes happens nevertheless."""
     async with connected(talking, module) as wire:
         faults.place = hook
         async with connection_to(wire.host, wire.clock) as other:
@@ -583,7 +583,7 @@ async def test_a_hook_fails_alone(raised: str, hook: str) -> None:
 
 @pytest.mark.parametrize("place", ["bot", "turn"])
 async def test_a_bot_ends_its_own_session_alone(raised: str, place: str) -> None:
-    """The client is told, and another session goes on."""
+    """The client is told, and another session continues."""
     clock = ManualClock()
     async with host_of(listening, clock=clock) as host, connection_to(host, clock) as other:
         other.connection.open_audio(RATE)
@@ -600,7 +600,7 @@ async def test_a_bot_ends_its_own_session_alone(raised: str, place: str) -> None
 
 
 async def test_a_cancellation_that_nobody_asked_for_is_a_failure_of_the_bot(anyio_backend_name: str) -> None:
-    """The client is told, as of any other failure."""
+    """The client is told, as about any other failure."""
     if anyio_backend_name != "asyncio":
         return  # trio does not let anybody raise one
     faults.make = anyio.get_cancelled_exc_class()
@@ -614,7 +614,7 @@ async def test_a_cancellation_that_nobody_asked_for_is_a_failure_of_the_bot(anyi
 @pytest.mark.slow
 @pytest.mark.parametrize("place", ["listener", "microphone", "on_heard"])
 async def test_a_callback_fails_alone(raised: str, place: str) -> None:
-    """What called it goes on."""
+    """The code that called it continues."""
     async with connected(listening, audio=RATE) as wire:
         faults.place = place
         wire.connection.microphone(True)
@@ -629,7 +629,7 @@ async def test_a_callback_fails_alone(raised: str, place: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("place", ["llm", "llm, later", "llm, closing", "tts", "stt", "vad", "end of turn"])
 async def test_what_a_provider_streams_fails_the_turn_alone(raised: str, place: str) -> None:
-    """The session goes on."""
+    """The session continues."""
     async with connected(talking, audio=RATE) as wire:
         faults.place = place
         for _ in range(2):
@@ -646,7 +646,7 @@ async def test_what_a_provider_streams_fails_the_turn_alone(raised: str, place: 
 
 
 async def test_a_call_that_is_due_fails_alone(raised: str) -> None:
-    """The others of the same moment are made."""
+    """The other calls of the same moment are made."""
     clock, made = ManualClock(), list[str]()
     faults.place = "timer"
     clock.call_at(clock.now() + 1, lambda: faults.at("timer"))
@@ -656,7 +656,7 @@ async def test_a_call_that_is_due_fails_alone(raised: str) -> None:
 
 
 async def test_a_task_of_a_transport_fails_alone(raised: str) -> None:
-    """Its host goes on."""
+    """The host continues."""
 
     async def transport() -> None:
         await anyio.lowlevel.checkpoint()
@@ -673,7 +673,7 @@ async def test_a_task_of_a_transport_fails_alone(raised: str) -> None:
 
 
 def caught(run: Callable[[], object]) -> BaseException:
-    """What a call raises."""
+    """The exception that a call raises."""
     try:
         run()
     except BaseException as error:
@@ -689,7 +689,7 @@ def wait_for_ctrl_c() -> None:
 
 
 def interrupt(number: int, frame: object) -> None:
-    """A handler of SIGINT, as event loops have one."""
+    """A handler of SIGINT, as event loops have it."""
     raise KeyboardInterrupt
 
 
@@ -710,7 +710,7 @@ HANDLERS: dict[str, Any] = {
 
 @pytest.fixture(params=HANDLERS)
 def handler(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Who turns SIGINT into an exception."""
+    """A function that turns SIGINT into an exception."""
     before = signal.signal(signal.SIGINT, HANDLERS[request.param])
     yield
     signal.signal(signal.SIGINT, before)
@@ -718,7 +718,7 @@ def handler(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.mark.usefixtures("handler")
 def test_a_ctrl_c_is_told_from_an_interrupt_that_a_plugin_raises() -> None:
-    """Whichever handler turns the signal into an exception, alone and in a group."""
+    """Any handler may turn the signal into an exception, alone or in a group."""
     faults.place, faults.make = "plugin", KeyboardInterrupt
     pressed, raised = caught(wait_for_ctrl_c), caught(lambda: faults.at("plugin"))
     assert (is_ctrl_c(pressed), is_ctrl_c(raised)) == (True, False)
@@ -729,7 +729,7 @@ def test_a_ctrl_c_is_told_from_an_interrupt_that_a_plugin_raises() -> None:
 
 
 def test_a_generator_that_is_closed_is_not_contained() -> None:
-    """It must end where it is."""
+    """It must end at that place."""
     found: list[bool] = []
 
     def generator() -> Iterator[None]:

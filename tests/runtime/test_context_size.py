@@ -23,7 +23,7 @@ ASKED = [{"role": "user", "content": "x" * 400}]
     public=True,
 )
 async def clerk(session: Session, /, llm: LLM) -> None:
-    """Is written to."""
+    """A bot for typed texts."""
     await converse(session, llm=llm)
 
 
@@ -34,7 +34,7 @@ async def fill(wire: Wire) -> None:
 
 
 async def test_a_full_context_takes_no_more_messages() -> None:
-    """The error has a code and says what to do."""
+    """The error has a code, and says what to do."""
     fakes = Fakes()
     async with connected(clerk, fakes, limits=LIMITS) as wire:
         await fill(wire)
@@ -44,7 +44,7 @@ async def test_a_full_context_takes_no_more_messages() -> None:
 
 
 async def test_a_full_context_takes_no_more_texts() -> None:
-    """What the user writes is refused under its id, and nothing is interrupted or answered."""
+    """The refusal has the id of the user's text. Nothing is interrupted or answered."""
     fakes = Fakes([Text("Never.")])
     async with connected(clerk, fakes, limits=LIMITS) as wire:
         await fill(wire)
@@ -53,7 +53,7 @@ async def test_a_full_context_takes_no_more_texts() -> None:
 
 
 async def test_a_message_that_fills_the_context_is_answered() -> None:
-    """It was accepted, so its `run_immediately` has its effect: the answer belongs to it."""
+    """It was accepted, so `run_immediately` has its effect: the bot answers."""
     fakes = Fakes([Text("Hello.")])
     async with connected(clerk, fakes, limits=LIMITS) as wire:
         messages = [{"role": "user", "content": "x" * 1_000}]
@@ -63,7 +63,7 @@ async def test_a_message_that_fills_the_context_is_answered() -> None:
 
 
 async def test_a_context_that_was_replaced_has_space_again() -> None:
-    """As the error says."""
+    """The error says so."""
     fakes = Fakes([Text("Hello.")])
     async with connected(clerk, fakes, limits=LIMITS) as wire:
         await fill(wire)
@@ -74,7 +74,7 @@ async def test_a_context_that_was_replaced_has_space_again() -> None:
 
 
 async def test_the_bot_may_always_add() -> None:
-    """An answer that has begun is remembered, whatever its length."""
+    """An answer that has begun is remembered, however long it is."""
     fakes = Fakes([Text("y" * 2_000)])
     async with connected(clerk, fakes, limits=LIMITS) as wire:
         wire.send("send-text", {"content": "Hello", "options": {}})

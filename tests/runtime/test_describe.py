@@ -29,14 +29,14 @@ class Parrot:
 @service("llm", "free")
 @asynccontextmanager
 async def free() -> AsyncGenerator[LLM]:
-    """Needs no key."""
+    """A provider that needs no key."""
     yield Parrot()
 
 
 @service("llm", "paid")
 @asynccontextmanager
 async def paid(api_key: Secret, spare_key: Secret | None, /) -> AsyncGenerator[Parrot]:
-    """Needs one key."""
+    """A provider that needs one key."""
     yield Parrot()
 
 
@@ -47,7 +47,7 @@ def tune(llm: Parrot, /, tone: str = "mild") -> None:
 
 @bot(services={"voice": ["free", "paid"]}, client=["voice.tone", "voice.provider", "bot:ring"])
 async def cage(session: Session, /, voice: LLM) -> None:
-    """A cage."""
+    """A bot."""
 
 
 @action(cage)
@@ -56,18 +56,18 @@ async def ring() -> None:
 
 
 def host(environ: dict[str, str] | None = None) -> Host:
-    """A host of the cage, which need not be entered to describe it."""
+    """The host of the bot. It need not be entered for a description."""
     return host_of(cage, sys.modules[__name__], environ=environ)
 
 
 def described(body: Any = None, environ: dict[str, str] | None = None) -> dict[str, Any]:
-    """Describe the cage to its operator."""
+    """Describe the bot to its operator."""
     found: dict[str, Any] = json.loads(host(environ).describe(body, secret=OPERATOR))
     return found
 
 
 def test_a_description_has_the_data_of_three_messages() -> None:
-    """They are those of a session with the default provider."""
+    """The data are those of a session with the default provider."""
     found = described()
     assert [each["action"] for each in found["actions-available"]["actions"]] == ["ring"]
     assert [each["name"] for each in found["config-available"]["config"][0]["options"]] == ["provider"]
@@ -77,7 +77,7 @@ def test_a_description_has_the_data_of_three_messages() -> None:
 
 
 def test_the_body_decides_as_in_a_start() -> None:
-    """It chooses the provider and sets options."""
+    """The body chooses the provider and sets options."""
     config = [{"service": "voice", "options": [{"name": "tone", "value": "wild"}]}]
     found = described({"services": {"voice": "paid"}, "config": config})
     assert {"name": "tone", "value": "wild"} in found["config"]["config"][0]["options"]
@@ -91,7 +91,7 @@ def test_missing_keys_are_named_by_their_variables() -> None:
 
 
 def test_a_bot_that_could_not_start_is_not_described() -> None:
-    """The errors are those of a start."""
+    """The errors are the same as those of a start."""
     with pytest.raises(Unauthorized):
         host().describe()
     with pytest.raises(UnknownProvider):

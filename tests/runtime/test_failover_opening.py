@@ -1,4 +1,4 @@
-"""A `Failover` whose providers cannot be opened, or die: sessions start and go on with the others."""
+"""A `Failover` whose providers cannot be opened, or die: sessions start and continue with the others."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ pytestmark = pytest.mark.anyio
 
 @bot(services={"llm": Failover("a", "b")}, client=["llm.style", "llm:whoami"], public=True)
 async def typist(session: Session, /, llm: LLM) -> None:
-    """Answers in text."""
+    """A bot that answers in text."""
     await converse(session, llm=llm)
 
 
 @bot(services={"llm": Failover("c", "a")}, public=True)
 async def keyed(session: Session, /, llm: LLM) -> None:
-    """Prefers a provider that needs a key."""
+    """A bot whose first provider needs a key."""
     await converse(session, llm=llm)
 
 
@@ -46,7 +46,7 @@ async def answer(wire: Wire) -> str:
 
 
 async def test_a_session_starts_with_the_next_provider(vendors: Vendors) -> None:
-    """The first one is opened beside a later turn, and serves the turn after it, with what the client has set."""
+    """The first provider is opened during a later turn. It serves from the next turn on, with the client's values."""
     vendors.opening["llm.a"] = failure("unavailable")
     async with connected(typist, vendors) as wire:
         assert await answer(wire) == "llm.b answers."
@@ -71,7 +71,7 @@ async def test_the_first_provider_is_opened_at_once_if_it_is_the_last_hope(vendo
 
 
 async def test_the_first_provider_is_opened_beside_if_there_is_another(vendors: Vendors) -> None:
-    """Nobody waits for it."""
+    """The turn does not wait for it."""
 
     @bot(services={"llm": Failover("a", "b", "d")}, public=True)
     async def three(session: Session, /, llm: LLM) -> None:
@@ -87,7 +87,7 @@ async def test_the_first_provider_is_opened_beside_if_there_is_another(vendors: 
 
 
 async def test_a_new_session_does_not_open_what_fails(vendors: Vendors) -> None:
-    """It would only wait for it."""
+    """It would only wait in vain."""
     clock = ManualClock()
     async with host_of(typist, vendors, clock=clock) as host:
         vendors.before["llm.a"] = failure("unavailable")
@@ -102,7 +102,7 @@ async def test_a_new_session_does_not_open_what_fails(vendors: Vendors) -> None:
 
 
 async def test_if_none_can_be_opened_the_start_says_why_the_first_cannot(vendors: Vendors) -> None:
-    """Its client may try again."""
+    """The client may try again."""
     vendors.opening |= {"llm.a": failure("timeout"), "llm.b": failure("quota")}
     async with host_of(typist, vendors) as host:
         with pytest.raises(StartFailed, match=r"'llm' \(a\) could not be opened. vendor did not answer in time"):
@@ -114,7 +114,7 @@ async def test_if_none_can_be_opened_the_start_says_why_the_first_cannot(vendors
 
 
 async def test_a_next_provider_that_cannot_be_opened_is_passed_over(vendors: Vendors) -> None:
-    """The turn fails as it would without it."""
+    """The turn fails as it would without this provider."""
     vendors.before["llm.a"] = failure("unavailable")
     vendors.opening["llm.b"] = failure("unavailable")
     async with connected(typist, vendors) as wire:
@@ -123,7 +123,7 @@ async def test_a_next_provider_that_cannot_be_opened_is_passed_over(vendors: Ven
 
 
 async def test_a_provider_that_does_not_open_in_time_is_passed_over(vendors: Vendors) -> None:
-    """After `Limits.open_seconds`."""
+    """The time is `Limits.open_seconds`."""
     vendors.opening["llm.a"] = HANG
     async with connected(typist, vendors, limits=Limits(open_seconds=0.05)) as wire:
         assert await answer(wire) == "llm.b answers."
@@ -133,7 +133,7 @@ async def test_a_provider_that_does_not_open_in_time_is_passed_over(vendors: Ven
 async def test_a_missing_key_is_logged_and_the_bot_starts(
     vendors: Vendors, environ: dict[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Once, when the process starts."""
+    """The log has it once, when the process starts."""
     caplog.set_level(logging.WARNING, "rtvi_plugins")
     clock = ManualClock()
     async with host_of(keyed, vendors, clock=clock, environ=environ) as host:
@@ -148,7 +148,7 @@ async def test_a_missing_key_is_logged_and_the_bot_starts(
 
 
 async def test_keys_of_one_user_say_nothing_about_those_of_others(vendors: Vendors) -> None:
-    """A refused key belongs to its user."""
+    """A refused key belongs to one user."""
     clock, vendors.before["llm.c"] = ManualClock(), [failure("auth")]
     async with host_of(keyed, vendors, clock=clock, environ={"C_API_KEY": "key-of-a-test"}) as host:
         async with connection_to(host, clock, {"api_keys": {"c": "another-key-of-a-test"}}) as wire:
@@ -161,7 +161,7 @@ async def test_keys_of_one_user_say_nothing_about_those_of_others(vendors: Vendo
 
 
 async def test_the_hook_is_called_with_who_serves(vendors: Vendors) -> None:
-    """When another takes over, and when the first one is back."""
+    """The hook is called when another provider takes over, and when the first one serves again."""
     seen: list[tuple[str, str, str, str | None]] = []
 
     def provider_changed(service: str, provider: str, chosen: str, category: str | None) -> None:
@@ -191,7 +191,7 @@ async def test_the_hook_is_called_with_who_serves(vendors: Vendors) -> None:
     ],
 )
 def test_a_mistake_in_a_failover_surfaces_at_its_line(providers: Any, more: Any, sentence: str) -> None:
-    """Before a bot is made of it."""
+    """It is raised before a bot is made of it."""
     with pytest.raises(DeclarationError, match=sentence) as raised:
         Failover(*providers, **more)
     assert "test_failover_opening.py" in str(raised.value)
@@ -199,7 +199,7 @@ def test_a_mistake_in_a_failover_surfaces_at_its_line(providers: Any, more: Any,
 
 @pytest.mark.parametrize("providers", [Failover("a", "b", "a"), [Failover("a", "b"), "a"]])
 def test_a_provider_that_is_named_twice_is_rejected(providers: Any) -> None:
-    """Nobody could say which is meant."""
+    """Nobody could say which of the two is meant."""
     with pytest.raises(DeclarationError, match="names 'a' for 'llm' twice"):
 
         @bot(services={"llm": providers})
@@ -207,7 +207,7 @@ def test_a_provider_that_is_named_twice_is_rejected(providers: Any) -> None:
 
 
 def test_a_provider_that_takes_over_must_be_installed(vendors: Vendors) -> None:
-    """Unless it may be missing."""
+    """A name with a question mark may be missing."""
 
     @bot(services={"llm": Failover("a", "nowhere")})
     async def lacking(session: Session, /, llm: LLM) -> None: ...

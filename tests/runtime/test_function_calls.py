@@ -28,46 +28,46 @@ pytestmark = pytest.mark.anyio
     public=True,
 )
 async def clerk(session: Session, /, llm: LLM) -> None:
-    """Books rooms by itself."""
+    """A bot whose LLM books rooms."""
     await converse(session, llm=llm)
 
 
 @bot(services={"llm": "scripted"}, public=True)
 async def chatter(session: Session, /, llm: LLM) -> None:
-    """Has no functions."""
+    """A bot without functions."""
     await converse(session, llm=llm)
 
 
 @action(clerk)
 async def book(session: Session, /, nights: Annotated[int, ge(1), le(14), Doc("How many.")], name: str = "") -> int:
-    """Books a room; returns what it costs."""
+    """Book a room and return its price."""
     return 80 * nights
 
 
 @action(clerk)
 def rename(name: str) -> str:
-    """Runs in a thread."""
+    """Run in a thread."""
     return name
 
 
 @action(clerk)
 async def break_down(session: Session, /) -> None:
-    """Never works."""
+    """Raise."""
     raise RequestError("There is no room left.")
 
 
 @action(clerk)
 async def not_for_the_llm(session: Session, /) -> None:
-    """Is granted to nobody."""
+    """An action that is not granted to the LLM."""
 
 
 @action(clerk, long=True)
 async def slow(session: Session, /) -> None:
-    """Takes long."""
+    """Take long."""
 
 
 async def calling(fakes: Fakes, wire: Wire, name: str, /, **arguments: Any) -> str:
-    """Let the LLM call a function; returns what it was told of it."""
+    """Let the LLM call a function. Return the result that the LLM reads."""
     fakes.write([ToolCall("1", name, arguments)], [Text("Done.")])
     wire.send("send-text", {"content": "go", "options": {}})
     await settle()
@@ -76,7 +76,7 @@ async def calling(fakes: Fakes, wire: Wire, name: str, /, **arguments: Any) -> s
 
 
 async def test_an_action_is_described_to_the_llm_as_to_clients() -> None:
-    """Name, documentation, types and bounds come from its code; narrowing shows in the schema."""
+    """Name, documentation, types and bounds come from the code. The limits of the grant are in the schema."""
     fakes = Fakes([Text("Hi.")])
     async with connected(clerk, fakes) as wire:
         wire.send("send-text", {"content": "go", "options": {}})
@@ -85,7 +85,7 @@ async def test_an_action_is_described_to_the_llm_as_to_clients() -> None:
         assert set(found) == {"book", "rename", "break_down", "get_context"}
         assert found["book"] == {
             "name": "book",
-            "description": "Books a room; returns what it costs.",
+            "description": "Book a room and return its price.",
             "parameters": {
                 "type": "object",
                 "properties": {
@@ -100,7 +100,7 @@ async def test_an_action_is_described_to_the_llm_as_to_clients() -> None:
 
 
 async def test_the_bot_carries_it_out_and_the_client_is_told_of_it() -> None:
-    """It is not asked to do it, which would do it twice."""
+    """The client does not get the arguments: with them, it would run the function a second time."""
     fakes = Fakes()
     async with connected(clerk, fakes) as wire:
         assert await calling(fakes, wire, "book", nights=2.0) == "160"
@@ -112,7 +112,7 @@ async def test_the_bot_carries_it_out_and_the_client_is_told_of_it() -> None:
 
 
 async def test_a_transport_may_report_the_arguments_of_a_call() -> None:
-    """A client that observes the bot sees the whole call, and what comes of it. Also of one that is refused."""
+    """A client that observes the bot gets the whole call and its result, also those of a refused call."""
     fakes = Fakes()
     async with connected(clerk, fakes) as wire:
         wire.connection.report_functions()
@@ -128,7 +128,7 @@ async def test_a_transport_may_report_the_arguments_of_a_call() -> None:
 
 
 async def test_a_call_whose_report_is_too_long_for_the_client_fails() -> None:
-    """The session goes on, and the LLM reads why."""
+    """The session continues, and the LLM reads why the call failed."""
     fakes = Fakes()
     async with connected(clerk, fakes, limits=Limits(outbox_size=2_000)) as wire:
         wire.connection.report_functions()
@@ -146,7 +146,7 @@ async def test_a_call_whose_report_is_too_long_for_the_client_fails() -> None:
     ],
 )
 async def test_what_is_wrong_is_told_to_the_llm(name: str, arguments: dict[str, Any], problem: str) -> None:
-    """In words that it can act upon."""
+    """The words tell the LLM what to change."""
     fakes = Fakes()
     async with connected(clerk, fakes) as wire:
         found = await calling(fakes, wire, name, **arguments)
@@ -167,7 +167,7 @@ async def test_what_is_wrong_is_told_to_the_llm(name: str, arguments: dict[str, 
 async def test_an_llm_that_calls_a_function_that_is_not_declared_is_given_the_names_at_once(
     name: str, hint: str
 ) -> None:
-    """An LLM that makes up a name reaches nothing of the bot's, and no client waits for it."""
+    """A name that the LLM has invented calls nothing of the bot, and no client waits for it."""
     fakes = Fakes()
     async with connected(clerk, fakes) as wire:
         found = await calling(fakes, wire, name)
@@ -185,7 +185,7 @@ async def test_an_llm_that_calls_a_function_where_there_is_none_is_asked_to_answ
 
 
 async def test_a_call_whose_arguments_could_not_be_read_is_not_run() -> None:
-    """Its problem is the result that the LLM reads; the call stands in the context as a valid one."""
+    """The result that the LLM reads is the problem. In the context, the call is valid."""
     fakes = Fakes(
         [ToolCall.parse("1", "book", '{"nights": 2')], [ToolCall("2", "book", {"nights": 2})], [Text("Done.")]
     )
@@ -201,7 +201,7 @@ async def test_a_call_whose_arguments_could_not_be_read_is_not_run() -> None:
 
 
 async def test_the_bots_own_come_before_the_clients_of_the_same_name() -> None:
-    """A client cannot put itself in the place of the bot's action."""
+    """A client cannot replace the bot's action."""
     fakes = Fakes()
     async with connected(clerk, fakes) as wire:
         await wire.result(wire.call("llm:set_context", tools=[{"name": "book"}, {"name": "paint"}]))
@@ -212,7 +212,7 @@ async def test_the_bots_own_come_before_the_clients_of_the_same_name() -> None:
 
 @pytest.mark.parametrize("again", ["1", ""])
 async def test_each_call_of_a_conversation_has_an_id_of_its_own(again: str) -> None:
-    """Some vendors count anew in each answer, or repeat an id within one; some send none."""
+    """Some vendors count from the beginning in each answer, or repeat an id within one. Some send no id."""
     fakes = Fakes()
     async with connected(clerk, fakes) as wire:
         await calling(fakes, wire, "book", nights=1)
@@ -236,7 +236,7 @@ async def test_each_call_of_a_conversation_has_an_id_of_its_own(again: str) -> N
     ],
 )
 def test_a_grant_that_is_no_function_is_refused(granted: str, message: str) -> None:
-    """When the bot is put together, and with what to write instead."""
+    """It is refused when the bot is loaded, and the error says what to write instead."""
 
     @bot(services={"llm": "scripted"}, functions=[granted])
     async def wrong(session: Session, /, llm: LLM) -> None: ...
@@ -260,7 +260,7 @@ def test_a_grant_that_is_no_function_is_refused(granted: str, message: str) -> N
 
 @action(clerk)
 async def call_wrongly(session: Session, /) -> list[str]:
-    """Call functions of the bot and of the client with a list in place of arguments by name."""
+    """Call functions of the bot and of the client with a list in place of a mapping."""
     found: list[str] = []
     for name in ("book", "of_the_client"):
         try:
@@ -271,7 +271,7 @@ async def call_wrongly(session: Session, /) -> list[str]:
 
 
 async def test_arguments_that_are_no_mapping_fail_at_the_authors_line() -> None:
-    """And end nothing else."""
+    """Nothing else ends."""
     fakes = Fakes()
     async with connected(clerk, fakes) as wire:
         results = await wire.result(wire.call("bot:call_wrongly"))

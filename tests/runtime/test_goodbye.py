@@ -1,4 +1,4 @@
-"""The end of a session: what is being said is heard first. And notices that nothing interrupts."""
+"""The end of a session: what the bot is saying is heard first. Also notices that nothing interrupts."""
 
 from __future__ import annotations
 
@@ -29,48 +29,48 @@ NOTICE = "This call is recorded."
     public=True,
 )
 async def talker(session: Session, /, llm: LLM, stt: STT, tts: TTS, vad: VAD) -> None:
-    """Holds a spoken conversation."""
+    """A bot that holds a spoken conversation."""
     await converse(session, llm=llm, stt=stt, tts=tts, vad=vad)
 
 
 @action(talker)
 async def hang_up(session: Session, /) -> str:
-    """Ends the session after what is being said."""
+    """End the session after the bot's present speech."""
     session.close("they said goodbye")
     return "ended"
 
 
 @action(talker)
 async def hang_on(session: Session, /) -> str:
-    """Does nothing."""
+    """Do nothing."""
     return "done"
 
 
 @action(talker)
 async def leave(session: Session, /) -> str:
-    """Ends the session at once."""
+    """End the session at once."""
     session.close("they said goodbye", now=True)
     return "ended"
 
 
 @bot(services={"llm": "scripted", "stt": "script", "tts": "spell", "vad": "code"}, client=["tts:say"], public=True)
 async def notifier(session: Session, /, llm: LLM, stt: STT, tts: TTS, vad: VAD) -> None:
-    """Begins with a notice that nothing interrupts."""
+    """A bot that begins with a notice that nothing interrupts."""
     await converse(session, llm=llm, stt=stt, tts=tts, vad=vad, greeting=Say(NOTICE, interruptible=False))
 
 
 def talking(fakes: Fakes, which: Any = talker, **how: Any) -> Any:
-    """A session with audio, its client ready."""
+    """A session with audio. Its client is ready."""
     return connected(which, fakes, audio=RATE, **how)
 
 
 def heard(wire: Wire) -> str:
-    """What the client was sent of the bot's speech."""
+    """The audio of the bot that was sent to the client."""
     return spoken(wire).strip()
 
 
 def users_words(wire: Wire) -> list[str]:
-    """What the LLM was given as the user's words."""
+    """The user's words that the LLM was given."""
     return [each["text"] for each in wire.data_of("user-llm-text")]
 
 
@@ -78,7 +78,7 @@ def users_words(wire: Wire) -> list[str]:
 
 
 async def test_what_the_llm_says_before_it_hangs_up_is_heard_and_it_is_not_asked_again() -> None:
-    """The session ends when the last of it was heard, not before, and not much later."""
+    """The session ends when the last word was heard: not before, and not much later."""
     fakes = Fakes([Text(GOODBYE), ToolCall("c1", "hang_up", {})], [Text("Still here.")])
     async with talking(fakes) as wire:
         await speak(wire, 1, 0.5)
@@ -92,7 +92,7 @@ async def test_what_the_llm_says_before_it_hangs_up_is_heard_and_it_is_not_asked
 
 
 async def test_an_llm_that_hangs_up_before_it_says_goodbye_is_asked_for_it() -> None:
-    """A function call without words is not a goodbye."""
+    """A function call without text is not a goodbye."""
     fakes = Fakes([ToolCall("c1", "hang_up", {})], [Text(GOODBYE)])
     async with talking(fakes) as wire:
         await speak(wire, 1, 0.5)
@@ -102,7 +102,7 @@ async def test_an_llm_that_hangs_up_before_it_says_goodbye_is_asked_for_it() -> 
 
 
 async def test_what_the_llm_said_before_other_functions_is_no_goodbye() -> None:
-    """It is asked for one once, and may have none."""
+    """The LLM is asked for a goodbye once, and may refuse."""
     fakes = Fakes([Text("One moment."), ToolCall("c1", "hang_on", {})], [ToolCall("c2", "hang_up", {})], [Text("Bye.")])
     async with talking(fakes) as wire:
         await speak(wire, 1, 0.5)
@@ -120,7 +120,7 @@ async def test_what_the_llm_said_before_other_functions_is_no_goodbye() -> None:
 
 @pytest.mark.parametrize("how", ["client", "bot"])
 async def test_everything_that_was_to_be_said_before_the_close_is_heard(how: str) -> None:
-    """Also what had only been queued."""
+    """This includes texts that only waited in the queue."""
     fakes = Fakes()
     async with talking(fakes) as wire:
         if how == "client":
@@ -139,7 +139,7 @@ async def test_everything_that_was_to_be_said_before_the_close_is_heard(how: str
 
 
 async def test_what_waits_for_the_user_to_finish_is_heard_before_the_end() -> None:
-    """It was taken from the queue, and nothing is being said yet."""
+    """The text was taken from the queue, and nothing of it was said yet."""
     fakes = Fakes()
     async with talking(fakes) as wire:
         await speak(wire, 1, 0.4)
@@ -153,7 +153,7 @@ async def test_what_waits_for_the_user_to_finish_is_heard_before_the_end() -> No
 
 @pytest.mark.parametrize("how", ["now", "function", "disconnect-bot"])
 async def test_a_session_ends_at_once_where_that_is_asked_for(how: str) -> None:
-    """The rest of what is being said is not heard."""
+    """The rest of the speech is not heard."""
     fakes = Fakes([Text(GOODBYE), *([ToolCall("c1", "leave", {})] if how == "function" else [])])
     async with talking(fakes) as wire:
         wire.send("send-text", {"content": "bye", "options": {}})
@@ -169,7 +169,7 @@ async def test_a_session_ends_at_once_where_that_is_asked_for(how: str) -> None:
 
 
 async def test_a_session_in_which_nothing_is_being_said_ends_at_once() -> None:
-    """Also without `now`."""
+    """This is true also without `now`."""
     fakes = Fakes()
     async with talking(fakes) as wire:
         wire.connection.close("nothing to say")
@@ -177,7 +177,7 @@ async def test_a_session_in_which_nothing_is_being_said_ends_at_once() -> None:
 
 
 async def test_a_close_at_once_overtakes_one_that_waits() -> None:
-    """The second says when."""
+    """The second call decides when the session ends."""
     fakes = Fakes()
     async with talking(fakes) as wire:
         wire.connection.session.submit(Say(GOODBYE))
@@ -191,7 +191,7 @@ async def test_a_close_at_once_overtakes_one_that_waits() -> None:
 
 
 async def test_a_goodbye_that_is_never_made_keeps_no_session_open() -> None:
-    """`Limits.goodbye_seconds` is the longest that it may take."""
+    """It takes at most `Limits.goodbye_seconds`."""
     fakes = Fakes(stall_after=3)
     async with talking(fakes, limits=Limits(goodbye_seconds=5)) as wire:
         wire.connection.session.submit(Say(GOODBYE))
@@ -204,7 +204,7 @@ async def test_a_goodbye_that_is_never_made_keeps_no_session_open() -> None:
 
 
 async def test_speaking_over_the_goodbye_does_not_cut_it_short() -> None:
-    """What the user says then is remembered, and nobody answers it."""
+    """What the user says then enters the context. Nobody answers it."""
     fakes = Fakes()
     async with talking(fakes) as wire:
         wire.connection.session.submit(Say(GOODBYE))
@@ -219,7 +219,7 @@ async def test_speaking_over_the_goodbye_does_not_cut_it_short() -> None:
 
 
 async def test_an_interruption_of_the_goodbye_ends_the_session() -> None:
-    """There is nothing left to be heard."""
+    """There is nothing left to hear."""
     fakes = Fakes()
     async with talking(fakes) as wire:
         wire.connection.session.submit(Say(GOODBYE))
@@ -231,7 +231,7 @@ async def test_an_interruption_of_the_goodbye_ends_the_session() -> None:
 
 
 async def test_a_session_that_is_ending_takes_nothing_more() -> None:
-    """Whoever asks for more is answered with the reason."""
+    """The error tells the caller why."""
     fakes = Fakes()
     async with talking(fakes) as wire:
         wire.connection.session.submit(Say(GOODBYE))
@@ -253,7 +253,7 @@ async def test_a_session_that_is_ending_takes_nothing_more() -> None:
     ids=["too long", "idle"],
 )
 async def test_a_session_at_its_limit_ends_after_what_is_being_said(limits: Limits, code: str) -> None:
-    """The client is told of the reason when all of it was heard."""
+    """The client is told the reason after it has heard everything."""
     fakes = Fakes([Text("A sentence of more than a second.")])
     async with talking(fakes, limits=limits) as wire:
         wire.send("send-text", {"content": "go", "options": {}})
@@ -267,7 +267,7 @@ async def test_a_session_at_its_limit_ends_after_what_is_being_said(limits: Limi
 
 
 async def test_the_goodbye_of_a_session_without_audio_is_sent_whole() -> None:
-    """Nothing has to be heard there, so it ends as soon as all of it was sent."""
+    """A client without audio hears nothing, so the session ends as soon as everything was sent."""
     fakes = Fakes([Text("Good"), ToolCall("c1", "hang_up", {}), Text("bye.")])
     async with connected(talker, fakes) as wire:
         wire.send("send-text", {"content": "bye", "options": {}})
@@ -277,7 +277,7 @@ async def test_the_goodbye_of_a_session_without_audio_is_sent_whole() -> None:
 
 
 async def test_without_audio_an_llm_that_hangs_up_first_is_asked_for_its_goodbye() -> None:
-    """As in a session with audio."""
+    """The same is true for a session with audio."""
     fakes = Fakes([ToolCall("c1", "hang_up", {})], [Text(GOODBYE)])
     async with connected(talker, fakes) as wire:
         wire.send("send-text", {"content": "bye", "options": {}})
@@ -287,7 +287,7 @@ async def test_without_audio_an_llm_that_hangs_up_first_is_asked_for_its_goodbye
 
 
 async def test_without_audio_everything_that_was_submitted_before_the_close_is_sent() -> None:
-    """Text that waits for its answer, and what is to be said exactly; then the session ends."""
+    """A text that waits for its answer, and a `Say`, are sent; then the session ends."""
     fakes = Fakes([Text("Yes.")])
     async with connected(talker, fakes) as wire:
         wire.send("send-text", {"content": "ready?", "options": {}})
@@ -301,7 +301,7 @@ async def test_without_audio_everything_that_was_submitted_before_the_close_is_s
 
 
 async def test_without_audio_an_answer_that_never_comes_keeps_no_session_open() -> None:
-    """`Limits.goodbye_seconds` holds there, too."""
+    """`Limits.goodbye_seconds` applies there too."""
     fakes = Fakes([WAIT])
     async with connected(talker, fakes, limits=Limits(goodbye_seconds=5)) as wire:
         wire.send("send-text", {"content": "bye", "options": {}})
@@ -317,7 +317,7 @@ async def test_without_audio_an_answer_that_never_comes_keeps_no_session_open() 
 
 
 async def test_a_notice_is_heard_to_its_end_and_what_was_said_meanwhile_is_answered_afterwards() -> None:
-    """The user is heard all the same."""
+    """The user is heard meanwhile."""
     fakes = Fakes([Text("Yes?")])
     async with talking(fakes) as wire:
         wire.connection.session.submit(Say(NOTICE, interruptible=False))
@@ -333,7 +333,7 @@ async def test_a_notice_is_heard_to_its_end_and_what_was_said_meanwhile_is_answe
 
 
 async def test_what_is_typed_during_a_notice_is_answered_afterwards() -> None:
-    """In one answer, as texts that are typed at once are."""
+    """It gets one answer, like texts that are typed quickly one after the other."""
     fakes = Fakes([Text("Both?")])
     async with talking(fakes) as wire:
         wire.connection.session.submit(Say(NOTICE, interruptible=False))
@@ -347,7 +347,7 @@ async def test_what_is_typed_during_a_notice_is_answered_afterwards() -> None:
 
 
 async def test_an_interruption_leaves_notices_alone() -> None:
-    """Also those that wait; what may be interrupted and waits is forgotten."""
+    """This includes notices that wait. A waiting text that may be interrupted is dropped."""
     fakes = Fakes()
     async with talking(fakes) as wire:
         wire.connection.session.submit(Say(NOTICE, interruptible=False))
@@ -362,7 +362,7 @@ async def test_an_interruption_leaves_notices_alone() -> None:
 
 
 async def test_a_config_that_interrupts_is_in_force_after_the_notice() -> None:
-    """The answer says so."""
+    """The answer to the update says so."""
     fakes = Fakes()
     async with talking(fakes) as wire:
         wire.connection.session.submit(Say(NOTICE, interruptible=False))
@@ -374,7 +374,7 @@ async def test_a_config_that_interrupts_is_in_force_after_the_notice() -> None:
 
 
 async def test_a_greeting_may_be_a_notice() -> None:
-    """A noise is not an answer to it."""
+    """What the user says during it is answered afterwards."""
     fakes = Fakes([Text("Yes?")])
     async with talking(fakes, notifier) as wire:
         await speak(wire, 1, 0.4)
@@ -383,7 +383,7 @@ async def test_a_greeting_may_be_a_notice() -> None:
 
 
 async def test_the_end_of_a_session_ends_a_notice_too() -> None:
-    """With `now`, or when the client is gone."""
+    """It ends with `now`, and when the client leaves."""
     fakes = Fakes([Text("Never."), WAIT])
     async with talking(fakes) as wire:
         wire.connection.session.submit(Say(NOTICE, interruptible=False))
@@ -403,7 +403,7 @@ async def test_an_input_of_another_class_is_refused(input: Any) -> None:
 
 
 async def test_nothing_is_submitted_after_the_end() -> None:
-    """Where the bot was silent, the session ends in `close`; the error is the same as during a goodbye."""
+    """If the bot is silent, the session ends within `close`. The error is the same as during a goodbye."""
     async with connected(talker, Fakes(), audio=None) as wire:
         session = wire.connection.session
         session.close("done")

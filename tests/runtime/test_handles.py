@@ -1,4 +1,4 @@
-"""The services as a bot holds them: whoever fills them now, whatever they can do besides their kind."""
+"""The services as a bot holds them. They forward to any provider, and have its optional methods."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ pytestmark = pytest.mark.anyio
 
 @runtime_checkable
 class Counts(Protocol):
-    """What only some providers can do."""
+    """An optional Protocol, which only some providers have."""
 
     def count(self, text: str) -> int:
-        """The tokens of a text."""
+        """Return the number of tokens of a text."""
         ...
 
 
@@ -28,7 +28,7 @@ class Plain:
     """An LLM, and nothing else."""
 
     async def respond(self, request: LLMRequest, /) -> AsyncGenerator[LLMPiece]:
-        """Nothing much."""
+        """Say one word."""
         yield Text("")
 
 
@@ -36,34 +36,34 @@ class Counting(Plain):
     """An LLM that can count."""
 
     def count(self, text: str) -> int:
-        """By words."""
+        """Count the words."""
         return len(text.split())
 
 
 @service("llm", "plain")
 @asynccontextmanager
 async def plain_llm() -> AsyncGenerator[Plain]:
-    """Cannot count."""
+    """A provider that cannot count."""
     yield Plain()
 
 
 @service("llm", "counting")
 @asynccontextmanager
 async def counting_llm() -> AsyncGenerator[Counting]:
-    """Can count."""
+    """A provider that can count."""
     yield Counting()
 
 
 @bot(services={"llm": ["plain", "counting"]}, public=True)
 async def asker(session: Session, /, llm: LLM) -> None:
-    """Looks at what it holds, before and after a switch."""
+    """A bot that looks at its handle, before and after a switch."""
     for provider in ("plain", "counting"):
         await session.switch("llm", provider)
         session.send([callable(llm.respond), llm.count("a b") if isinstance(llm, Counts) else None])
 
 
 async def test_a_handle_is_an_instance_of_what_its_provider_is() -> None:
-    """Optional Protocols work as they would on the service itself."""
+    """Optional Protocols work as on the service itself."""
     received: list[object] = []
     async with connect(asker, version="2.1.0") as client:
         async for event in client.events():

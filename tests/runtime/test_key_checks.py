@@ -1,4 +1,4 @@
-"""Keys are checked when the process starts: whose, how often, and what a session makes of it."""
+"""Keys are checked when the process starts: which keys, how often, and what a session does with the result."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ REFUSED = "acme does not accept the key in ACME_API_KEY: make one at https://acm
 
 @define
 class Vendor:
-    """What the vendor says to keys, and how often it was asked."""
+    """The vendor's answer to keys, and how often it was asked."""
 
-    #: Raised for each key.
+    #: The exception for each key.
     error: Exception | None = None
-    #: It answers once this is set.
+    #: The vendor answers once this is set.
     gate: anyio.Event | None = None
     asked: list[str] = field(factory=list[str])
     open: int = 0
@@ -62,11 +62,11 @@ class Acme:
             raise vendor.error
 
     async def respond(self, request: LLMRequest, /) -> AsyncGenerator[LLMPiece]:
-        """Nothing."""
+        """Say nothing."""
         yield Text("hello")
 
     async def synthesize(self, request: TTSRequest, /) -> AsyncGenerator[TTSPiece]:
-        """Nothing."""
+        """Say nothing."""
         for piece in list[TTSPiece]():
             yield piece
 
@@ -84,7 +84,7 @@ async def opened(key: Secret) -> AsyncGenerator[Acme]:
 @service("llm", "acme", key_page="https://acme.example/keys")
 @asynccontextmanager
 async def acme_llm(api_key: Secret, /) -> AsyncGenerator[Acme]:
-    """Checks its key."""
+    """A provider that checks its key."""
     async with opened(api_key) as live:
         yield live
 
@@ -92,7 +92,7 @@ async def acme_llm(api_key: Secret, /) -> AsyncGenerator[Acme]:
 @service("tts", "acme", key_page="https://acme.example/keys")
 @asynccontextmanager
 async def acme_tts(api_key: Secret, /) -> AsyncGenerator[Acme]:
-    """Has the same key."""
+    """A provider with the same key."""
     async with opened(api_key) as live:
         yield live
 
@@ -100,18 +100,18 @@ async def acme_tts(api_key: Secret, /) -> AsyncGenerator[Acme]:
 @service("llm", "plain")
 @asynccontextmanager
 async def plain() -> AsyncGenerator[Acme]:
-    """Needs no key."""
+    """A provider that needs no key."""
     yield Acme("")
 
 
 @bot(services={"llm": "acme", "tts": "acme"}, public=True)
 async def talker(session: Session, /, llm: LLM, tts: TTS) -> None:
-    """Has two services with one key."""
+    """A bot with two services that have one key."""
 
 
 @bot(services={"llm": Failover("acme", "plain")}, public=True)
 async def double(session: Session, /, llm: LLM) -> None:
-    """Has a provider that takes over."""
+    """A bot with a provider that takes over."""
 
 
 def host_with(which: Any = talker, environ: Any = ENVIRON) -> Host:
@@ -120,7 +120,7 @@ def host_with(which: Any = talker, environ: Any = ENVIRON) -> Host:
 
 
 async def test_a_refused_key_is_named_once() -> None:
-    """Although two services have it. The services are closed again."""
+    """It is named once although two services have it. The services are closed again."""
     vendor.error = ProviderError("acme", "auth")
     async with host_with() as host:
         assert await host.check_keys() == [REFUSED]
@@ -131,7 +131,7 @@ async def test_a_refused_key_is_named_once() -> None:
     "error", [None, ProviderError("acme", "unavailable"), ProviderError("acme", "quota"), LookupError("a bug")]
 )
 async def test_any_other_answer_is_no_refusal(error: Exception | None) -> None:
-    """Sessions start, and ask the vendor for nothing."""
+    """Sessions start, and do not ask the vendor again."""
     vendor.error = error
     async with host_with() as host:
         assert await host.check_keys() == []
@@ -141,7 +141,7 @@ async def test_any_other_answer_is_no_refusal(error: Exception | None) -> None:
 
 
 async def test_a_vendor_that_does_not_answer_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its key counts as valid after a moment."""
+    """After a moment, its key counts as valid."""
     monkeypatch.setattr(keys, "_VENDOR_SECONDS", 0.01)
     vendor.gate = anyio.Event()
     async with host_with() as host:
@@ -150,7 +150,7 @@ async def test_a_vendor_that_does_not_answer_stops_nothing(monkeypatch: pytest.M
 
 
 async def test_without_its_key_nobody_is_asked() -> None:
-    """A start says which one is missing, and where keys are made."""
+    """The error of a start names the missing key, and the page where keys are made."""
     async with host_with(environ={}) as host:
         assert await host.check_keys() == []
         assert vendor.asked == []
@@ -159,7 +159,7 @@ async def test_without_its_key_nobody_is_asked() -> None:
 
 
 async def test_a_session_with_a_refused_key_asks_again() -> None:
-    """The key may be valid by then."""
+    """The key may have become valid."""
     vendor.error = ProviderError("acme", "auth")
     async with host_with() as host:
         await host.check_keys()
@@ -174,7 +174,7 @@ async def test_a_session_with_a_refused_key_asks_again() -> None:
 
 
 async def test_a_session_with_a_key_of_its_own_is_not_concerned() -> None:
-    """Only the key of the process was refused."""
+    """The refused key is the one of the process, not the one of the session."""
     vendor.error = ProviderError("acme", "auth")
     async with host_with() as host:
         await host.check_keys()
@@ -184,7 +184,7 @@ async def test_a_session_with_a_key_of_its_own_is_not_concerned() -> None:
 
 
 async def test_a_session_that_starts_meanwhile_waits_for_the_check() -> None:
-    """It need not fail in the first call."""
+    """So it does not fail in the first call."""
     vendor.error, vendor.gate = ProviderError("acme", "auth"), anyio.Event()
     failed: list[StartFailed] = []
 
@@ -207,7 +207,7 @@ async def test_a_session_that_starts_meanwhile_waits_for_the_check() -> None:
 
 
 async def test_a_refused_key_lets_the_next_provider_start() -> None:
-    """With a `Failover`."""
+    """This is true for a `Failover`."""
     vendor.error = ProviderError("acme", "auth")
     async with host_with(double) as host:
         assert await host.check_keys() == [REFUSED]
@@ -226,7 +226,7 @@ async def test_a_refused_key_lets_the_next_provider_start() -> None:
     ],
 )
 def test_a_mistake_in_the_page_surfaces_at_import(page: Any, sentence: str) -> None:
-    """It would be shown to users."""
+    """Users would see it."""
     with pytest.raises(DeclarationError) as raised:
         service("llm", "acme", key_page=page)(plain_service)
     assert sentence in str(raised.value)
@@ -234,12 +234,12 @@ def test_a_mistake_in_the_page_surfaces_at_import(page: Any, sentence: str) -> N
 
 @asynccontextmanager
 async def plain_service() -> AsyncGenerator[Acme]:
-    """Takes no key."""
+    """A service that takes no key."""
     yield Acme("")
 
 
 def test_a_mistyped_argument_gets_the_right_name() -> None:
-    """As for the other decorators."""
+    """The other decorators do the same."""
     declare: Any = service
     with pytest.raises(DeclarationError, match="no argument keypage=; did you mean key_page="):
         declare("llm", "acme", keypage="x")(plain_service)

@@ -1,4 +1,4 @@
-"""What is opened once for the whole process, and who receives it."""
+"""Lifespans: what is opened once for the whole process, and which functions receive it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ log: list[str] = []
 
 @define(eq=False)
 class Menu:
-    """What a bot keeps for the whole process."""
+    """An object that a bot keeps for the whole process."""
 
     prices: Mapping[str, float]
     served: int = 0
@@ -33,7 +33,7 @@ class Menu:
 
 @define(eq=False)
 class Model:
-    """What a provider loads once for the whole process."""
+    """An object that a provider loads once for the whole process."""
 
     url: str
     voices: list[str] = field(factory=list[str])
@@ -63,7 +63,7 @@ async def model(url: Secret, token: Secret | None, /) -> AsyncGenerator[Model]:
 @lifespan
 @asynccontextmanager
 async def warm() -> AsyncGenerator[None]:
-    """Yield nothing, so it is opened for every bot of the module."""
+    """Yield nothing. So it is opened for every bot of the module."""
     log.append("warm opens")
     async with anyio.create_task_group():
         yield
@@ -84,7 +84,7 @@ class Loaded:
 @service("llm", "loaded")
 @asynccontextmanager
 async def loaded(model: Model, api_key: Secret, /, suffix: str = "") -> AsyncGenerator[Loaded]:
-    """Receives the model, a key, and a service option."""
+    """A provider that takes the model, a key, and a service option."""
     log.append("llm opens")
     yield Loaded(model, api_key.reveal() + suffix)
     log.append("llm closes")
@@ -92,7 +92,7 @@ async def loaded(model: Model, api_key: Secret, /, suffix: str = "") -> AsyncGen
 
 @options(loaded)
 def voice(llm: Loaded, model: Model, /, voice: str = "ada") -> None:
-    """Receives the model too."""
+    """A provider that takes the model too."""
     model.voices.append(voice)
 
 
@@ -104,25 +104,25 @@ async def which(llm: Loaded, session: Session, model: Model, /) -> list[Any]:
 
 @bot(services={"llm": "loaded"}, client=["bot:price", "bot:served", "llm:which"], public=True)
 async def pizzeria(session: Session, menu: Menu, /, llm: LLM) -> None:
-    """Receives the menu."""
+    """A bot that takes the menu."""
     menu.served += 1
 
 
 @action(pizzeria)
 def price(menu: Menu, /, pizza: str) -> float:
-    """Receive the menu in a thread."""
+    """Take the menu in a thread."""
     return menu.prices[pizza]
 
 
 @action(pizzeria)
 async def served(llm: LLM, menu: Menu, session: Session, /) -> int:
-    """Receive it beside the session and a service."""
+    """Take the menu beside the session and a service."""
     return menu.served
 
 
 @bot(public=True)
 async def other(session: Session, /) -> None:
-    """Needs neither the menu nor the model."""
+    """A bot that needs neither the menu nor the model."""
 
 
 OPERATOR = "the operator of a test"
@@ -135,7 +135,7 @@ def host(**more: Any) -> Host:
 
 
 async def test_a_lifespan_is_opened_before_the_first_session_and_closed_after_the_last() -> None:
-    """In the order in which they are declared, and back."""
+    """Lifespans are opened in the order of their declaration, and closed in reverse order."""
     log.clear()
     async with host() as running:
         assert log == ["menu opens", "model opens", "warm opens"]
@@ -146,7 +146,7 @@ async def test_a_lifespan_is_opened_before_the_first_session_and_closed_after_th
 
 
 async def test_its_value_is_passed_before_the_slash() -> None:
-    """To bots and their actions, and to services with their options and actions."""
+    """Bots and their actions receive it, and services with their options and actions."""
     async with host() as running:
         for count in (1, 2):
             started = await running.start({"service_options": {"llm.loaded": {"suffix": "!"}}}, secret=OPERATOR)
@@ -162,14 +162,14 @@ async def test_its_value_is_passed_before_the_slash() -> None:
 
 
 async def test_only_what_a_bot_needs_is_opened() -> None:
-    """And what yields nothing, for every bot that uses the module."""
+    """A lifespan that yields nothing is opened for every bot of its module."""
     log.clear()
     async with connect(other):
         assert log == ["warm opens"]
 
 
 async def test_a_missing_key_is_reported_at_the_start() -> None:
-    """With the variable to set, and nothing stays open."""
+    """The error names the variable to set. Nothing stays open."""
     log.clear()
     with pytest.raises(PluginError) as raised:
         async with host_for(pizzeria):
@@ -186,7 +186,7 @@ failure: dict[str, Any] = {}
 
 @define
 class Pool:
-    """What may fail."""
+    """An object whose lifespan may fail."""
 
 
 @lifespan
@@ -211,12 +211,12 @@ async def pool() -> AsyncGenerator[Pool]:
 
 @bot(public=True)
 async def needy(session: Session, pool: Pool, /) -> None:
-    """Needs the pool."""
+    """A bot that needs the pool."""
 
 
 @pytest.fixture(autouse=True)
 def no_failure() -> None:
-    """Begin without any."""
+    """No lifespan fails at the start of a test."""
     failure.clear()
     log.clear()
 
@@ -231,7 +231,7 @@ def no_failure() -> None:
     ],
 )
 async def test_a_lifespan_that_does_not_open_is_named_with_its_owner(error: BaseException, problem: str) -> None:
-    """The text of an exception that was written for others is shown, and no other."""
+    """The text of an exception is shown only if its author wrote it for others."""
     failure["open"] = error
     with pytest.raises(PluginError) as raised:
         async with host_for(needy):
@@ -243,7 +243,7 @@ async def test_a_lifespan_that_does_not_open_is_named_with_its_owner(error: Base
 
 
 async def test_a_value_of_another_class_is_reported_at_the_start() -> None:
-    """Whoever takes it relies on its annotation."""
+    """Functions that take the value rely on the annotation."""
     failure["value"] = "no pool"
     with pytest.raises(PluginError, match="yields str, but its annotation names Pool"):
         async with host_for(needy):
@@ -255,7 +255,7 @@ async def test_a_value_of_another_class_is_reported_at_the_start() -> None:
 async def test_a_failure_while_closing_is_logged_and_harms_nobody(
     error: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The other lifespans are closed too."""
+    """The other lifespans are closed nevertheless."""
     caplog.set_level(logging.ERROR, "rtvi_plugins")
     failure["close"] = error
     async with connect(needy):
@@ -267,7 +267,7 @@ async def test_a_failure_while_closing_is_logged_and_harms_nobody(
 
 
 async def test_a_lifespan_that_does_not_close_is_cancelled(caplog: pytest.LogCaptureFixture) -> None:
-    """After the same time as a service."""
+    """It is cancelled after the same time as a service."""
     failure["hangs"] = True
     async with host_for(needy, limits=Limits(close_seconds=0.01)):
         pass
@@ -275,7 +275,7 @@ async def test_a_lifespan_that_does_not_close_is_cancelled(caplog: pytest.LogCap
 
 
 async def test_a_host_that_is_cancelled_closes_its_lifespans() -> None:
-    """As Ctrl-C does."""
+    """Ctrl-C cancels it in this way."""
     with anyio.CancelScope() as scope:
         async with host_for(needy):
             scope.cancel()
@@ -284,14 +284,14 @@ async def test_a_host_that_is_cancelled_closes_its_lifespans() -> None:
 
 
 async def test_an_exception_of_the_body_comes_out_as_it_is() -> None:
-    """No task group puts it into a group."""
+    """It is not put into an exception group."""
     with pytest.raises(ValueError, match="of the body"):
         async with host_for(needy):
             raise ValueError("of the body")
 
 
 async def test_opening_that_is_cancelled_leaves_nothing_open() -> None:
-    """A lifespan may take long to open, and the operator may not wait for it."""
+    """A lifespan may take long to open, and the operator may stop the server before."""
     failure["stuck"] = stuck = anyio.Event()
 
     async def enter() -> None:

@@ -1,4 +1,4 @@
-"""How busy a host is, and which starts it refuses for that."""
+"""How busy a host is, and which starts it therefore refuses."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ pytestmark = pytest.mark.anyio
 
 @bot(public=True)
 async def clerk(session: Session, /) -> None:
-    """Does nothing."""
+    """A bot that does nothing."""
 
 
 async def test_the_load_is_the_share_of_the_sessions() -> None:
-    """At 1, the next start is refused with the error that the host tells beforehand."""
+    """At a load of 1, the next start is refused. `Host.refusal` returns the same error before."""
     async with Host(clerk, environ={}, limits=Limits(sessions=2)) as host:
         assert (host.load, host.refusal) == (0.0, None)
         await host.start()
@@ -34,7 +34,7 @@ async def test_the_load_is_the_share_of_the_sessions() -> None:
 
 
 async def test_a_host_whose_event_loop_is_late_starts_no_session() -> None:
-    """The lateness is measured by the system's clock; here it is noted by hand."""
+    """In this test, the lateness is set directly. Otherwise the system's clock measures it."""
     async with Host(clerk, environ={}, limits=Limits(late_seconds=0.2)) as host:
         await host.start()
         host._lateness.note(0.3)  # pyright: ignore[reportPrivateUsage]
@@ -44,7 +44,7 @@ async def test_a_host_whose_event_loop_is_late_starts_no_session() -> None:
 
 
 async def test_the_lateness_is_that_of_a_task_of_the_event_loop() -> None:
-    """And it is forgotten: a fifth of it each time."""
+    """The lateness decays: at each measurement it loses a fifth."""
     times = chain([0.0, 1.25, 2.0, 2.25], repeat(3.0))  # the clock at the begin and the end of each wait
     lateness = Lateness(lambda: next(times))
     async with lateness.measuring():
@@ -54,7 +54,7 @@ async def test_the_lateness_is_that_of_a_task_of_the_event_loop() -> None:
 
 
 async def test_two_secrets_of_the_operator_are_valid_at_once() -> None:
-    """An empty one never is."""
+    """An empty secret is never valid."""
     secrets = [Secret("new-secret-of-a-test"), Secret("old-secret-of-a-test"), Secret("")]
     async with Host(clerk, environ={}, operator_secret=secrets) as host:
         for each in ("new-secret-of-a-test", "old-secret-of-a-test"):

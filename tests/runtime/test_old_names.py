@@ -24,7 +24,7 @@ pytestmark = pytest.mark.anyio
 @service("llm", "aged")
 @asynccontextmanager
 async def aged_llm() -> AsyncGenerator[FaultyLLM]:
-    """A provider that has changed its names."""
+    """A provider whose names have changed."""
     yield FaultyLLM("")
 
 
@@ -35,7 +35,7 @@ def configure(
     model: Annotated[str, Was("engine")] = "small",
     style: Annotated[str, deprecated("Use model.")] = "plain",
 ) -> None:
-    """One option was renamed, and one will be removed."""
+    """Set the options. One was renamed, and one will be removed."""
 
 
 @action(aged_llm)
@@ -43,13 +43,13 @@ def configure(
 async def measure(
     llm: FaultyLLM, /, text: Annotated[str, Was("words")], unit: Annotated[str, deprecated("")] = ""
 ) -> int:
-    """Its time is over."""
+    """A deprecated action."""
     return len(text)
 
 
 @action(aged_llm)
 async def count(llm: FaultyLLM, /, text: Annotated[str, Was("words")] = "") -> int:
-    """One argument was renamed."""
+    """An action with a renamed argument."""
     return len(text)
 
 
@@ -60,13 +60,13 @@ async def count(llm: FaultyLLM, /, text: Annotated[str, Was("words")] = "") -> i
     public=True,
 )
 async def old(session: Session, /, llm: LLM) -> None:
-    """Does nothing."""
+    """A bot that does nothing."""
 
 
 @action(old, message="note")
 @deprecated("Send another message.")
 async def note(data: Any = None) -> None:
-    """A client message."""
+    """An action for a client message."""
 
 
 NEW = {"version": "2.1.0", "about": {"library": "@pipecat-ai/client-js", "library_version": "1.13.1"}}
@@ -74,14 +74,14 @@ NEW = {"version": "2.1.0", "about": {"library": "@pipecat-ai/client-js", "librar
 
 @asynccontextmanager
 async def a_host() -> AsyncGenerator[Host]:
-    """One host, whose log remembers which uses it has named."""
+    """A host. Its log remembers which uses it has named."""
     async with host_of(old, sys.modules[__name__]) as host:
         yield host
 
 
 @asynccontextmanager
 async def client(host: Host, ready: Mapping[str, Any] = NEW, **body: Any) -> AsyncGenerator[Wire]:
-    """A client that introduces itself so."""
+    """A client with this name and version."""
     async with connection_to(host, ManualClock(), body) as wire:
         wire.send("client-ready", ready)
         await settle()
@@ -89,14 +89,14 @@ async def client(host: Host, ready: Mapping[str, Any] = NEW, **body: Any) -> Asy
 
 
 def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """What the log says of old names, since the last look."""
+    """Return what the log has said about old names since the last call."""
     found = [each.getMessage() for each in caplog.records if " uses " in each.getMessage()]
     caplog.clear()
     return [each.removeprefix("A client (") for each in found]
 
 
 async def test_the_log_names_each_use_once_for_each_version(caplog: pytest.LogCaptureFixture) -> None:
-    """Not once for each call, session or client."""
+    """It does not name them for each call, session or client."""
     async with a_host() as host:
         for _ in range(2):
             async with client(host) as wire:
@@ -111,7 +111,7 @@ async def test_the_log_names_each_use_once_for_each_version(caplog: pytest.LogCa
 
 
 async def test_the_log_names_deprecated_actions_and_arguments(caplog: pytest.LogCaptureFixture) -> None:
-    """In every form of a call, with what to use instead."""
+    """It names them for each form of a call, and says what to use instead."""
     async with a_host() as host, client(host, {}) as wire:
         await wire.result(wire.call("llm:measure", text="a", unit="m"))
         assert logged(caplog) == [
@@ -129,7 +129,7 @@ async def test_the_log_names_deprecated_actions_and_arguments(caplog: pytest.Log
 
 
 async def test_the_log_names_former_and_deprecated_options(caplog: pytest.LogCaptureFixture) -> None:
-    """Of a change. The bot's own config is its author's matter."""
+    """It names them when a client changes them. The bot's own config is not checked."""
     async with a_host() as host, client(host) as wire:
         await wire.answer(wire.update(llm={"engine": "large", "style": "rich"}))
         assert logged(caplog) == [
@@ -139,7 +139,7 @@ async def test_the_log_names_former_and_deprecated_options(caplog: pytest.LogCap
 
 
 async def test_the_log_names_options_of_a_start(caplog: pytest.LogCaptureFixture) -> None:
-    """When the client is there, and its version is known."""
+    """It names them when the client is ready, because then its version is known."""
     body = {"config": {"llm": {"engine": "large"}}, "rtvi_client_version": "0.4.1"}
     async with a_host() as host:
         await host.start(body, secret=OPERATOR)
@@ -158,7 +158,7 @@ async def test_present_names_and_unchanged_values_are_not_logged(caplog: pytest.
 
 
 def test_the_uses_that_are_logged_are_bounded(caplog: pytest.LogCaptureFixture) -> None:
-    """A client could say that it is another version each time."""
+    """A client could claim another version each time."""
     names = OldNames()
     for number in range(1_200):
         names.used(ClientInfo((2, 1, number)), {}, "a former name")
@@ -166,7 +166,7 @@ def test_the_uses_that_are_logged_are_bounded(caplog: pytest.LogCaptureFixture) 
 
 
 async def test_a_client_cannot_write_into_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    """Its description of itself is bounded and on one line."""
+    """The description of a client is shortened, and fits in one line."""
     async with a_host() as host:
         async with client(host, {"version": "2.1.0", "about": {"library": "a\nb" * 100}}) as wire:
             await wire.result(wire.call("llm:count", words="a"))

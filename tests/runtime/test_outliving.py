@@ -1,4 +1,4 @@
-"""Functions that the LLM has called and that outlive their turn: they go on, and the LLM reads what came of them."""
+"""Functions that the LLM has called and that outlive their turn: they continue, and the LLM reads their result."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ JOBS = ["bot:grind", "bot:wait_for_gate"]
 
 @bot(services={"llm": "scripted"}, config=LOOK, functions=FUNCTIONS, client=[*CLIENT[:2], *JOBS], public=True)
 async def clerk(session: Session, /, llm: LLM) -> None:
-    """Is written to."""
+    """A bot for typed texts."""
     await converse(session, llm=llm)
 
 
@@ -39,7 +39,7 @@ async def clerk(session: Session, /, llm: LLM) -> None:
     public=True,
 )
 async def talker(session: Session, /, llm: LLM, stt: STT, tts: TTS, vad: VAD) -> None:
-    """Is spoken to."""
+    """A bot that speaks."""
     await converse(session, llm=llm, stt=stt, tts=tts, vad=vad)
 
 
@@ -47,7 +47,7 @@ SECRET = Secret("key-of-the-clerk")
 
 
 class Gate:
-    """Holds functions until the test lets them go on, and counts what they did."""
+    """Holds functions until the test lets them continue, and counts their effects."""
 
     def __init__(self) -> None:
         self.opened = anyio.Event()
@@ -67,7 +67,7 @@ def _new_gate() -> Iterator[None]:
 
 @action(clerk)
 async def book(session: Session, /, name: str = "Ada") -> str:
-    """Books a room; must be finished once it has begun."""
+    """Book a room. It must finish once it has started."""
     await gate.opened.wait()
     gate.done.append(name)
     return f"room for {name}"
@@ -75,13 +75,13 @@ async def book(session: Session, /, name: str = "Ada") -> str:
 
 @action(talker)
 async def book_room(session: Session, /) -> str:
-    """The same for the other bot."""
+    """Book a room, for the other bot."""
     return await book(session)
 
 
 @action(clerk, finish=False)
 async def look_up(session: Session, /) -> str:
-    """Looks something up; may be cancelled at any time."""
+    """Look something up. It may be cancelled at any time."""
     await gate.opened.wait()
     gate.done.append("looked up")
     return "found"
@@ -89,7 +89,7 @@ async def look_up(session: Session, /) -> str:
 
 @action(clerk, finish=False)
 async def cling(session: Session, /) -> str:
-    """Says that it may be cancelled, and cannot be."""
+    """An action that is declared as cancellable, but ignores the cancellation."""
     with anyio.CancelScope(shield=True):
         await gate.opened.wait()
     return "held on"
@@ -97,14 +97,14 @@ async def cling(session: Session, /) -> str:
 
 @action(clerk)
 async def give_up(session: Session, /) -> None:
-    """Fails, but not at once."""
+    """Fail, but not at once."""
     await gate.opened.wait()
     raise RequestError("There is no room left.")
 
 
 @action(clerk)
 def block() -> str:
-    """Works in a thread."""
+    """Work in a thread."""
     opened, done = gate.thread_opened, gate.done  # the thread may go on while the next test runs
     opened.wait(PATIENCE)
     done.append("blocked")
@@ -113,70 +113,70 @@ def block() -> str:
 
 @action(clerk, finish=False)
 def block_briefly() -> str:
-    """Works in a thread, which nothing can stop."""
+    """Work in a thread, which cannot be stopped."""
     gate.thread_opened.wait(PATIENCE)
     return "done by a thread"
 
 
 @action(clerk)
 async def rant(session: Session, /) -> None:
-    """Fails at length."""
+    """Fail with a very long sentence."""
     raise RequestError("no " * 10_000_000)
 
 
 @action(clerk)
 async def stumble(session: Session, /) -> None:
-    """Fails after it has had its effect."""
+    """Fail after it has had its effect."""
     gate.done.append("stumbled")
     raise KeyError("confirmation")
 
 
 @action(clerk)
 async def quote(session: Session, /) -> None:
-    """Passes on what a vendor says, which shows the key."""
+    """Fail with the text of a vendor, which shows the key."""
     raise RequestError(f"The vendor refuses {SECRET.reveal()}.")
 
 
 @action(clerk)
 async def mumble(session: Session, /) -> dict[str, int]:
-    """Has its effect, and returns something else than it says."""
+    """Have an effect, and return a value of another type than declared."""
     gate.done.append("mumbled")
     return {"room": "a"}  # type: ignore[dict-item]  # pyright: ignore[reportReturnType]
 
 
 @action(clerk, long=True)
 def grind() -> str:
-    """Works in a thread for long."""
+    """Work in a thread for a long time."""
     gate.thread_opened.wait(PATIENCE)
     return "done by a thread"
 
 
 @action(clerk, long=True)
 async def wait_for_gate(session: Session, /) -> None:
-    """Works for long, and can be cancelled."""
+    """A background job that works for a long time, and can be cancelled."""
     await gate.opened.wait()
 
 
 def say(wire: Wire, text: str, **options: Any) -> None:
-    """The user writes."""
+    """Send text of the user."""
     data: dict[str, Any] = {"content": text, "options": options}
     wire.send("send-text", data)
 
 
 async def results(wire: Wire) -> list[str]:
-    """The results of function calls as they stand in the context."""
+    """The results of function calls that are in the context."""
     messages = (await wire.result(wire.call("llm:get_context")))["messages"]
     check_conversation([{name: each[name] for name in each if name != "interrupted"} for each in messages])
     return [each["content"] for each in messages if each["role"] == "tool"]
 
 
 def read(fakes: Fakes, request: int = -1) -> list[str]:
-    """The results of function calls as the LLM has read them."""
+    """The results of function calls that the LLM has read."""
     return [str(each["content"]) for each in fakes.requests[request].messages if each["role"] == "tool"]
 
 
 async def interrupted(fakes: Fakes, wire: Wire, function: str, *then: Any) -> None:
-    """The LLM calls a function; before it ends, the user writes something else, which is answered."""
+    """The LLM calls a function. Before it ends, the user writes something else, and gets an answer."""
     fakes.write([ToolCall("1", function, {})], [Text("One moment.")], *then)
     say(wire, "Book, please.")
     await settle()
@@ -185,7 +185,7 @@ async def interrupted(fakes: Fakes, wire: Wire, function: str, *then: Any) -> No
 
 
 async def test_a_function_goes_on_when_the_user_interrupts_and_the_llm_reads_its_result() -> None:
-    """First that it still runs, then what came of it; so nothing is done twice, and the bot reports it."""
+    """The LLM first reads that the function still runs, then its result. So it calls nothing twice, and reports it."""
     fakes = Fakes()
     async with connected(clerk, fakes) as wire:
         await interrupted(fakes, wire, "book", [Text("It is booked.")])
@@ -208,7 +208,7 @@ async def test_a_function_goes_on_when_the_user_interrupts_and_the_llm_reads_its
 
 
 async def test_only_what_is_late_is_moved_for_a_report() -> None:
-    """What was said with the call, and calls that were answered before, stay where they were."""
+    """Text that was said with the call stays in its place, and so do calls that were answered before."""
     fakes = Fakes()
     async with connected(clerk, fakes) as wire:
         calls = [
@@ -235,7 +235,7 @@ async def test_only_what_is_late_is_moved_for_a_report() -> None:
 
 
 async def test_a_late_result_that_comes_during_an_answer_is_reported_after_it() -> None:
-    """Nothing is cut short for it; an LLM that has read it meanwhile is not asked again."""
+    """The answer is not interrupted. If the LLM has read the result meanwhile, it is not asked again."""
     fakes = Fakes([ToolCall("1", "book", {})], [Text("Well, "), WAIT], [Text("Yes?")])
     async with connected(clerk, fakes) as wire:
         say(wire, "Book, please.")
@@ -252,7 +252,7 @@ async def test_a_late_result_that_comes_during_an_answer_is_reported_after_it() 
 
 
 async def test_a_late_result_is_told_to_nobody_who_has_replaced_the_conversation() -> None:
-    """There is no call any more that it could be the result of."""
+    """The conversation has no call any more to which the result belongs."""
     fakes = Fakes()
     async with connected(clerk, fakes) as wire:
         await interrupted(fakes, wire, "book", [Text("Yes?")])
@@ -264,7 +264,7 @@ async def test_a_late_result_is_told_to_nobody_who_has_replaced_the_conversation
 
 
 async def test_a_late_result_stands_in_its_place_when_the_conversation_was_put_back_as_it_was() -> None:
-    """As a client does that edits it."""
+    """Clients do this when they edit a conversation."""
     fakes = Fakes()
     async with connected(clerk, fakes) as wire:
         await interrupted(fakes, wire, "book", [Text("It is booked.")])
@@ -276,7 +276,7 @@ async def test_a_late_result_stands_in_its_place_when_the_conversation_was_put_b
 
 
 async def test_a_function_that_fails_late_is_reported_too() -> None:
-    """In the words that the author chose."""
+    """The LLM reads the sentence of the `RequestError`."""
     fakes = Fakes()
     async with connected(clerk, fakes) as wire:
         await interrupted(fakes, wire, "give_up", [Text("Sorry.")])
@@ -288,7 +288,7 @@ async def test_a_function_that_fails_late_is_reported_too() -> None:
 
 @pytest.mark.parametrize("function", ["stumble", "mumble"])
 async def test_a_function_that_fails_after_its_effect_may_have_had_it(function: str) -> None:
-    """Of an exception that is not a `RequestError`, nothing is known but that the function had begun."""
+    """If an exception is not a `RequestError`, the LLM reads only that the function had started."""
     fakes = Fakes([ToolCall("1", function, {})], [Text("I do not know.")])
     async with connected(clerk, fakes) as wire:
         say(wire, "Book, please.")
@@ -298,7 +298,7 @@ async def test_a_function_that_fails_after_its_effect_may_have_had_it(function: 
 
 
 async def test_a_sentence_shows_no_key() -> None:
-    """Neither to the LLM nor to the client, when an author passes on what a vendor said."""
+    """Neither the LLM nor the client reads it, even if an author quotes a vendor."""
     fakes = Fakes([ToolCall("1", "quote", {})], [Text("Sorry.")])
     async with connected(clerk, fakes) as wire:
         say(wire, "Book, please.")
@@ -308,7 +308,7 @@ async def test_a_sentence_shows_no_key() -> None:
 
 
 async def test_an_id_of_any_length_is_shortened() -> None:
-    """It would be too long for the client."""
+    """A longer id would be too long for the client."""
     fakes = Fakes([ToolCall("1" * 20_000_000, "give_up", {})], [Text("Sorry.")])
     async with connected(clerk, fakes) as wire:
         gate.opened.set()
@@ -318,7 +318,7 @@ async def test_an_id_of_any_length_is_shortened() -> None:
 
 
 async def test_a_function_that_was_never_begun_has_had_no_effect() -> None:
-    """Wrong arguments leave no doubt."""
+    """If the arguments are invalid, this is certain."""
     fakes = Fakes([ToolCall("1", "book", {"name": 5})], [Text("Again.")])
     async with connected(clerk, fakes) as wire:
         say(wire, "Book, please.")
@@ -328,7 +328,7 @@ async def test_a_function_that_was_never_begun_has_had_no_effect() -> None:
 
 
 async def test_a_function_that_is_declared_so_is_cancelled_with_its_turn() -> None:
-    """And everybody is told that it was."""
+    """The LLM and the client are told that it was cancelled."""
     fakes = Fakes()
     async with connected(clerk, fakes) as wire:
         await interrupted(fakes, wire, "look_up")
@@ -342,7 +342,7 @@ async def test_a_function_that_is_declared_so_is_cancelled_with_its_turn() -> No
 
 
 async def test_a_function_that_ends_although_it_was_cancelled_has_its_result() -> None:
-    """What was believed of it is replaced by what is known."""
+    """The real result replaces the text about the cancellation."""
     fakes = Fakes()
     async with connected(clerk, fakes) as wire:
         await interrupted(fakes, wire, "cling", [Text("Found.")])
@@ -362,7 +362,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 async def test_the_thread_of_a_function_goes_on_and_its_result_is_read() -> None:
-    """It cannot be stopped, so it is waited for."""
+    """A thread cannot be stopped, so its result is awaited."""
     fakes = Fakes()
     async with connected(clerk, fakes) as wire:
         await interrupted(fakes, wire, "block", [Text("It is booked.")])
@@ -373,7 +373,7 @@ async def test_the_thread_of_a_function_goes_on_and_its_result_is_read() -> None
 
 
 async def test_a_thread_that_should_stop_and_cannot_may_have_had_its_effect() -> None:
-    """Nobody says that it was cancelled."""
+    """Neither the LLM nor the client is told that it was cancelled."""
     fakes = Fakes()
     async with connected(clerk, fakes) as wire:
         await interrupted(fakes, wire, "block_briefly")
@@ -385,7 +385,7 @@ async def test_a_thread_that_should_stop_and_cannot_may_have_had_its_effect() ->
 
 @pytest.mark.parametrize("function", ["book", "cling", "block"])
 async def test_a_function_that_takes_too_long_may_have_had_its_effect(function: str) -> None:
-    """The LLM reads so at the deadline, without waiting for the function."""
+    """The LLM reads this at the deadline, without waiting for the function."""
     fakes = Fakes([ToolCall("1", function, {})], [Text("I do not know.")])
     async with connected(clerk, fakes) as wire:
         say(wire, "Book, please.")
@@ -400,7 +400,7 @@ async def test_a_function_that_takes_too_long_may_have_had_its_effect(function: 
 
 
 async def test_a_function_that_outlives_its_turn_has_its_deadline() -> None:
-    """The report that it is running does not stand for ever."""
+    """At the deadline, the report that it is running is replaced."""
     fakes = Fakes()
     async with connected(clerk, fakes) as wire:
         await interrupted(fakes, wire, "book", [Text("I do not know.")])
@@ -411,7 +411,7 @@ async def test_a_function_that_outlives_its_turn_has_its_deadline() -> None:
 
 
 async def test_a_clients_function_that_is_interrupted_may_have_had_its_effect() -> None:
-    """The client may have run it already, though it is told that its call was cancelled."""
+    """The client may have run it already, although it is told that the call was cancelled."""
     fakes = Fakes()
     async with connected(clerk, fakes) as wire:
         await interrupted(fakes, wire, "look")
@@ -438,7 +438,7 @@ async def test_a_booking_is_finished_although_the_caller_says_one_word_more() ->
 
 
 async def test_a_sentence_of_any_length_ends_a_call() -> None:
-    """An author may pass on what a vendor said."""
+    """An author may quote a vendor."""
     fakes = Fakes([ToolCall("1", "rant", {})], [Text("Sorry.")])
     async with connected(clerk, fakes) as wire:
         say(wire, "Book, please.")
@@ -449,7 +449,7 @@ async def test_a_sentence_of_any_length_ends_a_call() -> None:
 
 @pytest.mark.parametrize(("job", "uncertain"), [("grind", True), ("wait_for_gate", False)])
 async def test_a_job_in_a_thread_that_is_cancelled_may_have_had_its_effect(job: str, uncertain: bool) -> None:
-    """The thread goes on; what can be cancelled is just that."""
+    """The thread continues. An `async def` action ends."""
     fakes = Fakes()
     async with connected(clerk, fakes) as wire:
         started = await wire.result(wire.call(f"bot:{job}"))
@@ -462,7 +462,7 @@ async def test_a_job_in_a_thread_that_is_cancelled_may_have_had_its_effect(job: 
 
 
 async def test_the_end_of_a_session_ends_what_outlives_its_turn() -> None:
-    """Nothing of it is left."""
+    """No task and no thread is left."""
     fakes = Fakes()
     async with connected(clerk, fakes) as wire:
         await interrupted(fakes, wire, "book")

@@ -36,7 +36,7 @@ def fresh() -> None:
 async def changing_llm(
     api_key: Secret, /, headers: dict[str, str] = NOTHING, extra: Any = None
 ) -> AsyncGenerator[FaultyLLM]:
-    """Adds to its service options."""
+    """A provider that changes its service options."""
     received.append((dict(headers), list(extra["tags"])))
     headers["Authorization"] = f"Bearer {api_key.reveal()}"
     extra["tags"].append(api_key.reveal())
@@ -45,7 +45,7 @@ async def changing_llm(
 
 @options(changing_llm)
 def add(llm: FaultyLLM, /, extra: Any = TAGS, more: dict[str, Any] = NOTHING) -> None:
-    """Adds to its options."""
+    """An options function that changes its values."""
     received.append((list(extra["tags"]), list(more["nested"]["tags"])))
     for each in (extra, more["nested"]):
         each["tags"].append("of a session")
@@ -57,11 +57,11 @@ def add(llm: FaultyLLM, /, extra: Any = TAGS, more: dict[str, Any] = NOTHING) ->
     client=["llm.extra", "llm.more"],
 )
 async def changed(session: Session, /, llm: LLM) -> None:
-    """Has options that are changed."""
+    """A bot with options that are changed."""
 
 
 async def test_a_function_that_changes_what_it_receives_changes_nothing_else() -> None:
-    """Neither the defaults and the service options of other sessions, nor the config that clients read."""
+    """Defaults and service options of other sessions do not change. The config that clients read does not either."""
     clock = ManualClock()
     async with host_of(changed, clock=clock) as host:
         host.set_service_options({"llm.changing": {"headers": {"X": "1"}, "extra": {"tags": ["t"]}}})

@@ -1,4 +1,4 @@
-"""What a session promises, one section for each promise of the design."""
+"""The promises of a session, with one section for each."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 def faults() -> Iterator[Faults]:
-    """Bots that fail, with a ledger of this test."""
+    """Bots that fail, with a record of what they did in this test."""
     with fresh_faults() as fresh:
         yield fresh
 
 
 async def refused_at_once(wire: Wire, action: str, code: str) -> None:
-    """An action fails with a code, in words that are not the exception's, and the session goes on."""
+    """An action fails with a code and a fixed sentence, not with the text of the exception. The session continues."""
     error = await wire.error(wire.call(action))
     assert error["code"] == code
     assert WORDS not in json.dumps(wire.received)
@@ -71,7 +71,7 @@ async def test_an_action_that_fails_is_answered(faults: Faults, action: str) -> 
 
 
 async def threads_answer(wire: Wire, id: str, type: str) -> Any:
-    """The data of an answer that a thread has yet to give."""
+    """The data of an answer that comes from a thread."""
     while not wire.answers(id):
         await anyio.lowlevel.checkpoint()
     answer = await wire.answer(id)
@@ -88,7 +88,7 @@ async def test_an_action_that_cancels_itself_is_answered(faults: Faults) -> None
 
 
 async def test_an_action_that_hangs_is_answered_at_its_deadline(faults: Faults) -> None:
-    """Below ten seconds, and without waiting for the action to unwind."""
+    """It is answered before 10 seconds have passed, without waiting for the action to end."""
     async with connected(faults.faulty) as wire:
         hanging, clinging = wire.call("bot:hang"), wire.call("bot:cling")
         await settle()
@@ -104,7 +104,7 @@ async def test_an_action_that_hangs_is_answered_at_its_deadline(faults: Faults) 
 
 
 async def test_an_action_may_have_a_shorter_deadline_of_its_own(faults: Faults) -> None:
-    """Also when a request with a longer one came after it."""
+    """Also if a request with a longer deadline came after it."""
     async with connected(faults.faulty) as wire:
         short, long = wire.call("bot:hang_shortly"), wire.call("bot:hang")
         await settle()
@@ -114,7 +114,7 @@ async def test_an_action_may_have_a_shorter_deadline_of_its_own(faults: Faults) 
 
 
 async def test_a_request_is_answered_within_its_time_also_when_the_client_is_ready_late(faults: Faults) -> None:
-    """The time for an answer runs from when the request came, not from when the session was ready for it."""
+    """The time counts from the arrival of the request, not from the moment when the session was ready."""
     async with connected(faults.faulty, ready=False) as wire:
         hanging = wire.call("bot:hang")
         inside = wire.send("client-message", {"t": "hang"})
@@ -127,7 +127,7 @@ async def test_a_request_is_answered_within_its_time_also_when_the_client_is_rea
 
 
 async def test_a_short_deadline_holds_also_for_a_request_that_waited(faults: Faults) -> None:
-    """An action that came before the client was ready keeps its own deadline, whatever came with it."""
+    """If an action came before the client was ready, it keeps its own deadline, whatever else came then."""
     async with connected(faults.faulty, ready=False) as wire:
         short = wire.call("bot:hang_shortly")
         wire.call("bot:hang")
@@ -138,7 +138,7 @@ async def test_a_short_deadline_holds_also_for_a_request_that_waited(faults: Fau
 
 
 async def test_a_pending_id_that_comes_again_gets_no_second_answer(faults: Faults) -> None:
-    """Neither at once nor when the first is answered, be the second well formed or not."""
+    """It gets none at once, and none when the first is answered. The second may be well formed or not."""
     async with connected(faults.faulty) as wire:
         wire.send("action", {"service": "bot", "action": "hang"}, id="same")
         wire.send("get-config", {}, id="same")
@@ -150,7 +150,7 @@ async def test_a_pending_id_that_comes_again_gets_no_second_answer(faults: Fault
 
 
 async def test_a_pending_id_that_comes_again_too_fast_gets_no_second_answer(faults: Faults) -> None:
-    """The refusal of a message that comes too fast does not count as the answer to the one that waits."""
+    """The refusal of a message that comes too fast does not count as the answer to the pending request."""
     async with connected(faults.faulty, limits=Limits(rate=1.0, burst=3)) as wire:
         wire.send("action", {"service": "bot", "action": "hang"}, id="same")
         for _ in range(5):
@@ -160,7 +160,7 @@ async def test_a_pending_id_that_comes_again_too_fast_gets_no_second_answer(faul
 
 
 async def test_client_ready_under_a_pending_id_gets_no_answer_of_its_own(faults: Faults) -> None:
-    """The id belongs to the request that waits under it, before the client is ready and afterwards."""
+    """The id belongs to the pending request, before the client is ready and afterwards."""
     async with connected(faults.faulty, ready=False) as wire:
         wire.send("action", {"service": "bot", "action": "hang_shortly"}, id="x")
         wire.send("client-ready", {"version": "2.1.0"}, id="x")
@@ -180,7 +180,7 @@ async def test_client_ready_under_a_pending_id_gets_no_answer_of_its_own(faults:
 @pytest.mark.parametrize("first", ["append-to-context", "llm-function-call-result", "send-text", "get-config"])
 @pytest.mark.parametrize("second", ["get-config", "action", "describe-actions"])
 async def test_two_early_messages_under_one_id_get_one_answer(faults: Faults, first: str, second: str) -> None:
-    """It is the request's; also where the first one waits for no answer unless it fails."""
+    """The answer is that of the request, also if the first message has an answer only when it fails."""
     data = {"content": "hello", "role": "system", "tool_call_id": "1", "service": "bot", "action": "return_nothing"}
     async with connected(faults.faulty, ready=False) as wire:
         for type in (first, second):
@@ -194,7 +194,7 @@ async def test_two_early_messages_under_one_id_get_one_answer(faults: Faults, fi
 
 
 async def test_an_answered_id_may_be_used_again(faults: Faults) -> None:
-    """Ids need to be unique among those that wait, and no longer."""
+    """An id must be unique only among the pending requests."""
     async with connected(faults.faulty) as wire:
         for _ in range(2):
             wire.send("get-config", {}, id="same")
@@ -204,14 +204,14 @@ async def test_an_answered_id_may_be_used_again(faults: Faults) -> None:
 
 @pytest.mark.parametrize("id", [None, 7, "", "x" * 257, ["a"], True, {}])
 async def test_a_message_without_a_usable_id_is_answered_under_none(faults: Faults, id: Any) -> None:
-    """An error with an empty id tells the client's author, and no promise of the client is touched."""
+    """An error with an empty id informs the client's author. It settles no promise of the client."""
     async with connected(faults.faulty) as wire:
         wire.connection.receive(json.dumps({"label": "rtvi-ai", "type": "get-config", "id": id, "data": {}}))
         assert (await wire.error(""))["code"] == "invalid-message"
 
 
 async def test_a_service_that_dies_fails_its_requests_and_no_others(faults: Faults) -> None:
-    """What needs the dead service is refused, what does not is run."""
+    """Requests that need the dead service are refused. Others are run."""
     async with connected(faults.faulty) as wire:
         assert await wire.result(wire.call("llm:die")) is True
         error = await wire.error(wire.call("llm:name"))
@@ -221,7 +221,7 @@ async def test_a_service_that_dies_fails_its_requests_and_no_others(faults: Faul
 
 
 async def test_a_service_that_ends_quietly_fails_its_requests_too() -> None:
-    """A service whose context ends before the session does is as dead as one that raised."""
+    """A service whose context manager ends before the session counts as dead."""
     async with connected(quiet_end_bot) as wire:
         deaths[0].set()
         await settle()
@@ -235,7 +235,7 @@ deaths: list[anyio.Event] = []
 @service("llm", "quiet-end")
 @asynccontextmanager
 async def quiet_end_llm() -> AsyncGenerator[FaultyLLM]:
-    """One whose connection ends, which cancels its own task group."""
+    """A service whose connection ends. That cancels the service's own task group."""
     deaths[:] = [anyio.Event()]
 
     async def end(scope: anyio.CancelScope) -> None:
@@ -250,17 +250,17 @@ async def quiet_end_llm() -> AsyncGenerator[FaultyLLM]:
 
 @action(quiet_end_llm)
 async def whoever(llm: FaultyLLM, /) -> str:
-    """Who answers."""
+    """Answer."""
     return llm.name
 
 
 @bot(services={"llm": "quiet-end"}, client=["llm:whoever"], public=True)
 async def quiet_end_bot(session: Session, /, llm: LLM) -> None:
-    """Leaves the session to the client."""
+    """A bot that leaves the session to the client."""
 
 
 async def test_requests_that_wait_are_answered_when_the_session_ends(faults: Faults) -> None:
-    """Nobody is left waiting by a goodbye."""
+    """Each of them gets an answer."""
     async with connected(faults.faulty) as wire:
         hanging, ending = wire.call("bot:hang"), wire.call("bot:end")
         assert (await wire.error(hanging))["code"] == "session-closed"
@@ -270,7 +270,7 @@ async def test_requests_that_wait_are_answered_when_the_session_ends(faults: Fau
 
 @pytest.mark.parametrize("deadly", ["leave", "be_rude"])
 async def test_what_ends_no_process_ends_no_other_session(faults: Faults, deadly: str) -> None:
-    """A plugin that raises what is not an Exception takes neither the server nor anybody else's session with it."""
+    """If a plugin raises something that is not an `Exception`, neither the server nor another session ends."""
     clock = ManualClock()
     async with (
         host_of(faults.faulty, clock=clock) as host,
@@ -287,7 +287,7 @@ async def test_what_ends_no_process_ends_no_other_session(faults: Faults, deadly
 
 
 async def test_a_long_action_is_answered_at_once_and_tells_how_it_goes_on(faults: Faults) -> None:
-    """The answer is a job; progress and the one end follow, in order."""
+    """The answer is a job. Its progress and its one end follow in order."""
     async with connected(faults.faulty) as wire:
         job = (await wire.result(wire.call("bot:count", to=2)))["job"]
         messages = wire.data_of("server-message")
@@ -299,7 +299,7 @@ async def test_a_long_action_is_answered_at_once_and_tells_how_it_goes_on(faults
 
 @pytest.mark.parametrize(("action", "code"), [("fail_long", "action-failed"), ("return_set_long", "invalid-result")])
 async def test_a_long_action_that_fails_ends_once_with_a_code(faults: Faults, action: str, code: str) -> None:
-    """Its end is typed as an error of a short one would be."""
+    """Its end has the same error as a short action."""
     async with connected(faults.faulty) as wire:
         await wire.result(wire.call(f"bot:{action}"))
         (end,) = wire.data_of("server-message")
@@ -308,7 +308,7 @@ async def test_a_long_action_that_fails_ends_once_with_a_code(faults: Faults, ac
 
 
 async def test_a_long_action_outlives_the_deadline_and_can_be_cancelled(faults: Faults) -> None:
-    """Cancelling ends it once; cancelling it again finds nothing."""
+    """Cancelling it ends it once. A second call finds no job."""
     async with connected(faults.faulty) as wire:
         job = (await wire.result(wire.call("bot:wait_long")))["job"]
         wire.clock.advance(60.0)
@@ -321,7 +321,7 @@ async def test_a_long_action_outlives_the_deadline_and_can_be_cancelled(faults: 
 
 
 async def test_a_long_action_can_be_cancelled_before_it_has_started(faults: Faults) -> None:
-    """It ends as any that is cancelled, and names its action."""
+    """It ends like any cancelled job, and its end names the action."""
     async with connected(faults.faulty) as wire:
         wire.call("bot:wait_long")
         wire.call("bot:cancel_job", job="job-1")
@@ -331,7 +331,7 @@ async def test_a_long_action_can_be_cancelled_before_it_has_started(faults: Faul
 
 
 async def test_long_actions_are_bounded(faults: Faults) -> None:
-    """One too many is refused, and may be sent again."""
+    """One job too many is refused, and may be sent again later."""
     async with connected(faults.faulty, limits=Limits(jobs=2)) as wire:
         ids = [wire.call("bot:wait_long") for _ in range(3)]
         assert (await wire.error(ids[2]))["code"] == "busy"
@@ -344,7 +344,7 @@ async def test_long_actions_are_bounded(faults: Faults) -> None:
 
 
 async def test_a_stuck_action_delays_nothing_else(faults: Faults) -> None:
-    """Twenty that hang, and the next is answered as if they were not there."""
+    """Twenty actions hang, and the next one is answered at once."""
     async with connected(faults.faulty) as wire:
         for _ in range(20):
             wire.call("bot:hang")
@@ -353,7 +353,7 @@ async def test_a_stuck_action_delays_nothing_else(faults: Faults) -> None:
 
 
 async def test_actions_start_in_the_order_in_which_they_come(faults: Faults) -> None:
-    """Also among actions that wait."""
+    """Also if some of them wait."""
     async with connected(faults.faulty) as wire:
         for number in range(50):
             wire.call("bot:echo", text=str(number))
@@ -364,7 +364,7 @@ async def test_actions_start_in_the_order_in_which_they_come(faults: Faults) -> 
 
 
 async def test_an_interrupt_overtakes_what_is_being_said(faults: Faults) -> None:
-    """The turn is cut short while an action still runs."""
+    """The turn is interrupted while an action still runs."""
     async with connected(faults.faulty) as wire:
         wire.call("bot:hang")
         wire.send("send-text", {"content": "long", "options": {}})
@@ -375,7 +375,7 @@ async def test_an_interrupt_overtakes_what_is_being_said(faults: Faults) -> None
 
 
 async def test_a_plain_function_runs_in_a_thread_and_holds_up_nobody(faults: Faults) -> None:
-    """What blocks, blocks its own thread."""
+    """A blocking function blocks only its own thread."""
     async with connected(faults.faulty) as wire:
         blocking = wire.call("bot:block")
         assert await wire.result(wire.call("bot:echo", text="on")) == "on"
@@ -384,7 +384,7 @@ async def test_a_plain_function_runs_in_a_thread_and_holds_up_nobody(faults: Fau
 
 
 async def test_threads_are_bounded_and_those_given_up_count(faults: Faults) -> None:
-    """A thread that does not end keeps its place after its request was answered, until it ends."""
+    """A thread that does not end still counts after its request was answered, until it ends."""
     async with connected(faults.faulty, limits=Limits(threads=1)) as wire:
         blocking = wire.call("bot:block")
         while not faults.ledger.blocked["threads"]:
@@ -398,7 +398,7 @@ async def test_threads_are_bounded_and_those_given_up_count(faults: Faults) -> N
 
 
 async def until_a_thread_is_free(wire: Wire) -> None:
-    """Ask until the answer is not that all threads are taken."""
+    """Send the request until a thread is free."""
     with anyio.fail_after(PATIENCE):
         while True:
             id = wire.call("bot:think")
@@ -409,7 +409,7 @@ async def until_a_thread_is_free(wire: Wire) -> None:
 
 
 async def test_a_thread_that_never_began_keeps_no_place(faults: Faults) -> None:
-    """A client that leaves right after its request takes no thread from those who come later."""
+    """If a client leaves right after its request, no thread stays reserved."""
     clock = ManualClock()
     async with host_of(faults.faulty, limits=Limits(threads=2), clock=clock) as host:
         for _ in range(4):
@@ -423,7 +423,7 @@ async def test_a_thread_that_never_began_keeps_no_place(faults: Faults) -> None:
 
 
 async def test_requests_in_flight_are_bounded(faults: Faults) -> None:
-    """One too many is refused with a code that says to try again, and the place of an answered one is free."""
+    """One request too many is refused with a retryable code. An answered request no longer counts."""
     async with connected(faults.faulty, limits=Limits(in_flight=3)) as wire:
         ids = [wire.call("bot:hang") for _ in range(4)]
         error = await wire.error(ids[3])
@@ -438,7 +438,7 @@ async def test_requests_in_flight_are_bounded(faults: Faults) -> None:
 
 
 async def test_an_update_with_one_mistake_changes_nothing(faults: Faults) -> None:
-    """Everything is checked before anything is applied, and before anybody is interrupted."""
+    """Everything is checked before anything is applied or interrupted."""
     async with connected(faults.faulty) as wire:
         wire.send("send-text", {"content": "long", "options": {}})
         await settle()
@@ -451,7 +451,7 @@ async def test_an_update_with_one_mistake_changes_nothing(faults: Faults) -> Non
 
 
 async def test_an_update_is_answered_with_the_config_its_revision_and_when_it_applies(faults: Faults) -> None:
-    """The whole config, as 0.x clients replace theirs with it."""
+    """The answer has the whole config, because 0.x clients replace theirs with it."""
     async with connected(faults.faulty) as wire:
         data = (await wire.answer(wire.update(llm={"model": "large"})))["data"]
         assert (data["revision"], data["applies"]) == (2, "now")
@@ -459,7 +459,7 @@ async def test_an_update_is_answered_with_the_config_its_revision_and_when_it_ap
 
 
 async def test_what_is_being_said_is_finished_with_the_old_values(faults: Faults) -> None:
-    """Without `interrupt` an update waits for the turn's edge; its answer does not."""
+    """Without `interrupt`, the update waits for the end of the turn. Its answer does not wait."""
     async with connected(faults.faulty) as wire:
         wire.send("send-text", {"content": "long", "options": {}})
         await settle()
@@ -484,7 +484,7 @@ async def test_what_is_being_said_is_finished_with_the_old_values(faults: Faults
 async def test_a_config_that_cannot_be_applied_leaves_the_old_one_in_force(
     faults: Faults, change: dict[str, Any]
 ) -> None:
-    """What had been set before the failure is set back."""
+    """Options that were set before the failure get their old values again."""
     async with connected(faults.faulty) as wire:
         before = await wire.config()
         assert (await wire.error(wire.update(**change)))["code"] == "apply-failed"
@@ -494,7 +494,7 @@ async def test_a_config_that_cannot_be_applied_leaves_the_old_one_in_force(
 
 
 async def test_a_config_that_cannot_be_applied_at_the_edge_is_taken_back_and_told(faults: Faults) -> None:
-    """The client had been told the new config, so it is told of the old one again, under a new revision."""
+    """The client has received the new config, so it receives the old one again, with a new revision."""
     async with connected(faults.faulty) as wire:
         before = await wire.config()
         wire.send("send-text", {"content": "long", "options": {}})
@@ -512,14 +512,14 @@ async def test_a_config_that_cannot_be_applied_at_the_edge_is_taken_back_and_tol
 
 
 async def test_services_are_open_when_the_start_is_answered(faults: Faults) -> None:
-    """A start that returns has everything it needs."""
+    """When a start returns, all services are open."""
     async with host_of(faults.faulty) as host:
         await host.start({})
         assert faults.ledger.opened == ["llm.first", "tts.quiet"]
 
 
 async def test_a_service_that_does_not_open_refuses_the_start(faults: Faults) -> None:
-    """The only refusal that every client's `connect()` hears of; what was open already is closed."""
+    """Only this refusal rejects every client's `connect()`. Services that were open are closed."""
     async with host_of(faults.faulty) as host:
         with pytest.raises(StartFailed) as raised:
             await host.start({"services": {"llm": "broken"}})
@@ -529,7 +529,7 @@ async def test_a_service_that_does_not_open_refuses_the_start(faults: Faults) ->
 
 
 async def test_an_unclaimed_session_closes_after_its_time(faults: Faults) -> None:
-    """Its token is worth nothing then."""
+    """Its token is then no longer valid."""
     clock = ManualClock()
     async with host_of(faults.faulty, clock=clock) as host:
         started = await host.start({})
@@ -543,7 +543,7 @@ async def test_an_unclaimed_session_closes_after_its_time(faults: Faults) -> Non
 
 
 async def test_unclaimed_sessions_are_bounded(faults: Faults) -> None:
-    """One too many is refused, until one of them was claimed."""
+    """One session too many is refused, until one of them is claimed."""
     async with host_of(faults.faulty, limits=Limits(unclaimed=2)) as host:
         started = [await host.start({}) for _ in range(2)]
         with pytest.raises(ServerFull):
@@ -553,7 +553,7 @@ async def test_unclaimed_sessions_are_bounded(faults: Faults) -> None:
 
 
 async def test_a_token_is_good_for_one_claim(faults: Faults) -> None:
-    """Whoever comes second is a stranger."""
+    """The second claim is refused."""
     async with host_of(faults.faulty) as host:
         started = await host.start({})
         host.claim(started.token)
@@ -577,7 +577,7 @@ async def test_a_start_that_is_given_up_leaves_nothing_open(faults: Faults) -> N
 
 
 async def test_early_messages_are_answered_after_bot_ready_in_their_order(faults: Faults) -> None:
-    """None is lost, and none overtakes another."""
+    """None is lost, and they keep their order."""
     async with connected(faults.faulty, ready=False) as wire:
         update = wire.update(llm={"model": "large"})
         asked = wire.send("get-config", {})
@@ -592,7 +592,7 @@ async def test_early_messages_are_answered_after_bot_ready_in_their_order(faults
 
 
 async def test_an_early_update_shows_in_an_early_question_after_it(faults: Faults) -> None:
-    """Early messages are processed one by one."""
+    """Early messages are processed one after the other."""
     async with connected(faults.faulty, ready=False) as wire:
         wire.update(llm={"model": "large"})
         asked = wire.send("get-config", {})
@@ -602,7 +602,7 @@ async def test_an_early_update_shows_in_an_early_question_after_it(faults: Fault
 
 
 async def test_an_early_message_is_answered_also_if_the_client_never_becomes_ready(faults: Faults) -> None:
-    """With an error that says what it waited for."""
+    """The error says that the client has not sent `client-ready`."""
     async with connected(faults.faulty, ready=False) as wire:
         early = wire.call("bot:echo", text="early")
         wire.clock.advance(9.0)
@@ -616,7 +616,7 @@ async def test_an_early_message_is_answered_also_if_the_client_never_becomes_rea
 
 
 async def test_early_messages_are_all_answered_when_one_of_them_ends_the_session(faults: Faults) -> None:
-    """Also those that stand behind it."""
+    """Also those that came after it."""
     async with connected(faults.faulty, ready=False) as wire:
         wire.send("disconnect-bot", {})
         later = wire.call("bot:echo", text="late")
@@ -626,7 +626,7 @@ async def test_early_messages_are_all_answered_when_one_of_them_ends_the_session
 
 
 async def test_updates_are_executed_in_the_order_in_which_they_come(faults: Faults) -> None:
-    """One that has to open a provider first is not overtaken by the next."""
+    """The next update waits for one that has to open a provider."""
     async with connected(faults.faulty) as wire:
         switch = wire.update(llm={"provider": "second", "model": "one"})
         after = wire.update(llm={"model": "two"})
@@ -640,7 +640,7 @@ async def test_updates_are_executed_in_the_order_in_which_they_come(faults: Faul
 
 
 async def test_all_that_is_wrong_is_told_at_once_with_paths_and_the_nearest_name(faults: Faults) -> None:
-    """A developer corrects a message once."""
+    """So a developer needs to correct a message only once."""
     async with connected(faults.faulty) as wire:
         error = await wire.error(wire.call("bot:echo", text=5, tims=2))
         assert error["code"] == "invalid-arguments"
@@ -652,7 +652,7 @@ async def test_all_that_is_wrong_is_told_at_once_with_paths_and_the_nearest_name
 
 
 async def test_an_author_may_choose_the_words_of_a_refusal(faults: Faults) -> None:
-    """The text of a `RequestError` that an action raises on purpose is the client's."""
+    """If an action raises a `RequestError`, the client gets its text."""
     async with connected(faults.faulty) as wire:
         assert (await wire.error(wire.call("bot:refuse", reason="Closed on Mondays.")))["error"] == "Closed on Mondays."
 
@@ -660,7 +660,7 @@ async def test_an_author_may_choose_the_words_of_a_refusal(faults: Faults) -> No
 async def test_the_log_names_the_exception_but_does_not_quote_it(
     faults: Faults, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The text of an exception may hold anything, so it is for those who ask for details."""
+    """The text of an exception may contain anything. Only the log at level DEBUG has it."""
     caplog.set_level(logging.INFO)
     async with connected(faults.faulty) as wire:
         for action in ("bot:fail", "bot:fail_long", "llm:die"):
@@ -672,7 +672,7 @@ async def test_the_log_names_the_exception_but_does_not_quote_it(
 
 
 async def test_a_bot_that_fails_ends_its_session_with_a_fatal_error(faults: Faults) -> None:
-    """The client is told that it is over, in words that are not the exception's."""
+    """The client is told that the session is over, but not the text of the exception."""
     async with connected(faults.talker) as wire:
         wire.send("send-text", {"content": "hello", "options": {}})
         await settle()
@@ -684,7 +684,7 @@ async def test_a_bot_that_fails_ends_its_session_with_a_fatal_error(faults: Faul
 
 
 async def test_a_bot_that_asks_the_process_to_end_ends_its_session_only() -> None:
-    """`sys.exit()` in a bot is a mistake of the bot, not a command to the server."""
+    """`sys.exit()` in a bot is a mistake of the bot. The server does not end."""
     clock = ManualClock()
     async with (
         host_of(exiting_bot, clock=clock) as host,
@@ -701,7 +701,7 @@ async def test_a_bot_that_asks_the_process_to_end_ends_its_session_only() -> Non
 
 @bot(services={}, public=True)
 async def exiting_bot(session: Session, /) -> None:
-    """Ends the process at the first word."""
+    """Raise `SystemExit` at the first word."""
     async for _ in session.inputs():
         raise SystemExit(WORDS)
 
@@ -711,7 +711,7 @@ async def exiting_bot(session: Session, /) -> None:
 
 @pytest.mark.parametrize("way", ["client leaves", "bot is asked to leave", "action ends it", "host closes"])
 async def test_closing_closes_the_services_in_reverse_order(faults: Faults, way: str) -> None:
-    """Whoever ends a session, in the middle of whatever."""
+    """It does not matter what ends the session, and at which moment."""
     clock = ManualClock()
     async with host_of(faults.faulty, clock=clock) as host, connection_to(host, clock) as wire:
         wire.send("client-ready", {})
@@ -732,7 +732,7 @@ async def test_closing_closes_the_services_in_reverse_order(faults: Faults, way:
 
 
 async def test_a_provider_that_was_replaced_is_closed_and_the_new_one_too(faults: Faults) -> None:
-    """A switch leaves nothing open behind it, nor does the end."""
+    """Neither a switch nor the end of the session leaves a service open."""
     async with connected(faults.faulty) as wire:
         await wire.answer(wire.update(llm={"provider": "second"}))
         assert faults.ledger.open == {"tts.quiet": 1, "llm.second": 1}
@@ -740,7 +740,7 @@ async def test_a_provider_that_was_replaced_is_closed_and_the_new_one_too(faults
 
 
 async def test_a_service_that_does_not_close_does_not_hold_the_session(faults: Faults) -> None:
-    """It is cancelled after its time, also when it was replaced before the session ended."""
+    """It is cancelled after `Limits.close_seconds`, also if it was replaced before the session ended."""
     limits = Limits(close_seconds=0.01)
     with anyio.fail_after(PATIENCE):
         async with connected(faults.clinging_bot, limits=limits) as wire:
@@ -750,7 +750,7 @@ async def test_a_service_that_does_not_close_does_not_hold_the_session(faults: F
 
 
 async def test_the_end_of_a_session_does_not_wait_for_a_replaced_service_for_ever(faults: Faults) -> None:
-    """The client leaves at the very moment in which the replaced service begins to close."""
+    """The client leaves at the moment when the replaced service begins to close."""
     limits = Limits(close_seconds=0.01)
     with anyio.fail_after(PATIENCE):
         async with connected(faults.clinging_bot, limits=limits) as wire:
@@ -766,7 +766,7 @@ async def test_the_end_of_a_session_does_not_wait_for_a_replaced_service_for_eve
 
 @define
 class Excess:
-    """Too much of something, and what is answered."""
+    """A limit that is exceeded, and the answer to it."""
 
     text: str
     code: str
@@ -783,7 +783,7 @@ EXCESSES = {
 
 @pytest.mark.parametrize("kind", EXCESSES)
 async def test_too_much_is_answered_with_a_code(faults: Faults, kind: str) -> None:
-    """And the session goes on."""
+    """The session continues."""
     async with connected(faults.faulty) as wire:
         wire.connection.receive(EXCESSES[kind].text)
         await settle()
@@ -794,14 +794,14 @@ async def test_too_much_is_answered_with_a_code(faults: Faults, kind: str) -> No
 
 @pytest.mark.parametrize("data", ["x" * 70_000, json.loads("[" * 100 + "]" * 100)], ids=["size", "nesting"])
 async def test_a_request_that_is_too_much_is_answered_by_its_id(faults: Faults, data: Any) -> None:
-    """Whoever waits for it is told."""
+    """Its request gets an answer."""
     async with connected(faults.faulty) as wire:
         answer = await wire.error(wire.send("get-config", data))
         assert answer["code"] in ("message-too-large", "message-too-deep")
 
 
 async def test_the_end_of_a_session_ends_its_jobs(faults: Faults) -> None:
-    """Each is told, for as long as there is somebody to tell."""
+    """The client is told the end of each job, as long as it is connected."""
     async with connected(faults.faulty) as wire:
         job = (await wire.result(wire.call("bot:wait_long")))["job"]
         wire.send("disconnect-bot", {})
@@ -811,7 +811,7 @@ async def test_the_end_of_a_session_ends_its_jobs(faults: Faults) -> None:
 
 
 async def test_messages_that_come_too_fast_are_each_answered(faults: Faults) -> None:
-    """None is dropped, and after a pause all is well."""
+    """None is dropped. After a pause, messages are accepted again."""
     async with connected(faults.faulty, limits=Limits(rate=10.0, burst=5)) as wire:
         ids = [wire.send("get-config", {}) for _ in range(8)]
         await settle()
@@ -823,7 +823,7 @@ async def test_messages_that_come_too_fast_are_each_answered(faults: Faults) -> 
 
 
 async def test_a_session_ends_when_it_has_been_silent_for_too_long(faults: Faults) -> None:
-    """With a fatal error, and the close code of a broken rule."""
+    """It ends with a fatal error, and with the close code for a broken rule."""
     async with connected(faults.faulty, limits=Limits(idle_seconds=60.0)) as wire:
         wire.clock.advance(59.0)
         await wire.config()
@@ -836,7 +836,7 @@ async def test_a_session_ends_when_it_has_been_silent_for_too_long(faults: Fault
 
 
 async def test_a_session_ends_at_its_greatest_length(faults: Faults) -> None:
-    """However busy it is; who waits is answered."""
+    """It ends although it is busy. Pending requests are answered."""
     async with connected(faults.faulty, limits=Limits(session_seconds=60.0)) as wire:
         for seconds in (50.0, 5.0):
             wire.clock.advance(seconds)
@@ -851,7 +851,7 @@ async def test_a_session_ends_at_its_greatest_length(faults: Faults) -> None:
 
 
 async def test_a_client_that_does_not_read_is_let_go(faults: Faults) -> None:
-    """What waits to be sent is bounded."""
+    """The number of messages that wait to be sent is bounded."""
     clock = ManualClock()
     async with host_of(faults.faulty, limits=Limits(outbox=20), clock=clock) as host:
         started = await host.start({}, secret=OPERATOR)
@@ -870,13 +870,13 @@ async def test_a_client_that_does_not_read_is_let_go(faults: Faults) -> None:
 
 
 class Panic(BaseException):
-    """What no `except Exception` catches, as the panics of libraries that are not written in Python."""
+    """An exception that `except Exception` does not catch, like the panic of a library in another language."""
 
 
 @service("llm", "panicking")
 @asynccontextmanager
 async def panicking_llm(when: Literal["never", "opening", "closing"] = "never") -> AsyncGenerator[FaultyLLM]:
-    """Fails in the worst way."""
+    """A provider that raises it."""
     if when == "opening":
         raise Panic
     yield FaultyLLM("panicking")
@@ -886,12 +886,12 @@ async def panicking_llm(when: Literal["never", "opening", "closing"] = "never") 
 
 @bot(services={"llm": "panicking"}, public=True, plugins=[])
 async def panicking_bot(session: Session, /, llm: LLM) -> None:
-    """Does nothing with it."""
+    """A bot that does not use it."""
 
 
 @pytest.mark.parametrize("when", ["opening", "closing"])
 async def test_what_one_sessions_service_raises_ends_no_other_session(when: str) -> None:
-    """Whatever it is, and whenever it comes."""
+    """This is true for every exception and every moment."""
     async with connected(panicking_bot) as wire:
         with suppress(StartFailed):
             options = {"service_options": {"panicking": {"when": when}}}

@@ -1,4 +1,4 @@
-"""What a provider yields is held to its kind's Protocol when it is opened, and the log names the provider."""
+"""The object that a provider yields is checked against its kind's Protocol. The log names the provider."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class Avatar(Protocol):
     name: str
 
     async def show(self, mood: str, /, *, seconds: float = 1.0) -> str:
-        """Awaited."""
+        """A coroutine."""
         ...
 
     def moods(self) -> list[str]:
-        """Called."""
+        """A plain function."""
         ...
 
     def frames(self, rate: int, /) -> AsyncIterator[bytes]:
-        """Streamed."""
+        """A stream."""
         ...
 
 
@@ -40,76 +40,76 @@ AVATAR = Kind("avatar", Avatar)
 
 
 class Fine:
-    """Does all of it, each in a way of its own."""
+    """Has all methods, in unusual forms."""
 
     name = "fine"
 
     async def respond(self, request: LLMRequest, /) -> AsyncGenerator[Text | ToolCall]:
-        """Some of the pieces."""
+        """Annotated with some of the pieces."""
         yield Text("")
 
     def synthesize(self, *requests: Any) -> Any:
-        """Whatever comes, from elsewhere."""
+        """A plain function that returns a stream."""
 
     def transcribe(self, request: Any, more: int = 0) -> AsyncIterator[Any]:
-        """Pieces that are not annotated."""
+        """Pieces without an annotation."""
         raise NotImplementedError
 
     def speech_probability(self, frame: Audio) -> float:
-        """At once."""
+        """A plain function."""
         return 0.0
 
     async def show(self, mood: str, *, seconds: float = 2.0, more: int = 0) -> str:
-        """With one more of its own."""
+        """Has one more parameter, with a default."""
         return mood
 
     def moods(self) -> list[str]:
-        """Called."""
+        """A plain function."""
         return []
 
     async def frames(self, rate: int) -> AsyncGenerator[bytes]:
-        """Streamed."""
+        """A stream."""
         yield b""
 
 
 @pytest.mark.parametrize("protocol", [LLM, TTS, STT, VAD, Avatar])
 def test_an_object_that_does_all_of_it_fits(protocol: type) -> None:
-    """Also where it accepts more than is asked for."""
+    """Its methods may also accept more than the Protocol needs."""
     assert misfit(Fine(), protocol) is None
 
 
 async def a_coroutine(self: object, request: LLMRequest) -> str:
-    """Answer at once."""
+    """A coroutine in place of a stream."""
     return ""
 
 
 async def yields_text(self: object, request: LLMRequest) -> AsyncGenerator[str]:
-    """Yield what is not a piece."""
+    """Yield a value that is not a piece."""
     yield ""
 
 
 async def yields_either(self: object, request: LLMRequest) -> AsyncGenerator[Text | str]:
-    """Yield a piece at times."""
+    """Be annotated with a piece and another type."""
     yield ""
 
 
 def a_generator(self: object, request: LLMRequest) -> Iterator[Text]:
-    """Yield without await."""
+    """A generator in place of a stream."""
     yield Text("")
 
 
 async def takes_nothing(self: object) -> AsyncGenerator[Text]:
-    """Ask for nothing."""
+    """Take no argument."""
     yield Text("")
 
 
 async def takes_two(self: object, request: LLMRequest, model: str) -> AsyncGenerator[Text]:
-    """Ask for what nobody passes."""
+    """Take one argument too many."""
     yield Text("")
 
 
 async def takes_it_by_name(self: object, *, request: LLMRequest) -> AsyncGenerator[Text]:
-    """Ask for it by name."""
+    """Take the argument by name only."""
     yield Text("")
 
 
@@ -127,23 +127,23 @@ RESPONDING: list[tuple[Any, str]] = [
 
 @pytest.mark.parametrize(("respond", "message"), RESPONDING)
 def test_a_method_that_cannot_be_used_is_explained(respond: Any, message: str) -> None:
-    """With what to write instead."""
+    """The explanation says what to write instead."""
     found = misfit(type("Acme", (), {"respond": respond})(), LLM)
     assert found is not None
     assert message in found
 
 
 async def late(*args: Any, **more: Any) -> Any:
-    """Answer late."""
+    """A coroutine in place of a plain function."""
 
 
 async def streaming(*args: Any) -> AsyncGenerator[Any]:
-    """Answer in pieces."""
+    """A stream in place of a coroutine."""
     yield
 
 
 def logged(function: Callable[..., Awaitable[str]]) -> Callable[..., Awaitable[str]]:
-    """A wrapper that is not a coroutine function itself."""
+    """A wrapper that is not itself a coroutine function."""
 
     @wraps(function)
     def logging(*args: Any, **more: Any) -> Awaitable[str]:
@@ -153,7 +153,7 @@ def logged(function: Callable[..., Awaitable[str]]) -> Callable[..., Awaitable[s
 
 
 def short(self: object, mood: str) -> str:
-    """Show a mood for ever."""
+    """Take too few arguments."""
     return mood
 
 
@@ -173,38 +173,38 @@ METHODS: list[tuple[type, str, Any, str | None]] = [
 
 @pytest.mark.parametrize(("protocol", "name", "method", "message"), METHODS)
 def test_every_kind_is_held_to_its_protocol(protocol: type, name: str, method: Any, message: str | None) -> None:
-    """Those of plugins as well; what cannot be known is left to the call."""
+    """Kinds of plugins are checked too. Methods that cannot be inspected are accepted."""
     found = misfit(type("Acme", (Fine,), {name: method})(), protocol)
     assert found is None if message is None else message in (found or "")
 
 
 def test_what_is_not_there_is_named() -> None:
-    """All of it."""
+    """All missing methods are named."""
     assert misfit(object(), Avatar) == "it has no frames(), moods(), name(), show()"
 
 
 @service("llm", "acme")
 @asynccontextmanager
 async def acme_llm() -> AsyncGenerator[Any]:
-    """Yields what is not an LLM."""
+    """A provider whose object is not an LLM."""
     yield type("Acme", (), {"respond": a_coroutine})()
 
 
 @action(acme_llm)
 async def nothing(llm: Any, /) -> None:
-    """Nothing."""
+    """An options function that sets nothing."""
 
 
 @bot(services={"llm": "acme"}, public=True)
 async def receptionist(session: Session, /, llm: LLM) -> None:
-    """Never begins."""
+    """A bot whose session never starts."""
 
 
 @pytest.mark.anyio
 async def test_a_service_that_does_not_fit_is_not_started_and_the_log_names_its_provider(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """The client learns only which service it is."""
+    """The client is told only which service it is."""
     async with Host(receptionist, environ={}) as host:
         refusal = r"The service 'llm' \(acme\) does not implement its kind\."
         with caplog.at_level(logging.ERROR), pytest.raises(StartFailed, match=refusal):

@@ -1,4 +1,4 @@
-"""Services: each is opened, kept and closed by a task of its own, however unwilling it is."""
+"""Each service is opened, kept open and closed by its own task, even if it does not cooperate."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ WORDS = "words-of-an-exception"
 
 @define
 class Parrot:
-    """A service, and what was given to it."""
+    """A service. It keeps the keys and options that it was given."""
 
     key: Secret | None = None
     base_url: str = ""
     dies: anyio.Event = field(factory=anyio.Event)
 
     async def respond(self, request: LLMRequest, /) -> AsyncGenerator[LLMPiece]:
-        """One word."""
+        """Say one word."""
         yield Text("hello")
 
 
@@ -59,7 +59,7 @@ def fresh() -> None:
 
 @asynccontextmanager
 async def logged(name: str, parrot: Parrot | None = None) -> AsyncGenerator[Parrot]:
-    """Note when a service is opened and closed; it dies when it is told to."""
+    """Note when a service is opened and closed. It dies when the test wants it."""
     parrot = parrot or Parrot()
 
     async def die() -> None:
@@ -91,7 +91,7 @@ async def good(
 @service("llm", "plain")
 @asynccontextmanager
 async def plain() -> AsyncGenerator[Parrot]:
-    """Needs no key."""
+    """A provider that needs no key."""
     async with logged("plain") as parrot:
         yield parrot
 
@@ -99,7 +99,7 @@ async def plain() -> AsyncGenerator[Parrot]:
 @service("llm", "broken")
 @asynccontextmanager
 async def broken() -> AsyncGenerator[Parrot]:
-    """Raises what the test has chosen."""
+    """A provider that raises an exception of the test."""
     log.append("open broken")
     if failures:
         raise failures[0]
@@ -111,14 +111,14 @@ failures: list[BaseException] = []
 
 @service("llm", "hasty")
 def hasty() -> AbstractAsyncContextManager[Parrot]:
-    """Raises before there is anything to enter."""
+    """A provider that raises before its context manager exists."""
     raise failures[0]
 
 
 @service("llm", "slow")
 @asynccontextmanager
 async def slow() -> AsyncGenerator[Parrot]:
-    """Never comes to open."""
+    """A provider that does not finish opening."""
     async with logged("slow"):
         await anyio.sleep_forever()
         yield Parrot()
@@ -127,7 +127,7 @@ async def slow() -> AsyncGenerator[Parrot]:
 @service("llm", "clinging")
 @asynccontextmanager
 async def clinging() -> AsyncGenerator[Parrot]:
-    """Does not want to be closed."""
+    """A provider that does not close."""
     async with logged("clinging") as parrot:
         yield parrot
         await anyio.sleep_forever()
@@ -136,7 +136,7 @@ async def clinging() -> AsyncGenerator[Parrot]:
 @service("llm", "sore")
 @asynccontextmanager
 async def sore() -> AsyncGenerator[Parrot]:
-    """Raises when it is closed."""
+    """A provider that raises when it is closed."""
     async with logged("sore") as parrot:
         yield parrot
         raise RuntimeError(WORDS)
@@ -164,7 +164,7 @@ def opener(
 
 
 async def test_a_service_is_given_its_keys_and_its_service_options() -> None:
-    """By the name of its slot and provider; an optional key may be missing."""
+    """The keys are found by the names of the slot and the provider. An optional key may be missing."""
     async with anyio.create_task_group() as tasks:
         opens = opener(tasks, {"api_key": "key-of-a-test"}, {"llm.good": {"base_url": "https://other.example"}})
         opened = await opens.open("llm", provider(good))
@@ -176,7 +176,7 @@ async def test_a_service_is_given_its_keys_and_its_service_options() -> None:
 
 
 async def test_a_missing_key_is_told_before_anything_is_opened() -> None:
-    """By the name of its parameter."""
+    """The error has the name of its parameter."""
     async with anyio.create_task_group() as tasks:
         with pytest.raises(MissingKey, match="The provider 'good' needs the key 'api_key'"):
             await opener(tasks, {"spare_key": "key-of-a-test"}).open("llm", provider(good))
@@ -198,7 +198,7 @@ async def test_a_missing_key_is_told_before_anything_is_opened() -> None:
 async def test_a_service_that_does_not_open_is_told_in_our_words(
     function: Any, failure: BaseException, family: type[RequestError], retryable: bool
 ) -> None:
-    """Or in those that its author has chosen for the client; nothing is left behind."""
+    """The text is the author's own if the author has written it for the client. Nothing is left open."""
     failures[:] = [failure]
     async with anyio.create_task_group() as tasks:
         with pytest.raises(RequestError) as raised:
@@ -209,7 +209,7 @@ async def test_a_service_that_does_not_open_is_told_in_our_words(
 
 
 async def test_a_service_that_takes_too_long_is_given_up() -> None:
-    """What it had begun is closed, and it may be tried again."""
+    """What it had started is closed, and the start may be tried again."""
     async with anyio.create_task_group() as tasks:
         with pytest.raises(StartFailed, match=r"'llm' \(slow\) did not open within 0.01 s") as raised:
             await opener(tasks, seconds=0.01).open("llm", provider(slow))
@@ -218,7 +218,7 @@ async def test_a_service_that_takes_too_long_is_given_up() -> None:
 
 
 async def test_an_opening_that_is_given_up_leaves_nothing_open() -> None:
-    """Whoever opened it is cancelled, and so is what it had begun."""
+    """The caller is cancelled. What was started is cancelled too."""
     async with anyio.create_task_group() as tasks:
         with anyio.CancelScope() as scope:
             async with anyio.create_task_group() as openers:
@@ -230,7 +230,7 @@ async def test_an_opening_that_is_given_up_leaves_nothing_open() -> None:
 
 
 async def test_an_opening_that_is_given_up_at_once_leaves_nothing_open() -> None:
-    """Whether its task had begun or not."""
+    """Its task may have started or not."""
     async with anyio.create_task_group() as tasks:
         with anyio.CancelScope() as scope:
             scope.cancel()
@@ -242,7 +242,7 @@ async def test_an_opening_that_is_given_up_at_once_leaves_nothing_open() -> None
 
 
 async def test_services_are_closed_in_any_order_and_each_once() -> None:
-    """Each holds a task group of its own, which has to be left by the task that entered it."""
+    """Each one holds a task group, which the task that entered it must leave."""
     async with anyio.create_task_group() as tasks:
         opens = opener(tasks, {"api_key": "key-of-a-test"})
         first = await opens.open("llm", provider(good))
@@ -254,7 +254,7 @@ async def test_services_are_closed_in_any_order_and_each_once() -> None:
 
 
 async def test_a_service_that_does_not_close_is_cancelled() -> None:
-    """After its time, and then it is closed."""
+    """It is cancelled after `Limits.close_seconds`, and is closed then."""
     async with anyio.create_task_group() as tasks:
         opened = await opener(tasks).open("llm", provider(clinging))
         await opened.close(0.01)
@@ -262,7 +262,7 @@ async def test_a_service_that_does_not_close_is_cancelled() -> None:
 
 
 async def test_a_service_stays_open_when_the_session_is_cancelled() -> None:
-    """It ends when it is closed, so that its goodbye is not cut short."""
+    """It ends when it is closed, so that its last messages are sent."""
     async with anyio.create_task_group() as tasks:
         opened = await opener(tasks).open("llm", provider(plain))
         tasks.cancel_scope.cancel()
@@ -274,7 +274,7 @@ async def test_a_service_stays_open_when_the_session_is_cancelled() -> None:
 
 
 async def test_a_service_that_raises_when_it_is_closed_harms_nobody(caplog: pytest.LogCaptureFixture) -> None:
-    """It is logged by the exception's name."""
+    """The log has the name of the exception."""
     with caplog.at_level(logging.INFO, "rtvi_plugins"):
         async with anyio.create_task_group() as tasks:
             opened = await opener(tasks).open("llm", provider(sore))
@@ -288,7 +288,7 @@ async def test_a_service_that_raises_when_it_is_closed_harms_nobody(caplog: pyte
 
 
 async def test_a_service_that_dies_is_a_vendor_that_is_not_available(caplog: pytest.LogCaptureFixture) -> None:
-    """For whoever asks for it from then on; the others live."""
+    """Calls from then on get this error. The other services continue."""
     with caplog.at_level(logging.INFO, "rtvi_plugins"):
         async with anyio.create_task_group() as tasks:
             opens = opener(tasks, {"api_key": "key-of-a-test"})
@@ -310,12 +310,12 @@ async def test_a_service_that_dies_is_a_vendor_that_is_not_available(caplog: pyt
 
 @bot(services={"one": "plain", "two": "plain", "three": "plain"}, public=True)
 async def choir(session: Session, /, one: LLM, two: LLM, three: LLM) -> None:
-    """Three of one kind."""
+    """A bot with three services of one kind."""
 
 
 @bot(services={"one": "plain", "two": "broken", "three": "plain"}, public=True)
 async def half_choir(session: Session, /, one: LLM, two: LLM, three: LLM) -> None:
-    """The second does not open."""
+    """A bot whose second service does not open."""
 
 
 async def test_a_session_opens_its_services_in_order_and_closes_them_in_reverse() -> None:
@@ -329,7 +329,7 @@ async def test_a_session_opens_its_services_in_order_and_closes_them_in_reverse(
 
 
 async def test_a_session_that_does_not_start_closes_what_was_open() -> None:
-    """And opens nothing after the one that failed."""
+    """It opens no service after the one that failed."""
     failures[:] = [ConnectionError(WORDS)]
     async with host_of(half_choir) as host:
         with pytest.raises(StartFailed):
@@ -339,7 +339,7 @@ async def test_a_session_that_does_not_start_closes_what_was_open() -> None:
 
 
 async def test_a_transports_task_that_raises_ends_nobody_else(caplog: pytest.LogCaptureFixture) -> None:
-    """It is reported by its name."""
+    """The log has the name of the task."""
 
     async def carry(line: str) -> None:
         raise EOFError(line)

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Pool:
-    """What a lifespan yields."""
+    """The value of a lifespan."""
 
 
 class Voice:
@@ -55,20 +55,20 @@ async def reader(session: Session, /, tts: TTS) -> None:
 
 
 def connect() -> Voice:
-    """Fail, as a vendor does."""
+    """Raise an exception, as a failing vendor does."""
     raise ProviderError("broken", "unavailable")
 
 
 @service("tts", "broken")
 @asynccontextmanager
 async def broken() -> AsyncGenerator[Voice]:
-    """A voice that cannot be opened."""
+    """A provider that cannot be opened."""
     yield connect()
 
 
 @bot(services={"tts": Failover("broken", "slow")}, public=True)
 async def careful(session: Session, /, tts: TTS) -> None:
-    """A bot that goes on with a slow provider."""
+    """A bot with a `Failover` whose second provider is slow."""
     async for _ in session.inputs():
         pass
 
@@ -80,7 +80,7 @@ async def impatient(session: Session, /, tts: TTS) -> None:
 
 @bot(services={"tts": ["quick", "slow"]}, client=["tts.spede"], public=True)
 async def mistaken(session: Session, /, tts: TTS) -> None:
-    """A bot with a grant of nothing."""
+    """A bot that grants an option which does not exist."""
 
 
 def slow_voice() -> list[Callable[..., Any]]:
@@ -113,7 +113,7 @@ class Import:
 
     @property
     def installed(self) -> Installed:
-        """What is installed: the slow provider, of a bridge."""
+        """The installed plugins: a bridge with the slow provider."""
         bridged = BridgedProvider("tts.slow", self, slow=True)
         return Installed((EntryPoint("tts.slow", "acme.tts_slow", "acme", "1", bridged=bridged),))
 
@@ -126,7 +126,7 @@ def host_of(function: Any, slow: Import) -> Host:
 
 
 async def test_a_session_starts_before_the_alternative_is_imported() -> None:
-    """And a start that names it waits for it."""
+    """A start that names it waits for the import."""
     slow = Import()
     async with host_of(reader, slow) as host:
         await host.start()
@@ -148,7 +148,7 @@ async def test_a_session_starts_before_the_alternative_is_imported() -> None:
 
 
 async def test_an_open_session_can_switch_to_it_once_it_is_imported() -> None:
-    """Its client sees it when it asks again."""
+    """The client sees it when it asks again."""
     slow = Import()
     async with host_of(reader, slow) as host, call(host) as line:
         slow.go_on.set()
@@ -167,7 +167,7 @@ async def test_an_open_session_can_switch_to_it_once_it_is_imported() -> None:
 
 
 async def test_it_takes_over_once_it_is_imported(caplog: pytest.LogCaptureFixture) -> None:
-    """From a provider that fails. Until then, that one is alone. A missing key is logged."""
+    """Then it takes over from a provider that fails. Before, there is no alternative. A missing key is logged."""
 
     def declare() -> list[Callable[..., Any]]:
         @service("tts", "slow")
@@ -188,7 +188,7 @@ async def test_it_takes_over_once_it_is_imported(caplog: pytest.LogCaptureFixtur
 
 
 async def test_a_mistake_is_logged_and_refuses_only_those_who_choose_it(caplog: pytest.LogCaptureFixture) -> None:
-    """The client is not told what is wrong with the import."""
+    """The client is not told the mistake."""
 
     def broken() -> list[Callable[..., Any]]:
         raise RuntimeError("no such voice")
@@ -204,7 +204,7 @@ async def test_a_mistake_is_logged_and_refuses_only_those_who_choose_it(caplog: 
 
 
 async def test_a_mistake_of_the_bot_is_found_when_all_is_known(caplog: pytest.LogCaptureFixture) -> None:
-    """Until then, the grant could be one of an option of the alternative."""
+    """Before, the alternative could have the option that the bot grants."""
     slow = Import()
     slow.go_on.set()
     async with host_of(mistaken, slow) as host:
@@ -214,7 +214,7 @@ async def test_a_mistake_of_the_bot_is_found_when_all_is_known(caplog: pytest.Lo
 
 
 async def test_an_alternative_with_a_lifespan_is_refused(caplog: pytest.LogCaptureFixture) -> None:
-    """Lifespans open before the sessions."""
+    """Lifespans open before the sessions, and the alternative is imported later."""
 
     def declare() -> list[Callable[..., Any]]:
         @lifespan
@@ -229,7 +229,7 @@ async def test_an_alternative_with_a_lifespan_is_refused(caplog: pytest.LogCaptu
 
         @options(slow)
         def configure(voice: Voice, /, speed: int = 1) -> None:
-            """Have the option that the bot grants."""
+            """Set the option that the bot grants."""
 
         return [pool, slow, configure]
 
@@ -242,7 +242,7 @@ async def test_an_alternative_with_a_lifespan_is_refused(caplog: pytest.LogCaptu
 
 
 async def test_leaving_does_not_wait_for_the_import() -> None:
-    """Who stops a server that has just started does not wait for seconds."""
+    """If somebody stops a server that has just started, they need not wait for seconds."""
     slow = Import()
     with anyio.fail_after(5):
         async with host_of(reader, slow):
@@ -251,7 +251,7 @@ async def test_leaving_does_not_wait_for_the_import() -> None:
 
 
 def test_service_options_of_an_alternative_import_it_at_once() -> None:
-    """Or they could not be checked."""
+    """Otherwise the options could not be checked."""
     slow = Import()
     slow.go_on.set()
     host = host_of(reader, slow)
@@ -262,14 +262,14 @@ def test_service_options_of_an_alternative_import_it_at_once() -> None:
 
 
 def test_the_first_provider_of_a_service_is_imported_at_once() -> None:
-    """Every session needs it."""
+    """Every session needs the first provider."""
     slow = Import()
     slow.go_on.set()
     assert host_of(impatient, slow).registry.labels() == {"tts": ("slow", "quick")}
 
 
 def test_without_postponing_all_is_imported_and_checked_at_once() -> None:
-    """As `rtvi describe` and `rtvi doctor` do."""
+    """`rtvi describe` and `rtvi doctor` do this."""
     slow = Import()
     slow.go_on.set()
     with pytest.raises(BotError, match="spede"):

@@ -1,4 +1,4 @@
-"""What a bot learns of its own speech, and calls that it makes later: `Session.spoken` and `Session.call_after`."""
+"""How a bot waits for its own speech, and calls functions later: `Session.spoken` and `Session.call_after`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ENDS: list[bool] = []
     public=True,
 )
 async def talker(session: Session, /, llm: LLM, stt: STT, tts: TTS, vad: VAD) -> None:
-    """Shows something whenever it has finished."""
+    """A bot that shows something whenever it has finished speaking."""
     SESSIONS.append(session)
 
     async def follow() -> None:
@@ -47,32 +47,32 @@ async def talker(session: Session, /, llm: LLM, stt: STT, tts: TTS, vad: VAD) ->
 
 @action(talker)
 async def announce(session: Session, /, text: str) -> bool:
-    """Says something, and returns whether it was heard."""
+    """Say something, and return whether it was heard."""
     session.submit(Say(text))
     return await session.spoken()
 
 
 @action(talker)
 async def remind(session: Session, /, seconds: float) -> None:
-    """Says something later."""
+    """Say something later."""
     session.call_after(seconds, lambda: session.submit(Say("Time is up.")))
 
 
 @action(talker)
 async def leave(session: Session, /) -> None:
-    """Ends the session after the goodbye."""
+    """End the session after the goodbye."""
     session.close("they left")
 
 
 def talking(fakes: Fakes, *, audio: int | None = RATE, limits: Limits | None = None) -> Any:
-    """A session, its client ready."""
+    """A session. Its client is ready."""
     SESSIONS.clear()
     ENDS.clear()
     return connected(talker, fakes, audio=audio, limits=limits)
 
 
 def call(wire: Wire, name: str, **arguments: Any) -> str:
-    """Call an action of the bot, as newer clients do."""
+    """Call an action of the bot, as clients of 1.0 and later do."""
     return wire.send("client-message", {"t": "action", "d": {"service": "bot", "action": name, "arguments": arguments}})
 
 
@@ -81,7 +81,7 @@ def call(wire: Wire, name: str, **arguments: Any) -> str:
 
 @pytest.mark.parametrize("audio", [RATE, None])
 async def test_a_bot_learns_when_its_speech_was_heard(audio: int | None) -> None:
-    """Once for each turn, not before the end of it; in a text session, when it was sent."""
+    """It learns this once for each turn, and not before its end. In a text session, it is when the text was sent."""
     fakes = Fakes([Text(FORTY)], [Text("Fine.")])
     async with talking(fakes, audio=audio) as wire:
         await write(wire)
@@ -96,7 +96,7 @@ async def test_a_bot_learns_when_its_speech_was_heard(audio: int | None) -> None
 
 
 async def test_a_bot_learns_that_its_speech_was_interrupted() -> None:
-    """Also when only a text that waited was dropped."""
+    """Also if only a waiting text was dropped."""
     fakes = Fakes([Text(FORTY)])
     async with talking(fakes) as wire:
         await write(wire)
@@ -107,7 +107,7 @@ async def test_a_bot_learns_that_its_speech_was_interrupted() -> None:
 
 
 async def test_an_action_waits_until_its_text_was_heard() -> None:
-    """After the speech before it; the action returns then."""
+    """The text comes after earlier speech. The action returns when it was heard."""
     fakes = Fakes([Text(FORTY)])
     async with talking(fakes) as wire:
         await write(wire)
@@ -120,7 +120,7 @@ async def test_an_action_waits_until_its_text_was_heard() -> None:
 
 
 async def test_a_text_that_was_dropped_was_not_heard() -> None:
-    """The wait for it ends all the same."""
+    """The wait for it ends nevertheless."""
     fakes = Fakes([Text(FORTY)])
     async with talking(fakes) as wire:
         await write(wire)
@@ -131,7 +131,7 @@ async def test_a_text_that_was_dropped_was_not_heard() -> None:
 
 
 async def test_a_function_that_the_turn_waits_for_cannot_wait_for_the_turn(caplog: pytest.LogCaptureFixture) -> None:
-    """It fails at once instead of at its deadline, and the log says what to do."""
+    """It fails at once and not only at its deadline. The log says what to do."""
     fakes = Fakes([ToolCall("1", "announce", {"text": "One moment."})], [Text("Done.")])
     async with talking(fakes) as wire:
         with caplog.at_level(logging.ERROR, "rtvi_plugins"):
@@ -143,7 +143,7 @@ async def test_a_function_that_the_turn_waits_for_cannot_wait_for_the_turn(caplo
 
 @bot(client=["bot:order"], public=True)
 async def hasty(session: Session, /) -> None:
-    """Has the next text, which it answers for ever, before it is back from the first one."""
+    """Submit the next texts in the turn of the first one. The turn of the second text never ends."""
     SESSIONS.append(session)
     async for each in session.inputs():
         async with session.turn(interruptible=False):
@@ -159,13 +159,13 @@ async def hasty(session: Session, /) -> None:
 
 @action(hasty)
 async def order(session: Session, /) -> bool:
-    """Says the first text, and returns whether it was heard."""
+    """Say the first text, and return whether it was heard."""
     session.submit(Say("first"))
     return await session.spoken()
 
 
 async def test_a_later_submission_changes_nothing() -> None:
-    """Neither a turn that begins at once, nor a text that was dropped."""
+    """A turn that begins at once does not change it, and neither does a text that was dropped."""
     async with connected(hasty, Fakes(), audio=None) as wire:
         asked = call(wire, "order")
         assert (await wire.answer(asked))["data"]["d"] is True
@@ -177,7 +177,7 @@ async def test_a_later_submission_changes_nothing() -> None:
 
 
 async def test_a_reminder_is_said_at_its_time() -> None:
-    """On the session's clock."""
+    """The time is that of the session's clock."""
     fakes = Fakes()
     async with talking(fakes) as wire:
         call(wire, "remind", seconds=30)
@@ -191,7 +191,7 @@ async def test_a_reminder_is_said_at_its_time() -> None:
 
 
 async def test_a_reminder_waits_for_the_end_of_a_turn() -> None:
-    """It neither interrupts what is being said nor is spoken into it."""
+    """It does not interrupt the turn, and is not spoken in the middle of it."""
     fakes = Fakes([Text(FORTY)])
     async with talking(fakes) as wire:
         call(wire, "remind", seconds=1)
@@ -202,7 +202,7 @@ async def test_a_reminder_waits_for_the_end_of_a_turn() -> None:
 
 
 async def test_a_session_with_a_pending_reminder_is_not_idle() -> None:
-    """Afterwards the user has as long as after a message. A cancelled timer keeps nothing open."""
+    """Afterwards, the idle time begins again, as after a message. A cancelled timer keeps no session open."""
     fakes = Fakes()
     async with talking(fakes, audio=None, limits=Limits(idle_seconds=60.0)) as wire:
         call(wire, "remind", seconds=200)
@@ -220,7 +220,7 @@ async def test_a_session_with_a_pending_reminder_is_not_idle() -> None:
 
 
 async def test_a_timer_can_be_cancelled() -> None:
-    """By the timer that `call_after` returns."""
+    """`call_after` returns the timer."""
     calls: list[str] = []
     fakes = Fakes()
     async with talking(fakes) as wire:
@@ -234,7 +234,7 @@ async def test_a_timer_can_be_cancelled() -> None:
 
 @pytest.mark.parametrize("end", ["close", "leave", "disconnect"])
 async def test_no_timer_outlives_its_session(end: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Nor does one fire during a goodbye, in which nothing more may be said."""
+    """No timer fires during a goodbye either, because nothing more may be said then."""
     fakes = Fakes([Text(FORTY), WAIT])
     async with talking(fakes) as wire:
         call(wire, "remind", seconds=1)

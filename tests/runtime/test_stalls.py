@@ -1,4 +1,4 @@
-"""What an operator could not see: imports that hang, services that do not open, code that blocks the event loop."""
+"""The log reports what an operator could not see: imports that hang, services that do not open, blocked event loops."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from ..tools.patience import PATIENCE
 
 
 class Seen(logging.Handler):
-    """Remembers what was logged, and opens a gate when something was."""
+    """Keeps what was logged, and opens a gate at the first record."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class Seen(logging.Handler):
 
 @pytest.fixture
 def seen() -> Generator[Seen]:
-    """What the framework logs in this test."""
+    """The log records of the framework in this test."""
     handler, logger = Seen(), logging.getLogger("rtvi_plugins")
     logger.addHandler(handler)
     yield handler
@@ -66,7 +66,7 @@ def plugin() -> ModuleType:
 
 
 def blocked(watch: Callable[[Watchdog], None], *, seconds: float = 1.0) -> None:
-    """Block a thread that has a watchdog, in a plugin's function, while `watch` is called in this one."""
+    """Block a thread that has a watchdog, in a plugin's function. This thread calls `watch` meanwhile."""
     begun, go_on = threading.Event(), threading.Event()
     dogs: list[Watchdog] = []
     now = 0.0
@@ -95,7 +95,7 @@ def blocked(watch: Callable[[Watchdog], None], *, seconds: float = 1.0) -> None:
 
 
 def test_a_blocked_loop_is_reported_once_with_the_plugin_and_the_place(seen: Seen) -> None:
-    """And again, for how long, when it goes on."""
+    """When the loop continues, it is reported once more, with the time that it was blocked."""
 
     def look(dog: Watchdog) -> None:
         for _ in range(3):
@@ -103,19 +103,19 @@ def test_a_blocked_loop_is_reported_once_with_the_plugin_and_the_place(seen: See
 
     blocked(look)
     first, last = seen.texts
-    assert first.startswith("rtvi-plugins-slow blocks the event loop, for more than 1 s so far")
+    assert first.startswith("rtvi-plugins-slow blocks the event loop for more than 1 s")
     assert "configure() (/site/rtvi_plugins_slow/llm.py:3)" in first
     assert last == "the event loop continues; it was blocked for 5.0 s"
 
 
 def test_a_loop_that_beats_is_not_reported(seen: Seen) -> None:
-    """A short call is not a block."""
+    """A short call does not count as a block."""
     blocked(lambda dog: dog.check(), seconds=10.0)
     assert seen.texts == []
 
 
 def test_a_thread_that_waits_for_events_is_not_reported(seen: Seen) -> None:
-    """It waits for the processor, and nobody's code is at fault."""
+    """The thread waits for the processor, so no code is at fault."""
     module = ModuleType("selectors")
     begun, go_on = threading.Event(), threading.Event()
     exec("def select(begun, go_on):\n    begun.set()\n    while not go_on: pass", vars(module))
@@ -154,13 +154,13 @@ def test_a_place_is_reported_once_a_minute(seen: Seen) -> None:
 
 @bot(client=["bot:dawdle"], public=True)
 async def sleeper(session: Session, /) -> None:
-    """Has an action that blocks."""
+    """A bot with an action that blocks."""
     await anyio.sleep_forever()
 
 
 @action(sleeper)
 async def dawdle(session: Session, /) -> bool:
-    """Wait as no coroutine may."""
+    """Block, which no coroutine may do."""
     return gates[0].wait(PATIENCE)
 
 
@@ -170,7 +170,7 @@ gates: list[threading.Event] = []
 @pytest.mark.anyio
 @EVERY_LOOP
 async def test_a_host_that_watches_reports_what_blocks_its_loop(seen: Seen) -> None:
-    """It names the bot, when the code is the bot's own."""
+    """It names the bot if the code is the bot's own."""
     gates[:] = [seen.gate]
     async with Host(sleeper, environ={}, watch=0.05, clock=SystemClock()) as host:
         connection = host.claim((await host.start()).token)
@@ -194,7 +194,7 @@ async def test_a_host_that_watches_reports_what_blocks_its_loop(seen: Seen) -> N
 def test_an_import_that_hangs_is_reported_with_the_plugin_and_the_place(
     seen: Seen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While it hangs, and not after."""
+    """It is reported while it hangs, not afterwards."""
     tmp_path.joinpath("rtvi_plugins_hangs.py").write_text("import test_gate\ntest_gate.gate.wait(30)\n")
     gate = ModuleType("test_gate")
     gate.gate = seen.gate  # type: ignore[attr-defined]
@@ -210,7 +210,7 @@ def test_an_import_that_hangs_is_reported_with_the_plugin_and_the_place(
 
 
 def test_a_bot_whose_import_hangs_is_reported(seen: Seen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With its file."""
+    """The report has its file."""
     gate = ModuleType("test_gate")
     gate.gate = seen.gate  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "test_gate", gate)
@@ -236,7 +236,7 @@ def test_an_import_in_time_is_not_reported(seen: Seen) -> None:
 
 
 def test_the_innermost_known_package_owns_a_stack() -> None:
-    """A library that a plugin calls is the plugin's affair."""
+    """If a plugin calls a library, the plugin is named."""
     frames = stack_of(threading.get_ident())
     here = __name__.partition(".")[0]
     assert innermost_owner(frames, {here: "these tests"}) == "these tests"
@@ -248,26 +248,26 @@ def test_the_innermost_known_package_owns_a_stack() -> None:
 
 
 class Stuck:
-    """Never comes to be."""
+    """A service that never opens."""
 
 
 @service("llm", "stuck")
 @asynccontextmanager
 async def stuck_llm() -> AsyncGenerator[LLM]:
-    """Opens never."""
+    """Never open."""
     await anyio.sleep_forever()
     yield Stuck()  # type: ignore[misc]  # pyright: ignore[reportReturnType]
 
 
 @bot(services={"llm": "stuck"}, public=True)
 async def hopeful(session: Session, /, llm: LLM) -> None:
-    """Wants the service."""
+    """A bot that needs the service."""
 
 
 @pytest.mark.anyio
 @EVERY_LOOP
 async def test_a_service_that_does_not_open_is_logged_with_the_place_where_it_waits(seen: Seen) -> None:
-    """The client learns that it did not open; only the log says where."""
+    """The client is told that it did not open. Only the log says where it waits."""
     async with Host(hopeful, environ={}, limits=Limits(open_seconds=0.01)) as host:
         with pytest.raises(StartFailed) as raised:
             await host.start()

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 
 @define
 class Cart:
-    """What is in a cart."""
+    """The content of a cart."""
 
     products: list[str] = field(factory=list[str])
     paid: bool = False
@@ -26,7 +26,7 @@ ended: list[Any] = []
 
 @bot(state=Cart, client=["bot:add", "bot:cart", "bot:pay", "bot:break_it"], public=True)
 async def shop(session: Session[Cart], /) -> None:
-    """Has a cart from the beginning."""
+    """A bot whose sessions have a cart."""
     session.state.products.append("bag")
 
 
@@ -45,13 +45,13 @@ async def pay(session: Session[Cart], /) -> None:
 
 @action(shop)
 async def cart(session: Session[Cart], /) -> Cart:
-    """Return the state, which JSON can carry."""
+    """Return the state, as JSON."""
     return session.state
 
 
 @action(shop)
 async def break_it(session: Session, /) -> str:
-    """Set something else, which the annotation would not allow."""
+    """Set the state to an object of another class, which the annotation does not allow."""
     with pytest.raises(TypeError) as raised:
         session.state = {"products": []}
     return str(raised.value)
@@ -76,7 +76,7 @@ async def test_each_session_has_a_state_of_its_own() -> None:
 
 
 async def test_a_state_is_replaced_only_by_one_of_its_class() -> None:
-    """Anything else could not be read later."""
+    """A state of another class could not be restored."""
     async with connect(shop) as client:
         text = "The state of this session is of the class Cart, not dict."
         assert await client.action("bot:break_it") == text
@@ -87,7 +87,7 @@ problems: list[str] = []
 
 @bot(public=True)
 async def stateless(session: Session, /) -> None:
-    """Asks for a state that it does not have."""
+    """A bot that uses a state without declaring one."""
     problems.clear()
     with pytest.raises(RuntimeError) as raised:
         session.state.add("x")

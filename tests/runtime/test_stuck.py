@@ -1,4 +1,4 @@
-"""A bot or an action that goes on although its session has ended: it keeps no service open, and the log names it."""
+"""A bot or an action that continues although its session has ended keeps no service open. The log names it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..tools.patience import PATIENCE
 
 pytestmark = pytest.mark.anyio
 
-#: What is open.
+#: The services that are open.
 open_services: list[str] = []
 
 #: Set when a service is closed.
@@ -39,7 +39,7 @@ def fresh() -> None:
 @service("llm", "kept")
 @asynccontextmanager
 async def kept_llm() -> AsyncGenerator[FaultyLLM]:
-    """A provider."""
+    """A provider that notes when it is open."""
     open_services.append("kept")
     yield FaultyLLM("kept")
     open_services.remove("kept")
@@ -54,30 +54,30 @@ async def go_on() -> None:
 
 @bot(services={"llm": "kept"}, client=["bot:stay", "bot:stay_long"], public=True)
 async def patient(session: Session, /, llm: LLM) -> None:
-    """Ends when it is told to."""
+    """A bot whose function returns at once."""
 
 
 @action(patient)
 async def stay(session: Session, /) -> None:
-    """Ignores its cancellation."""
+    """An action that ignores its cancellation."""
     await go_on()
 
 
 @action(patient, long=True)
 async def stay_long(session: Session, /) -> None:
-    """Ignores its cancellation as well."""
+    """A long action that ignores its cancellation."""
     await go_on()
 
 
 @bot(services={"llm": "kept"}, public=True)
 async def stubborn(session: Session, /, llm: LLM) -> None:
-    """Ignores its cancellation."""
+    """A bot that ignores its cancellation."""
     await go_on()
 
 
 @pytest.mark.parametrize("name", ["stay", "stay_long", "stubborn"])
 async def test_what_does_not_end_keeps_no_service_open(name: str, caplog: pytest.LogCaptureFixture) -> None:
-    """After the time that a service has to close."""
+    """The services are closed after `Limits.close_seconds`."""
     limits = Limits(close_seconds=0.01)
     with caplog.at_level(logging.ERROR), anyio.fail_after(PATIENCE):
         async with connected(stubborn if name == "stubborn" else patient, limits=limits) as wire:
@@ -93,7 +93,7 @@ async def test_what_does_not_end_keeps_no_service_open(name: str, caplog: pytest
 
 
 async def test_what_ends_in_time_is_not_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    """Its services are closed once."""
+    """The services are closed once."""
     with caplog.at_level(logging.ERROR):
         async with connected(patient, limits=Limits(close_seconds=0.01)) as wire:
             wire.call("bot:stay")

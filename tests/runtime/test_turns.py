@@ -1,4 +1,4 @@
-"""What a bot's own loop stands on: inputs, turns and function calls, without `converse`."""
+"""The parts of a conversation loop of your own: inputs, turns and function calls, without `converse`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..fakes.wire import Wire, connected, settle
 
 pytestmark = pytest.mark.anyio
 
-#: What the bot of the running test does.
+#: What the bot of the present test does.
 Loop = Callable[[Session, LLM], Awaitable[None]]
 loops: list[Loop] = []
 
@@ -30,19 +30,19 @@ loops: list[Loop] = []
     public=True,
 )
 async def looping(session: Session, /, llm: LLM) -> None:
-    """Does what the test says."""
+    """A bot that does what the test says."""
     await loops[0](session, llm)
 
 
 def running(loop: Loop, **how: Any) -> Any:
-    """A session whose bot does this."""
+    """A session with a bot that does this."""
     loops[:] = [loop]
     fakes = Fakes()
     return connected(looping, fakes, **how)
 
 
 def say(wire: Wire, text: str, run: bool = True) -> str:
-    """The user writes."""
+    """Send text of the user."""
     return wire.send("send-text", {"content": text, "options": {"run_immediately": run}})
 
 
@@ -50,7 +50,7 @@ def say(wire: Wire, text: str, run: bool = True) -> str:
 
 
 async def test_inputs_come_in_order_and_a_loop_over_them_may_be_left() -> None:
-    """Another goes on where it stopped."""
+    """Another loop continues where the first one stopped."""
     heard: list[Input] = []
 
     async def twice(session: Session, llm: LLM) -> None:
@@ -70,10 +70,10 @@ async def test_inputs_come_in_order_and_a_loop_over_them_may_be_left() -> None:
 
 
 async def test_a_bot_that_has_returned_listens_no_more() -> None:
-    """Whoever feeds it is told so, and the session goes on."""
+    """The error tells the caller, and the session continues."""
 
     async def at_once(session: Session, llm: LLM) -> None:
-        """Holds no conversation."""
+        """A bot without a conversation."""
 
     async with running(at_once) as wire:
         assert (await wire.error(say(wire, "hi")))["code"] == "no-conversation"
@@ -84,7 +84,7 @@ async def test_a_bot_that_has_returned_listens_no_more() -> None:
 
 
 async def test_inputs_that_nobody_reads_are_bounded() -> None:
-    """One too many is refused and may be sent again."""
+    """One input too many is refused, and may be sent again later."""
 
     async def never(session: Session, llm: LLM) -> None:
         await anyio.sleep_forever()
@@ -96,7 +96,7 @@ async def test_inputs_that_nobody_reads_are_bounded() -> None:
 
 
 async def test_idle_waits_until_nothing_is_being_said_or_waits() -> None:
-    """For tests and consoles."""
+    """Tests and consoles use it."""
     go_on = anyio.Event()
     done: list[str] = []
 
@@ -126,7 +126,7 @@ async def test_idle_waits_until_nothing_is_being_said_or_waits() -> None:
 
 
 async def test_an_interruption_ends_the_turn_and_not_the_loop() -> None:
-    """The turn knows; the client is told once; there is nothing to interrupt between turns."""
+    """The turn has the flag, and the client is told once. Between turns, there is nothing to interrupt."""
     turns: list[tuple[int, bool]] = []
 
     async def held(session: Session, llm: LLM) -> None:
@@ -148,7 +148,7 @@ async def test_an_interruption_ends_the_turn_and_not_the_loop() -> None:
 
 
 async def test_a_session_holds_one_turn_at_a_time() -> None:
-    """A second inside of the first is the author's mistake."""
+    """A turn within a turn is a mistake of the author."""
     found: list[BaseException] = []
 
     async def nested(session: Session, llm: LLM) -> None:
@@ -164,7 +164,7 @@ async def test_a_session_holds_one_turn_at_a_time() -> None:
 
 
 async def test_a_turn_sees_its_own_words_and_not_what_came_later() -> None:
-    """What came later stands behind it, and the next turn sees both."""
+    """Messages that came later are after the turn's own. The next turn sees both."""
     seen: list[list[Any]] = []
     go_on = anyio.Event()
 
@@ -187,7 +187,7 @@ async def test_a_turn_sees_its_own_words_and_not_what_came_later() -> None:
 
 
 async def test_a_turn_keeps_its_services_and_changes_wait_for_its_edge() -> None:
-    """A handle means whoever filled the service when the turn began; outside of turns, whoever does now."""
+    """Within a turn, a handle forwards to the service of the turn's beginning; outside, to the present service."""
     names: list[str] = []
     go_on = anyio.Event()
 
@@ -215,7 +215,7 @@ async def test_a_turn_keeps_its_services_and_changes_wait_for_its_edge() -> None
 
 
 async def test_a_function_call_returns_what_the_client_answers() -> None:
-    """Any JSON value; ids that nobody gave are made up, each another."""
+    """The result is any JSON value. Without an id from the caller, each call gets a new one."""
     results: list[Any] = []
 
     async def asking(session: Session, llm: LLM) -> None:
@@ -240,7 +240,7 @@ async def test_a_function_call_returns_what_the_client_answers() -> None:
 
 
 async def test_a_function_call_that_is_not_answered_fails() -> None:
-    """After its time; the client is told that it is over."""
+    """It fails at its deadline, and the client is told that it is over."""
     failures: list[str] = []
 
     async def asking(session: Session, llm: LLM) -> None:
@@ -260,7 +260,7 @@ async def test_a_function_call_that_is_not_answered_fails() -> None:
 
 
 async def test_a_call_under_an_id_that_is_pending_is_refused() -> None:
-    """Its answer could be either's. The client is asked once."""
+    """Its answer could belong to either call. The client is asked once."""
     refused: list[str] = []
 
     async def asking(session: Session, llm: LLM) -> None:
@@ -283,7 +283,7 @@ async def test_a_call_under_an_id_that_is_pending_is_refused() -> None:
 
 @pytest.mark.parametrize("data", [None, {}, {"tool_call_id": 1}, {"tool_call_id": "nobody's", "result": 1}, []])
 async def test_a_result_that_is_of_no_call_is_refused(data: Any) -> None:
-    """And harms nothing."""
+    """The result has no effect."""
 
     async def waiting(session: Session, llm: LLM) -> None:
         await anyio.sleep_forever()
@@ -306,7 +306,7 @@ async def test_a_result_that_is_of_no_call_is_refused(data: Any) -> None:
     ],
 )
 async def test_words_are_added_to_a_message_of_any_form(content: Any, amended: Any) -> None:
-    """Also to one without content, as that of an assistant who only calls functions."""
+    """Also if it has no content, like a message of an assistant that only calls functions."""
     found: list[Any] = []
 
     async def amending(session: Session, llm: LLM) -> None:

@@ -1,4 +1,4 @@
-"""Audio that cannot be heard is reported once for each reason, with what to do, and the session goes on."""
+"""Audio that cannot be used is reported once for each reason, with what to do. The session continues."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FRAME = b"\1\0" * 320
 
 
 class Ear(Listener):
-    """Keeps what it hears, or fails."""
+    """A listener that keeps its audio, or raises."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.heard = 0
@@ -45,7 +45,7 @@ ears = [Ear()]
 
 @bot(services={}, public=True)
 async def listening(session: Session, /) -> None:
-    """Has the ear of the test hear the user."""
+    """A bot whose listener is that of the test."""
     with session.listening(ears[0]):
         async for _ in session.inputs():
             pass
@@ -53,7 +53,7 @@ async def listening(session: Session, /) -> None:
 
 @contextmanager
 def not_installed(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
-    """As if the extra `voice` had not been installed."""
+    """Import as if the extra `voice` were not installed."""
     monkeypatch.delitem(sys.modules, "rtvi_plugins.voice.resampling", raising=False)
     monkeypatch.setitem(sys.modules, "soxr", None)
     yield
@@ -61,13 +61,13 @@ def not_installed(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
 
 
 def hearing(error: Exception | None = None, **how: Any) -> Any:
-    """A session with audio, its client ready."""
+    """A session with audio. Its client is ready."""
     ears[:] = [Ear(error)]
     return connected(listening, audio=16_000, **how)
 
 
 async def send(wire: Wire, audio: Audio, times: int = 50) -> None:
-    """A second of frames."""
+    """Send frames for a second."""
     for _ in range(times):
         wire.connection.receive_audio(audio)
         wire.clock.advance(0.02)
@@ -75,7 +75,7 @@ async def send(wire: Wire, audio: Audio, times: int = 50) -> None:
 
 
 def errors(wire: Wire) -> list[str]:
-    """The messages of what the client was told of it."""
+    """The messages of the errors that the client has received."""
     found = wire.data_of("error")
     assert all((each["code"], each["fatal"]) == ("unusable-audio", False) for each in found)
     return [each["message"] for each in found]
@@ -85,7 +85,7 @@ def errors(wire: Wire) -> list[str]:
 async def test_without_the_resampler_the_client_is_told_once_what_to_install(
     rate: int, channels: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """And the log once; audio that needs none is still heard."""
+    """The log has it once too. Audio that needs no resampler is still heard."""
     with not_installed(monkeypatch), caplog.at_level(logging.WARNING, "rtvi_plugins"):
         async with hearing() as wire:
             await send(wire, Audio(FRAME, rate, channels))
@@ -100,7 +100,7 @@ async def test_without_the_resampler_the_client_is_told_once_what_to_install(
 
 
 async def test_the_resampler_is_looked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An import that fails is dear, and fifty frames come in a second."""
+    """A failed import takes time, and fifty frames come in a second."""
     looked = list[str]()
 
     class Finder:
@@ -128,7 +128,7 @@ async def test_the_resampler_is_looked_for_once(monkeypatch: pytest.MonkeyPatch)
 async def test_audio_of_a_form_that_there_is_not_is_reported_once(
     audio: Audio, says: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """With what is wrong with it."""
+    """The report says what is wrong."""
     with caplog.at_level(logging.WARNING, "rtvi_plugins"):
         async with hearing() as wire:
             await send(wire, audio)
@@ -138,7 +138,7 @@ async def test_audio_of_a_form_that_there_is_not_is_reported_once(
 
 
 async def test_one_rate_too_many_is_reported_once() -> None:
-    """The first four are heard."""
+    """The first four rates are heard."""
     async with hearing() as wire:
         for rate in (8_000, 22_050, 24_000, 44_100, 48_000, 96_000):
             await send(wire, Audio(FRAME, rate), 20)
@@ -149,7 +149,7 @@ async def test_one_rate_too_many_is_reported_once() -> None:
 async def test_a_resampler_that_fails_is_reported_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """By its log line and one error."""
+    """The report is one log line and one error."""
 
     def fail(*_: object) -> None:
         raise ValueError("no such rate")
@@ -165,7 +165,7 @@ async def test_a_resampler_that_fails_is_reported_once(
 
 
 async def test_a_listener_that_fails_is_reported_once_and_hears_on(caplog: pytest.LogCaptureFixture) -> None:
-    """Fifty frames a second would fill the log."""
+    """Fifty reports in a second would fill the log."""
     async with hearing(ValueError("of the bot's")) as wire:
         await send(wire, Audio(FRAME, 16_000))
         wire.connection.microphone(False)
@@ -178,7 +178,7 @@ async def test_a_listener_that_fails_is_reported_once_and_hears_on(caplog: pytes
 
 
 async def test_several_reasons_are_each_reported() -> None:
-    """Each by one error."""
+    """Each reason has one error."""
     async with hearing() as wire:
         for _ in range(3):
             await send(wire, Audio(FRAME, 0), 5)
@@ -191,7 +191,7 @@ async def test_several_reasons_are_each_reported() -> None:
 async def test_a_session_that_cannot_be_recorded_without_the_resampler_goes_on(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The bot's audio has a rate that the recording has not."""
+    """The bot's audio has another rate than the recording."""
     ears[:] = [Ear()]
     with not_installed(monkeypatch):
         async with connected(listening, audio=24_000, record=tmp_path) as wire:

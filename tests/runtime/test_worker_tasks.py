@@ -1,4 +1,4 @@
-"""Many short jobs on few tasks: they start in order, wait side by side, and one that is cancelled harms no other."""
+"""Many short jobs on few tasks: they start in order, wait concurrently, and a cancelled job affects no other."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Pool: TypeAlias = Callable[[], AbstractAsyncContextManager[Workers]]
 
 @asynccontextmanager
 async def opened(*, warm: bool) -> AsyncGenerator[Workers]:
-    """Workers whose jobs are cancelled in the end."""
+    """Workers. At the end, their jobs are cancelled."""
     async with anyio.create_task_group() as tasks:
         pool = Workers(tasks)
         if warm:
@@ -37,17 +37,17 @@ async def opened(*, warm: bool) -> AsyncGenerator[Workers]:
 
 
 async def nothing() -> None:
-    """A job that is over at once."""
+    """A job that ends at once."""
 
 
 @pytest.fixture(params=[False, True], ids=["new", "parked"])
 def workers(request: pytest.FixtureRequest) -> Pool:
-    """Opens workers: without any task yet, or with one that is parked, in whose name a job begins at once."""
+    """Return workers: without any task yet, or with a parked task, in whose name a job starts at once."""
     return partial(opened, warm=request.param)
 
 
 async def test_jobs_start_in_order_whatever_they_do(workers: Pool) -> None:
-    """Those that end at once, those that wait once, and those that wait for good."""
+    """Jobs that end at once, jobs that wait once, and jobs that wait for ever."""
     seen: list[int] = []
 
     async def run(number: int) -> None:
@@ -65,7 +65,7 @@ async def test_jobs_start_in_order_whatever_they_do(workers: Pool) -> None:
 
 
 async def test_a_job_may_submit_others(workers: Pool) -> None:
-    """They start after those that were there already."""
+    """The new jobs start after those that were submitted before."""
     seen: list[str] = []
     submitted: list[str] = []
 
@@ -89,7 +89,7 @@ async def test_a_job_may_submit_others(workers: Pool) -> None:
 
 
 async def test_a_job_that_waits_holds_up_nobody(workers: Pool) -> None:
-    """Also when all of them wait at once, and each goes on when it is let."""
+    """Also if all jobs wait at once. Each one continues when the test lets it."""
     gates = [anyio.Event() for _ in range(30)]
     done: list[int] = []
 
@@ -108,7 +108,7 @@ async def test_a_job_that_waits_holds_up_nobody(workers: Pool) -> None:
 
 
 async def test_a_cancelled_job_ends_and_the_next_runs(workers: Pool) -> None:
-    """On the same task, and with nothing of the cancellation left over."""
+    """It runs on the same task. The cancellation has no further effect there."""
     seen: list[str] = []
 
     async def hang() -> None:
@@ -132,7 +132,7 @@ async def test_a_cancelled_job_ends_and_the_next_runs(workers: Pool) -> None:
 
 
 async def test_a_job_that_is_cancelled_before_it_starts_never_does(workers: Pool) -> None:
-    """Those behind it do."""
+    """The jobs after it do start."""
     seen: list[str] = []
 
     async def run(name: str) -> None:
@@ -150,7 +150,7 @@ async def test_a_job_that_is_cancelled_before_it_starts_never_does(workers: Pool
 
 
 async def test_cancelling_a_job_twice_or_after_its_end_harms_no_other(workers: Pool) -> None:
-    """A worker's next job is not hit by what was meant for the last."""
+    """The next job of the same worker is not cancelled."""
     seen: list[str] = []
 
     async def run(name: str) -> None:
@@ -171,7 +171,7 @@ async def test_cancelling_a_job_twice_or_after_its_end_harms_no_other(workers: P
 
 
 async def test_a_job_that_will_not_be_cancelled_may_finish(workers: Pool) -> None:
-    """Its worker takes no other job with a scope that is spent."""
+    """Its worker takes no other job, because its cancel scope was used."""
     seen: list[str] = []
 
     async def cling() -> None:
@@ -195,7 +195,7 @@ async def test_a_job_that_will_not_be_cancelled_may_finish(workers: Pool) -> Non
 
 
 async def test_a_job_that_raises_harms_no_other(workers: Pool, caplog: pytest.LogCaptureFixture) -> None:
-    """It is told in the log, by the name of its exception and not by its text."""
+    """The log has the name of its exception, but not the text."""
     seen: list[str] = []
 
     async def fail() -> None:
@@ -238,7 +238,7 @@ async def test_cancel_scopes_and_timeouts_work_inside_a_job(workers: Pool) -> No
 
 
 async def test_a_job_may_hold_a_task_group(workers: Pool) -> None:
-    """Which is left by the task that entered it."""
+    """The task that entered it also leaves it."""
     seen: list[str] = []
 
     async def note(name: str) -> None:
@@ -257,7 +257,7 @@ async def test_a_job_may_hold_a_task_group(workers: Pool) -> None:
 
 
 async def test_the_end_cancels_every_job(workers: Pool) -> None:
-    """Nothing is left behind, and what had not started does not start."""
+    """No job is left, and jobs that had not started do not start."""
     ended: list[str] = []
 
     async def hang() -> None:
@@ -274,7 +274,7 @@ async def test_the_end_cancels_every_job(workers: Pool) -> None:
 
 
 async def test_many_short_jobs_share_few_tasks(workers: Pool) -> None:
-    """A task for each is what this module is there to save."""
+    """This module exists to avoid one task for each job."""
     tasks: set[int] = set()
 
     async def run() -> None:
@@ -288,7 +288,7 @@ async def test_many_short_jobs_share_few_tasks(workers: Pool) -> None:
 
 
 async def test_asyncios_own_timeout_works_inside_a_job(workers: Pool, anyio_backend_name: str) -> None:
-    """A provider written for asyncio alone may use it."""
+    """A provider that is written for asyncio may use it."""
     if anyio_backend_name == "trio":
         return
     timed_out: list[str] = []
@@ -313,7 +313,7 @@ _mark: ContextVar[int] = ContextVar("mark", default=0)
 
 
 async def test_a_context_variable_is_the_jobs_own(workers: Pool) -> None:
-    """What one job sets is seen by no other, and not by whoever submitted it, waiting or not."""
+    """If a job sets a variable, neither other jobs nor the caller see the value. The job may wait or not."""
     seen: list[int] = []
 
     async def set_it(waits: bool) -> None:
@@ -336,7 +336,7 @@ async def test_a_context_variable_is_the_jobs_own(workers: Pool) -> None:
 
 
 async def test_a_job_stays_in_one_task(workers: Pool) -> None:
-    """From its first step to its last, and that is not the task which submitted it."""
+    """This is true from its first step to its last. It is not the task that submitted the job."""
     seen: list[int] = []
 
     async def run() -> None:
@@ -355,7 +355,7 @@ async def test_a_job_stays_in_one_task(workers: Pool) -> None:
 
 @pytest.mark.parametrize("steps", range(5))
 async def test_a_job_is_unwound_whenever_the_end_comes(workers: Pool, steps: int) -> None:
-    """What it began is finished, however soon after its first step it is cancelled."""
+    """Its `finally` blocks run, even if it is cancelled right after its first step."""
     seen: list[str] = []
 
     async def run() -> None:
@@ -373,7 +373,7 @@ async def test_a_job_is_unwound_whenever_the_end_comes(workers: Pool, steps: int
 
 
 async def test_no_job_is_hit_by_what_was_meant_for_another(workers: Pool) -> None:
-    """However ends and cancellations fall together, in one turn of the loop and between them."""
+    """Ends and cancellations may happen in the same step of the event loop, or between two."""
     for seed in range(40):
         await cancel_at_random(workers, seed)
 
