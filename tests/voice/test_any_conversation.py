@@ -1,4 +1,4 @@
-"""Random conversations: whatever the user and the client do, the state machine refuses nothing, and the bot answers."""
+"""Random conversations: the state machine refuses no event, and the bot always answers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HAPPENINGS = "speak speak noise noise long silence silence off gap write cough c
 
 
 def slow(dice: random.Random, clock: list[Wire]) -> dict[str, Any]:
-    """An LLM, a TTS and a policy that take their time at random, also to be closed."""
+    """An LLM, a TTS and a policy that take random times, also to close."""
 
     async def pause(seconds: float) -> None:
         if clock and seconds:
@@ -70,7 +70,7 @@ def slow(dice: random.Random, clock: list[Wire]) -> dict[str, Any]:
 
 
 async def happen(wire: Wire, dice: random.Random) -> None:
-    """One thing that the user, the client or an action does."""
+    """Let the user, the client or an action do one thing."""
     match dice.choice(HAPPENINGS):
         case "speak":
             await speak(wire, dice.choice([1, 2, 4]), dice.choice([0.1, 0.3, 0.5]))
@@ -104,7 +104,7 @@ async def happen(wire: Wire, dice: random.Random) -> None:
 
 
 def answer_functions(wire: Wire) -> None:
-    """The client runs the functions that it is asked for."""
+    """Let the client run the functions that it is asked for."""
     ended = {each["tool_call_id"] for each in wire.data_of("llm-function-call-stopped")}
     for each in wire.data_of("llm-function-call-in-progress"):
         if each["tool_call_id"] in ended:
@@ -119,7 +119,7 @@ def answer_functions(wire: Wire) -> None:
 
 
 async def converse_at_random(seed: int) -> None:
-    """Nothing is left open after one conversation, and the user is answered and asked at its end."""
+    """Hold one conversation. At its end the user is answered and asked, and nothing is left open."""
     dice, wires = random.Random(seed), list[Wire]()
     fakes = Fakes(**slow(dice, wires))
     async with fakes.session() as wire:

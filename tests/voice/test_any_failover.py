@@ -28,12 +28,12 @@ FAULTS: list[Any] = [*map(failure, CATEGORIES), HANG, ""]
 
 @bot(services={"llm": [Failover("a", "b"), Failover("d", "a", "b", seconds=3.0)]}, client=["llm.provider"], public=True)
 async def typist(session: Session, /, llm: LLM) -> None:
-    """Answers in text."""
+    """A bot that answers in text."""
     await converse(session, llm=llm)
 
 
 def answers(wire: Wire) -> list[str]:
-    """The text of each answer of the LLM, or of each part of one that has ended."""
+    """The text of each answer of the LLM, or of each part of an answer that has ended."""
     found: list[str] = []
     for message in wire.received:
         if message["type"] == "bot-llm-started":
@@ -44,7 +44,7 @@ def answers(wire: Wire) -> list[str]:
 
 
 async def step(random: Random, vendors: Vendors, clock: ManualClock, wires: list[Wire]) -> None:
-    """Something happens."""
+    """Take one step."""
     wire = random.choice(wires)
     match random.choice(["fault", "fault", "write", "write", "write", "wait", "wait", "interrupt", "switch"]):
         case "fault":
@@ -66,7 +66,7 @@ async def step(random: Random, vendors: Vendors, clock: ManualClock, wires: list
 
 @pytest.mark.parametrize("seed", range(8))
 async def test_vendors_fail_at_random(seed: int) -> None:
-    """With a seed, so that a failure can be repeated."""
+    """Each run has a seed, so that a failure can be repeated."""
     random, vendors, clock = Random(seed), Vendors(), ManualClock()
     async with host_of(typist, vendors, clock=clock) as host, AsyncExitStack() as stack:
         wires = [await stack.enter_async_context(connection_to(host, clock)) for _ in range(3)]

@@ -1,4 +1,4 @@
-"""Barge-in: the user interrupts the bot, by voice or by an action, and nothing of the turn follows."""
+"""Barge-in: the user interrupts the bot, by voice or by an action, and no output of the turn follows."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TEXTS = {"bot-llm-text", "bot-tts-text", "bot-output", "bot-transcription"}
 
 
 async def stumbling_llm(request: LLMRequest) -> AsyncGenerator[LLMPiece]:
-    """Fail while being closed."""
+    """Raise while being closed."""
     try:
         yield Text(f"{FORTY} ")
         await anyio.sleep_forever()
@@ -34,7 +34,7 @@ async def stumbling_llm(request: LLMRequest) -> AsyncGenerator[LLMPiece]:
 
 
 async def stumbling_tts(request: TTSRequest) -> AsyncGenerator[TTSPiece]:
-    """Fail while being closed."""
+    """Raise while being closed."""
     try:
         async for text in request.text:
             yield spell(text)
@@ -44,7 +44,7 @@ async def stumbling_tts(request: TTSRequest) -> AsyncGenerator[TTSPiece]:
 
 
 async def test_speaking_over_the_bot_silences_it_within_a_frame() -> None:
-    """Nothing stale follows, and what was heard is what is remembered."""
+    """No old audio follows, and the context has what was heard."""
     fakes = Fakes([Text(FORTY)], [Text("Yes?")])
     async with fakes.session() as wire:
         wire.send("send-text", {"content": "go", "options": {}})
@@ -70,7 +70,7 @@ async def test_speaking_over_the_bot_silences_it_within_a_frame() -> None:
 
 
 async def test_a_cough_does_not_interrupt() -> None:
-    """Speech over the bot must last for a moment to count."""
+    """Speech during the bot's turn must last for a moment to count."""
     fakes = Fakes([Text(FORTY)])
     async with fakes.session() as wire:
         wire.send("send-text", {"content": "go", "options": {}})
@@ -82,7 +82,7 @@ async def test_a_cough_does_not_interrupt() -> None:
 
 
 async def test_speech_that_goes_on_before_the_answer_is_heard_is_one_turn() -> None:
-    """The first answer, of which nothing was heard, leaves nothing."""
+    """Nothing of the first answer was heard, so nothing of it is remembered."""
     fakes = Fakes([WAIT], [Text("Fine.")])
     async with fakes.session() as wire:
         await speak(wire, 1, 0.5)
@@ -95,7 +95,7 @@ async def test_speech_that_goes_on_before_the_answer_is_heard_is_one_turn() -> N
 
 
 async def test_a_bot_that_may_not_be_interrupted_goes_on() -> None:
-    """What is said over it is not heard."""
+    """What the user says during the bot's turn is ignored."""
     fakes = Fakes(**POLITE)
     async with fakes.session() as wire:
         await speak(wire, 3, 0.3)
@@ -106,7 +106,7 @@ async def test_a_bot_that_may_not_be_interrupted_goes_on() -> None:
 
 @pytest.mark.parametrize("action", ["say", "run"])
 async def test_announcements_wait_for_the_user_to_finish(action: str) -> None:
-    """Nobody is talked over by an announcement."""
+    """The bot does not speak while the user speaks."""
     fakes = Fakes([Text("Fine.")], [Text("Too much.")])
     async with fakes.session() as wire:
         await speak(wire, 1, 0.4)
@@ -124,7 +124,7 @@ async def test_announcements_wait_for_the_user_to_finish(action: str) -> None:
 
 
 async def test_an_interruption_forgets_what_was_still_to_be_said() -> None:
-    """Who says "stop" does not mean the first announcement alone."""
+    """A user who says "stop" means all announcements, not only the first."""
     fakes = Fakes([Text("Fine.")])
     async with fakes.session() as wire:
         for text in ("The first announcement.", "The second announcement.", "The third announcement."):
@@ -139,7 +139,7 @@ async def test_an_interruption_forgets_what_was_still_to_be_said() -> None:
 
 
 async def test_speech_after_an_action_interrupted_is_a_turn_of_its_own() -> None:
-    """The question before it was dropped by whoever pressed the button."""
+    """The question before it was dropped by the client that called the action."""
     fakes = Fakes([WAIT], [Text("Booked.")])
     async with fakes.session() as wire:
         await speak(wire, 2, 0.5)
@@ -152,7 +152,7 @@ async def test_speech_after_an_action_interrupted_is_a_turn_of_its_own() -> None
 
 
 async def test_no_text_of_a_turn_follows_its_interruption() -> None:
-    """Wherever in a word it comes."""
+    """This is true at every position within a word."""
     for step in range(12):
         fakes = Fakes([Text("One two six ten. A b c d e f g h.")])
         async with fakes.session(body={"services": {"tts": "words"}}) as wire:
@@ -167,7 +167,7 @@ async def test_no_text_of_a_turn_follows_its_interruption() -> None:
 
 @pytest.mark.parametrize("stumbles", [{"llm": stumbling_llm}, {"tts": stumbling_tts}], ids=["llm", "tts"])
 async def test_a_provider_that_stumbles_over_an_interruption_has_not_failed(stumbles: dict[str, Any]) -> None:
-    """There is no error and no apology, and what was heard is remembered as interrupted."""
+    """There is no error and no apology. The part that was heard is remembered as interrupted."""
     fakes = Fakes([Text(f"{FORTY} ")], **stumbles)
     async with fakes.session() as wire:
         await write(wire)

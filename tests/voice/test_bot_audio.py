@@ -1,4 +1,4 @@
-"""The bot's audio, in the ways in which vendors make it."""
+"""The bot's audio, in the forms in which vendors send it."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ pytestmark = pytest.mark.anyio
 
 
 def samples_of(wire: Wire) -> memoryview[int]:
-    """All that the client was sent of the bot's speech."""
+    """All samples of the bot that were sent to the client."""
     return memoryview(b"".join(audio.data for _, audio in wire.heard)).cast("h")
 
 
 def heard(wire: Wire) -> set[int]:
-    """The samples that the client was sent, each once."""
+    """The numbers of the samples that were sent to the client, each once."""
     return set(array("h", b"".join(audio.data for _, audio in wire.heard)))
 
 
 @pytest.mark.parametrize("rate", [22_050, 48_000])
 async def test_speech_that_is_cut_at_odd_bytes_is_heard_undistorted(rate: int) -> None:
-    """As HTTP cuts it."""
+    """HTTP cuts a stream at any byte."""
 
     async def speak(request: TTSRequest) -> AsyncGenerator[TTSPiece]:
         data = samples(1_000, 1.0, rate).data
@@ -57,7 +57,7 @@ async def test_speech_that_is_cut_at_odd_bytes_is_heard_undistorted(rate: int) -
 
 
 async def test_speech_whose_rate_changes_is_heard_whole() -> None:
-    """Nothing is lost where one rate follows the other."""
+    """No sample is lost when the rate changes."""
 
     async def speak(request: TTSRequest) -> AsyncGenerator[TTSPiece]:
         async for _ in request.text:
@@ -72,7 +72,7 @@ async def test_speech_whose_rate_changes_is_heard_whole() -> None:
 
 
 async def test_half_a_sample_at_the_end_of_speech_is_not_the_beginning_of_the_next() -> None:
-    """All samples would be noise from there on."""
+    """Otherwise all samples after it would be noise."""
 
     async def synthesize(request: TTSRequest) -> AsyncGenerator[TTSPiece]:
         async for _ in request.text:
@@ -89,7 +89,7 @@ async def test_half_a_sample_at_the_end_of_speech_is_not_the_beginning_of_the_ne
 
 
 async def test_half_a_sample_of_a_failed_attempt_is_not_the_beginning_of_the_next() -> None:
-    """A TTS is asked twice."""
+    """A failed TTS is asked a second time."""
     attempts = 0
 
     async def synthesize(request: TTSRequest) -> AsyncGenerator[TTSPiece]:
@@ -109,7 +109,7 @@ async def test_half_a_sample_of_a_failed_attempt_is_not_the_beginning_of_the_nex
 
 
 def test_the_silence_that_fills_a_frame_is_not_taken_for_the_next_speech() -> None:
-    """What is heard of an utterance is counted from its first sample."""
+    """The heard time of an utterance counts from its first sample."""
     transport = Transport(RATE)
     playback = LivePlayback(transport.output())
     for _ in range(7):

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.anyio
 
 
 def recorded_in(folder: Path) -> tuple[list[str], array[int]]:
-    """The texts of a session's transcript, and its samples, the user's and the bot's in turn."""
+    """The texts of a session's transcript, and its samples: the user's, then the bot's."""
     lines = [json.loads(line) for line in next(folder.glob("*.jsonl")).read_text("utf-8").splitlines()]
     with wave.open(str(next(folder.glob("*.wav")))) as recorded:
         assert (recorded.getnchannels(), recorded.getframerate()) == (2, 16_000)
@@ -50,7 +50,7 @@ async def test_a_transport_may_carry_only_the_users_audio() -> None:
 
 
 async def test_the_user_is_heard_and_answered_aloud() -> None:
-    """Every event of it, in the documented order."""
+    """The client gets every event of the turn, in the documented order."""
     fakes = Fakes([Text("It is "), Text("noon. Sleep "), Text("well."), Usage(3, 5)])
     async with fakes.session() as wire:
         await speak(wire, 2, 1.0)
@@ -87,7 +87,7 @@ async def test_the_user_is_heard_and_answered_aloud() -> None:
 
 
 async def test_speech_is_played_in_real_time_with_a_small_lead() -> None:
-    """However fast it is made, a client is never sent more than it can take back."""
+    """However fast the audio is made, the client gets only a few frames in advance."""
     fakes = Fakes([Text(FORTY)])
     async with fakes.session() as wire:
         wire.send("send-text", {"content": "go", "options": {}})
@@ -99,7 +99,7 @@ async def test_speech_is_played_in_real_time_with_a_small_lead() -> None:
 
 @pytest.mark.parametrize("text", ["Let me look.", "Let me look. ", "**Let me look.**", "Let me look?\n", "好。"])
 async def test_a_finished_sentence_is_spoken_while_the_llm_says_nothing_more(text: str) -> None:
-    """As before a function call that takes the LLM seconds to write, also without a space behind the mark."""
+    """For example while the LLM writes a function call. It is spoken also without a space after the mark."""
     fakes = Fakes([Text(text), WAIT])
     async with fakes.session() as wire:
         wire.send("send-text", {"content": "go", "options": {}})
@@ -108,7 +108,7 @@ async def test_a_finished_sentence_is_spoken_while_the_llm_says_nothing_more(tex
 
 
 async def test_metrics_cover_every_part() -> None:
-    """Time to first byte of each service, tokens, characters, and from voice to voice."""
+    """There are the time to the first byte of each service, tokens, characters, and the time from voice to voice."""
     fakes = Fakes([Text("Fine."), Usage(3, 5)])
     async with fakes.session() as wire:
         await speak(wire, 1, 0.5)
@@ -125,7 +125,7 @@ async def test_metrics_cover_every_part() -> None:
 
 
 async def test_a_function_is_called_while_the_bot_speaks() -> None:
-    """Its results, and what was said before, enter the context once and in order."""
+    """Its result and the text before it enter the context once, and in order."""
     fakes = Fakes([Text("Let me look."), ToolCall("1", "look", {})], [Text("Found it.")])
     async with fakes.session() as wire:
         wire.send("send-text", {"content": "go", "options": {}})
@@ -146,7 +146,7 @@ async def test_a_function_is_called_while_the_bot_speaks() -> None:
 
 
 async def test_a_tts_that_is_replaced_finishes_its_turn() -> None:
-    """With `interrupt` it is not heard any more."""
+    """With `interrupt`, the rest is not heard."""
     fakes = Fakes([Text(FORTY)], [Text("Fine.")])
     async with fakes.session() as wire:
         wire.send("send-text", {"content": "go", "options": {}})
@@ -158,7 +158,7 @@ async def test_a_tts_that_is_replaced_finishes_its_turn() -> None:
 
 
 async def test_another_service_that_is_replaced_does_not_concern_the_stt() -> None:
-    """What is being said is heard once."""
+    """The speech is heard once."""
     fakes = Fakes([Text("Fine.")])
     async with fakes.session() as wire:
         await speak(wire, 1, 0.5)
@@ -172,7 +172,7 @@ async def test_another_service_that_is_replaced_does_not_concern_the_stt() -> No
 
 
 async def test_an_stt_that_is_replaced_leaves_the_utterance_to_the_new_one() -> None:
-    """Nothing of what the old one heard is kept."""
+    """No transcript of the old STT is kept."""
     fakes = Fakes([Text("Fine.")])
     async with fakes.session() as wire:
         await speak(wire, 1, 0.5)
@@ -184,7 +184,7 @@ async def test_an_stt_that_is_replaced_leaves_the_utterance_to_the_new_one() -> 
 
 
 async def test_three_texts_typed_at_once_get_one_answer() -> None:
-    """It is asked for with all three of them."""
+    """The LLM is asked once, with all three texts."""
     fakes = Fakes([Text("Fine.")], [Text("Too much.")], [Text("Far too much.")])
     async with fakes.session() as wire:
         for text in ("one", "two", "three"):
@@ -198,7 +198,7 @@ async def test_three_texts_typed_at_once_get_one_answer() -> None:
 
 
 async def test_merged_words_are_recorded_too(tmp_path: Path) -> None:
-    """A recording has all that was said."""
+    """The recording has everything that was said."""
     fakes = Fakes([WAIT], [Text("Fine.")])
     async with fakes.session(record=tmp_path) as wire:
         await speak(wire, 1, 0.5)
@@ -212,7 +212,7 @@ async def test_merged_words_are_recorded_too(tmp_path: Path) -> None:
 
 
 async def test_a_session_that_cannot_be_recorded_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """With a line in the log."""
+    """The log has a line about it."""
     fakes = Fakes([Text("Fine.")])
     folder = tmp_path / "recordings"
     async with fakes.session(record=folder, ready=False) as wire:
@@ -226,7 +226,7 @@ async def test_a_session_that_cannot_be_recorded_goes_on(tmp_path: Path, caplog:
 
 
 async def test_an_answer_in_thousands_of_pieces_does_not_end_the_session() -> None:
-    """They are sent as they are taken, before they are too many to wait."""
+    """The pieces are sent as they come, before too many wait."""
 
     async def respond(request: LLMRequest) -> AsyncGenerator[LLMPiece]:
         for _ in range(12_000):
@@ -243,7 +243,7 @@ async def test_an_answer_in_thousands_of_pieces_does_not_end_the_session() -> No
 
 
 async def test_thousands_of_dots_are_an_answer_like_any_other() -> None:
-    """Whoever asks for them, the other sessions go on."""
+    """While the LLM sends them, other sessions continue."""
     fakes = Fakes([Text("." * 400_000), Text(" Fine.")])
     async with fakes.session() as wire:
         wire.send("send-text", {"content": "go", "options": {"audio_response": False}})
@@ -253,7 +253,7 @@ async def test_thousands_of_dots_are_an_answer_like_any_other() -> None:
 
 
 async def test_a_single_piece_of_thousands_of_sentences_does_not_end_the_session() -> None:
-    """They are sent before they are too many to wait."""
+    """The sentences are sent before too many of them wait."""
     fakes = Fakes([Text("a. " * 15_000)])
     async with fakes.session() as wire:
         wire.send("send-text", {"content": "go", "options": {"audio_response": False}})

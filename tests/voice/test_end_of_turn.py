@@ -22,7 +22,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_pause_within_a_sentence_ends_no_turn() -> None:
-    """Silence that is shorter than `stop_secs` is part of the speech."""
+    """A silence that is shorter than `stop_secs` is part of the speech."""
     fakes = Fakes([Text("Fine.")])
     async with fakes.session() as wire:
         await speak(wire, 1, 0.5)
@@ -37,7 +37,7 @@ async def test_a_pause_within_a_sentence_ends_no_turn() -> None:
 async def test_a_policy_that_returns_no_time_is_reported_and_the_user_answered(
     seconds: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Its author finds the mistake in the log, the user an answer."""
+    """The log names the mistake, and the user gets an answer."""
 
     async def end_of_turn(turn: UserTurn) -> float:
         return seconds  # type: ignore[no-any-return]
@@ -53,7 +53,7 @@ async def test_a_policy_that_returns_no_time_is_reported_and_the_user_answered(
 
 
 async def test_a_policy_that_decides_about_less_than_was_said_decides_nothing() -> None:
-    """The user has gone on while it thought."""
+    """The user has continued while the policy was running."""
 
     async def end_of_turn(turn: UserTurn) -> float:
         if turn.text == "hello there":
@@ -75,7 +75,7 @@ async def test_a_policy_that_decides_about_less_than_was_said_decides_nothing() 
 
 
 async def test_a_policy_without_async_is_reported_to_its_author(caplog: pytest.LogCaptureFixture) -> None:
-    """And the user is answered."""
+    """The user gets an answer too."""
 
     def end_of_turn(turn: UserTurn) -> float:
         return 0.3
@@ -89,7 +89,7 @@ async def test_a_policy_without_async_is_reported_to_its_author(caplog: pytest.L
 
 
 async def test_a_policy_that_hangs_is_given_up_and_the_user_answered(caplog: pytest.LogCaptureFixture) -> None:
-    """As a provider that does."""
+    """Providers that hang have a time limit too."""
 
     async def end_of_turn(turn: UserTurn) -> float:
         await anyio.sleep_forever()
@@ -119,7 +119,7 @@ async def test_a_policy_that_hangs_is_given_up_and_the_user_answered(caplog: pyt
     ],
 )
 def test_invalid_turn_taking_is_rejected_where_it_is_written(how: dict[str, Any], instead: str) -> None:
-    """With what to write instead."""
+    """The error says what to write instead."""
     [(name, value)] = how.items()
     with pytest.raises(AuthorError) as raised:
         TurnTaking(**how)

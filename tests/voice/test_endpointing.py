@@ -34,7 +34,7 @@ ENDS = 10
 
 
 class Vendor:
-    """An STT that finds utterances in the numbers of the samples. A test can push pieces and failures."""
+    """An STT that finds utterances by the values of the samples. A test can push pieces and failures."""
 
     def __init__(self, *, late: bool = False) -> None:
         #: Final transcripts come after the end of speech.
@@ -91,7 +91,7 @@ class Vendor:
     services={**{name: SERVICES[name] for name in ("llm", "stt", "tts")}}, config=LOOK, client=CLIENT[:-1], public=True
 )
 async def listener(session: Session, /, llm: LLM, stt: STT, tts: TTS) -> None:
-    """Holds a spoken conversation without a VAD."""
+    """A bot that holds a spoken conversation without a VAD."""
     await converse(session, llm=llm, stt=stt, tts=tts)
 
 
@@ -127,7 +127,7 @@ async def test_the_vendor_finds_the_utterances() -> None:
 
 
 async def test_speech_interrupts_the_bot() -> None:
-    """As with a VAD."""
+    """This works as with a VAD."""
     fakes = Fakes([Text(FORTY)], [Text("Yes?")], listens=Vendor().listen)
     async with session(fakes) as wire:
         await speak(wire, 1, 0.5)
@@ -145,7 +145,7 @@ async def test_speech_interrupts_the_bot() -> None:
 
 
 async def test_words_that_come_late_are_not_lost() -> None:
-    """They end the turn that they belong to, although the vendor has said that the user is silent."""
+    """They belong to the turn in which they were spoken, although the vendor has already reported its end."""
     fakes = Fakes([Text("Fine.")], listens=Vendor(late=True).listen)
     async with session(fakes) as wire:
         await speak(wire, 1, 0.5)
@@ -155,7 +155,7 @@ async def test_words_that_come_late_are_not_lost() -> None:
 
 
 async def test_the_end_of_the_microphone_is_a_pause() -> None:
-    """The vendor hears no silence then."""
+    """The vendor gets no silence then."""
     vendor = Vendor()
     fakes = Fakes([Text("Fine.")], listens=vendor.listen)
     async with session(fakes) as wire:
@@ -166,7 +166,7 @@ async def test_the_end_of_the_microphone_is_a_pause() -> None:
 
 
 async def test_a_connection_that_breaks_in_an_utterance_hears_it_again() -> None:
-    """The user notices nothing."""
+    """The user does not notice."""
     vendor = Vendor()
     fakes = Fakes([Text("Fine.")], listens=vendor.listen)
     async with session(fakes) as wire:
@@ -179,7 +179,7 @@ async def test_a_connection_that_breaks_in_an_utterance_hears_it_again() -> None
 
 
 async def test_a_vendor_that_stays_away_is_reported_once() -> None:
-    """It is tried less and less often, and heard again when it is back."""
+    """The attempts become rarer. When the vendor works again, the user is heard."""
     vendor = Vendor()
     fakes = Fakes([Text("Fine.")], listens=vendor.listen)
     async with session(fakes) as wire:
@@ -194,7 +194,7 @@ async def test_a_vendor_that_stays_away_is_reported_once() -> None:
 
 
 async def test_an_stt_that_is_replaced_loses_nothing() -> None:
-    """The next one hears the utterance from its beginning; one that cannot listen makes it push-to-talk."""
+    """The next one hears the utterance from its beginning. With one that cannot listen, the bot uses push-to-talk."""
     fakes = Fakes([Text("Fine.")], [Text("Noon.")], listens=Vendor().listen)
     async with session(fakes) as wire:
         await speak(wire, 1, 0.3)
@@ -218,13 +218,13 @@ async def test_an_stt_that_is_replaced_loses_nothing() -> None:
     public=True,
 )
 async def doubled(session: Session, /, llm: LLM, stt: STT, tts: TTS) -> None:
-    """Has another STT that takes over."""
+    """A bot with another STT that takes over."""
     await converse(session, llm=llm, stt=stt, tts=tts)
 
 
 @pytest.mark.parametrize("in_utterance", [False, True])
 async def test_the_next_stt_takes_over(in_utterance: bool) -> None:
-    """Between utterances as well as in one, which it hears from its beginning."""
+    """It may happen between utterances or within one, which the next STT hears from its beginning."""
     vendor = Vendor()
     fakes = Fakes([Text("Fine.")], listens=vendor.listen)
     async with fakes.session(doubled) as wire:
@@ -240,7 +240,7 @@ async def test_the_next_stt_takes_over(in_utterance: bool) -> None:
 
 
 async def test_silence_is_no_utterance() -> None:
-    """Nor is a pause without speech."""
+    """A pause without speech is no utterance either."""
     vendor = Vendor()
     fakes = Fakes(listens=vendor.listen)
     async with session(fakes) as wire:
@@ -253,7 +253,7 @@ async def test_silence_is_no_utterance() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("late", [False, True], ids=["in time", "late"])
 async def test_nothing_is_lost_or_stale_after_random_interruptions_and_switches(late: bool) -> None:
-    """Each line of the user is in the context once, and in order. The vendor's connections are closed, all but one."""
+    """Each line of the user is in the context once, and in order. At most one connection to the vendor stays open."""
     seed, steps = int(os.environ.get("SOAK_SEED", "1")), int(os.environ.get("SOAK_INTERRUPTIONS", "25"))
     dice, provider, lines = random.Random(seed), "script", list[int]()
     vendor = Vendor(late=late)

@@ -40,13 +40,13 @@ class Tone:
     public=True,
 )
 async def typist(session: Session, /, llm: LLM) -> None:
-    """Answers in text."""
+    """A bot that answers in text."""
     await converse(session, llm=llm)
 
 
 @action(typist)
 async def look(session: Session, /) -> str:
-    """A function of the LLM."""
+    """A function for the LLM."""
     return "nothing"
 
 
@@ -60,7 +60,7 @@ SPEAKING: dict[str, Any] = {
 
 @bot(services=SPEAKING, client=["llm:get_context"], public=True)
 async def talker(session: Session, /, llm: LLM, stt: STT, tts: TTS, vad: VAD) -> None:
-    """Speaks and listens."""
+    """A bot that speaks and listens."""
     await converse(session, llm=llm, stt=stt, tts=tts, vad=vad)
 
 
@@ -72,7 +72,7 @@ def vendors() -> Vendors:
 
 @asynccontextmanager
 async def sessions(vendors: Vendors, count: int) -> AsyncGenerator[tuple[Host, ManualClock, list[Wire]]]:
-    """Several sessions of one host, their clients ready."""
+    """Several sessions of one host. Their clients are ready."""
     clock = ManualClock()
     async with host_of(typist, vendors, clock=clock) as host, AsyncExitStack() as stack:
         wires = [await stack.enter_async_context(connection_to(host, clock)) for _ in range(count)]
@@ -83,7 +83,7 @@ async def sessions(vendors: Vendors, count: int) -> AsyncGenerator[tuple[Host, M
 
 
 def failovers(wire: Wire) -> list[tuple[str, str, str | None]]:
-    """What the client was told about failovers: the service, who serves, and why it is not the chosen one."""
+    """What the client was told about failovers: the service, the provider that serves, and the reason."""
     messages = [each for each in wire.data_of("server-message") if each["type"] == "failover"]
     return [(each["service"], each["provider"], each["category"]) for each in messages]
 
@@ -99,7 +99,7 @@ async def answer(wire: Wire) -> str:
 
 
 async def test_while_all_is_well_the_first_provider_serves(vendors: Vendors) -> None:
-    """The others are not even opened."""
+    """The other providers are not even opened."""
     async with connected(typist, vendors) as wire:
         assert await answer(wire) == "llm.a answers."
         assert (vendors.open["llm.a"], vendors.open["llm.b"]) == (1, 0)
@@ -108,7 +108,7 @@ async def test_while_all_is_well_the_first_provider_serves(vendors: Vendors) -> 
 
 @pytest.mark.parametrize("category", REPLACED)
 async def test_the_next_provider_answers_in_the_same_turn(vendors: Vendors, category: str) -> None:
-    """It gets the same request. The user notices nothing, and the client is told."""
+    """It gets the same request. The user does not notice, and the client is told."""
     vendors.before["llm.a"] = failure(category)
     async with connected(typist, vendors) as wire:
         assert await answer(wire) == "llm.b answers instead."
@@ -121,7 +121,7 @@ async def test_the_next_provider_answers_in_the_same_turn(vendors: Vendors, cate
 
 @pytest.mark.parametrize("category", [*REPLACED, "bad-request"])
 async def test_after_the_first_output_nobody_takes_over(vendors: Vendors, category: str) -> None:
-    """The user has heard a part. The next turn has another provider, unless the failure says nothing about it."""
+    """The user has heard a part. The next turn has another provider, unless the failure says nothing about this one."""
     vendors.after["llm.a"] = failure(category)
     async with connected(typist, vendors) as wire:
         assert await answer(wire) == "llm.a answers."
@@ -133,7 +133,7 @@ async def test_after_the_first_output_nobody_takes_over(vendors: Vendors, catego
 
 
 async def test_a_request_that_is_refused_is_sent_to_nobody_else(vendors: Vendors) -> None:
-    """A client can make one at will, and must not take a provider from others."""
+    """A client can cause this failure on purpose, and must not affect other sessions."""
     vendors.before["llm.a"] = failure("bad-request")
     async with sessions(vendors, 1) as (host, _, (wire,)):
         await answer(wire)
@@ -143,7 +143,7 @@ async def test_a_request_that_is_refused_is_sent_to_nobody_else(vendors: Vendors
 
 
 async def test_a_provider_with_a_bug_is_replaced(vendors: Vendors, caplog: pytest.LogCaptureFixture) -> None:
-    """The log has it."""
+    """The log names the bug."""
     vendors.before["llm.a"] = LookupError("a bug")
     async with connected(typist, vendors) as wire:
         assert await answer(wire) == "llm.b answers instead."
@@ -151,7 +151,7 @@ async def test_a_provider_with_a_bug_is_replaced(vendors: Vendors, caplog: pytes
 
 
 async def test_a_silent_provider_is_replaced(vendors: Vendors) -> None:
-    """After the seconds of the `Failover`."""
+    """The time is that of the `Failover`."""
     vendors.before["llm.a"] = HANG
     async with connected(typist, vendors) as wire:
         await write(wire)
@@ -163,7 +163,7 @@ async def test_a_silent_provider_is_replaced(vendors: Vendors) -> None:
 
 
 async def test_the_last_provider_has_the_time_that_it_would_have_alone(vendors: Vendors) -> None:
-    """Nobody is left to take over."""
+    """No other provider is left to take over."""
     vendors.before |= {"llm.a": failure("rate"), "llm.b": HANG}
     async with connected(typist, vendors) as wire:
         await write(wire)
@@ -174,7 +174,7 @@ async def test_the_last_provider_has_the_time_that_it_would_have_alone(vendors: 
 
 
 async def test_once_output_has_begun_a_pause_may_be_longer(vendors: Vendors) -> None:
-    """As without a `Failover`."""
+    """The limit is the same as without a `Failover`."""
     vendors.after["llm.a"] = HANG
     async with connected(typist, vendors) as wire:
         await write(wire)
@@ -185,7 +185,7 @@ async def test_once_output_has_begun_a_pause_may_be_longer(vendors: Vendors) -> 
 
 
 async def test_thoughts_are_no_output(vendors: Vendors) -> None:
-    """Nobody has seen them, and the next provider does not get them."""
+    """The user has not seen them, and the next provider does not get them."""
     vendors.pieces["llm.a"] = [Thought("hm")]
     vendors.after["llm.a"] = failure("unavailable")
     async with connected(typist, vendors) as wire:
@@ -193,7 +193,7 @@ async def test_thoughts_are_no_output(vendors: Vendors) -> None:
 
 
 async def test_if_all_fail_there_is_one_error_and_one_apology(vendors: Vendors) -> None:
-    """Each was asked once."""
+    """Each provider was asked once."""
     vendors.before |= {"llm.a": failure("unavailable"), "llm.b": failure("quota")}
     async with connected(talker, vendors, audio=RATE) as wire:
         await write(wire)
@@ -204,7 +204,7 @@ async def test_if_all_fail_there_is_one_error_and_one_apology(vendors: Vendors) 
 
 
 async def test_a_failing_provider_is_asked_when_all_others_fail_too(vendors: Vendors) -> None:
-    """It may work by now, and the user has nothing to lose."""
+    """It may work again, and the user has no other chance of an answer."""
     vendors.before |= {"llm.a": failure("auth"), "llm.b": failure("auth")}
     async with connected(typist, vendors) as wire:
         await answer(wire)
@@ -216,7 +216,7 @@ async def test_a_failing_provider_is_asked_when_all_others_fail_too(vendors: Ven
 
 
 async def test_a_function_call_is_answered_by_the_next_provider(vendors: Vendors) -> None:
-    """It gets the call and the result, without what only the other vendor understands."""
+    """It gets the call and the result, but not the vendor data of the other provider."""
     vendors.pieces["llm.a"] = calling("look")
     vendors.before["llm.a"] = ["", failure("unavailable")]
     async with connected(typist, vendors) as wire:
@@ -232,7 +232,7 @@ async def test_a_function_call_is_answered_by_the_next_provider(vendors: Vendors
 
 
 async def test_all_sessions_know_who_fails(vendors: Vendors) -> None:
-    """One has found out, and no other asks."""
+    """One session has noticed the failure, and the others do not ask this provider."""
     vendors.before["llm.a"] = failure("unavailable")
     async with sessions(vendors, 20) as (host, _, wires):
         await answer(wires[0])
@@ -260,7 +260,7 @@ async def test_a_provider_that_works_again_serves_again(vendors: Vendors) -> Non
 
 
 async def test_each_further_failure_doubles_the_pause(vendors: Vendors) -> None:
-    """Up to five minutes."""
+    """The longest pause is five minutes."""
     vendors.before["llm.a"] = failure("unavailable")
     async with sessions(vendors, 1) as (_, clock, (wire,)):
         for pause in (5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 300.0, 300.0):
@@ -278,7 +278,7 @@ async def test_each_further_failure_doubles_the_pause(vendors: Vendors) -> None:
 async def test_the_pause_is_what_the_vendor_asks_for(
     vendors: Vendors, category: str, asked: float | None, pause: float
 ) -> None:
-    """A refused key or an empty account does not pass as soon as a broken connection."""
+    """A refused key or an empty account has a longer pause than a broken connection."""
     vendors.before["llm.a"] = failure(category, retry_after=asked)
     async with sessions(vendors, 1) as (host, _, (wire,)):
         await answer(wire)
@@ -286,7 +286,7 @@ async def test_the_pause_is_what_the_vendor_asks_for(
 
 
 async def test_a_failure_that_nobody_has_seen_again_is_forgotten(vendors: Vendors) -> None:
-    """It is not news any more, and the next pause is a short one."""
+    """After some time without a failure, the next pause is short again."""
     vendors.before["llm.a"] = failure("unavailable")
     async with sessions(vendors, 1) as (host, clock, (wire,)):
         await answer(wire)
@@ -300,7 +300,7 @@ async def test_a_failure_that_nobody_has_seen_again_is_forgotten(vendors: Vendor
 
 
 async def test_one_session_at_a_time_tries_a_failing_provider(vendors: Vendors) -> None:
-    """The others do not wait for it."""
+    """The other sessions do not wait for it."""
     vendors.before["llm.a"] = failure("unavailable")
     async with sessions(vendors, 3) as (_, clock, (first, second, third)):
         await answer(first)
@@ -314,7 +314,7 @@ async def test_one_session_at_a_time_tries_a_failing_provider(vendors: Vendors) 
 
 
 async def test_a_trial_that_is_interrupted_does_not_block_others_for_ever(vendors: Vendors) -> None:
-    """Nobody knows how it would have ended."""
+    """The result of the trial is not known."""
     vendors.before["llm.a"] = failure("unavailable")
     async with sessions(vendors, 2) as (_, clock, (first, second)):
         await answer(first)
@@ -333,7 +333,7 @@ async def test_a_trial_that_is_interrupted_does_not_block_others_for_ever(vendor
 
 @pytest.mark.parametrize("where", ["the first hangs", "the next opens", "the next hangs"])
 async def test_an_interruption_ends_a_failover(vendors: Vendors, where: str) -> None:
-    """Nothing of it is left, and the next turn works."""
+    """No task of it is left, and the next turn works."""
     vendors.before["llm.a"] = HANG if where == "the first hangs" else failure("unavailable")
     if where == "the next opens":
         vendors.opening["llm.b"] = HANG
@@ -365,7 +365,7 @@ async def test_a_client_may_switch_meanwhile(vendors: Vendors) -> None:
 
 
 async def test_a_client_that_switches_while_a_provider_hangs_gets_its_choice(vendors: Vendors) -> None:
-    """The turn goes on with it."""
+    """The turn continues with it."""
     vendors.before["llm.a"] = HANG
     async with connected(typist, vendors) as wire:
         await write(wire)
@@ -375,7 +375,7 @@ async def test_a_client_that_switches_while_a_provider_hangs_gets_its_choice(ven
 
 
 async def test_a_client_sees_and_sets_the_provider_that_it_has_chosen(vendors: Vendors) -> None:
-    """Who stands in has options of its own, which the client does not see."""
+    """The replacement has its own options, which the client does not see."""
     vendors.before["llm.a"] = failure("unavailable")
     async with connected(typist, vendors) as wire:
         await answer(wire)
@@ -389,7 +389,7 @@ async def test_a_client_sees_and_sets_the_provider_that_it_has_chosen(vendors: V
 
 
 async def test_a_stand_in_keeps_its_options_whatever_their_type(vendors: Vendors) -> None:
-    """It is set once, and stays open from one turn to the next."""
+    """Its options are set once, and it stays open from turn to turn."""
 
     def tone(llm: Any, /, tone: Tone = Tone(), more: Sequence[Tone] = (Tone(),)) -> None:
         tones.append(tone)
@@ -406,7 +406,7 @@ async def test_a_stand_in_keeps_its_options_whatever_their_type(vendors: Vendors
 
 
 async def test_clients_choose_only_what_the_bot_lists(vendors: Vendors) -> None:
-    """A provider that takes over is not a choice."""
+    """Clients cannot choose a provider that only takes over."""
     async with connected(typist, vendors) as wire:
         error = await wire.error(wire.update(llm={"provider": "b"}))
         assert error["code"] == "unknown-provider"
@@ -428,7 +428,7 @@ async def test_a_client_that_becomes_ready_is_told_who_serves(vendors: Vendors) 
 
 @pytest.mark.parametrize("fault", [failure("unavailable"), HANG])
 async def test_the_next_voice_speaks_the_whole_text(vendors: Vendors, fault: Any) -> None:
-    """Nothing of it was heard."""
+    """The user had heard nothing of it."""
     vendors.before["tts.a"] = fault
     vendors.pieces["llm.a"] = [Text("Good day. How are you?")]
     async with connected(talker, vendors, audio=RATE) as wire:
@@ -440,7 +440,7 @@ async def test_the_next_voice_speaks_the_whole_text(vendors: Vendors, fault: Any
 
 
 async def test_a_voice_that_waits_for_text_is_not_silent(vendors: Vendors) -> None:
-    """The LLM has the time."""
+    """The limit does not run while the LLM writes."""
     vendors.pieces["llm.a"] = [Text("Good day. ")]
     vendors.after["llm.a"] = HANG
     vendors.before["tts.a"] = ""
@@ -451,7 +451,7 @@ async def test_a_voice_that_waits_for_text_is_not_silent(vendors: Vendors) -> No
 
 
 async def test_a_voice_that_breaks_off_is_replaced_in_the_next_answer(vendors: Vendors) -> None:
-    """The user has heard a part, and the rest is text."""
+    """The user has heard a part, so the rest is shown as text."""
     vendors.after["tts.a"] = failure("unavailable")
     vendors.pieces["llm.a"] = [Text("Good day. How are you?")]
     async with connected(talker, vendors, audio=RATE) as wire:
@@ -468,7 +468,7 @@ async def test_a_voice_that_breaks_off_is_replaced_in_the_next_answer(vendors: V
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("fault", [failure("unavailable"), failure("auth"), HANG])
 async def test_the_next_recogniser_gets_the_whole_utterance(vendors: Vendors, moment: str, fault: Any) -> None:
-    """Also when the first one has shown interim transcripts."""
+    """This is true also if the first one has shown interim transcripts."""
     (vendors.before if moment == "before" else vendors.after)["stt.a"] = fault
     async with connected(talker, vendors, audio=RATE) as wire:
         await speak(wire, 2, 0.5)
@@ -479,7 +479,7 @@ async def test_the_next_recogniser_gets_the_whole_utterance(vendors: Vendors, mo
 
 
 async def test_if_no_recogniser_works_the_user_is_told_once(vendors: Vendors) -> None:
-    """As without a `Failover`."""
+    """The behaviour is the same as without a `Failover`."""
     vendors.before |= {"stt.a": HANG, "stt.b": HANG}
     async with connected(talker, vendors, audio=RATE) as wire:
         await speak(wire, 2, 0.5)

@@ -1,4 +1,4 @@
-"""A thousand switches and interruptions at random moments: nothing stale is heard, sent or stored after any of them."""
+"""A thousand switches and interruptions at random moments. After each, nothing old is heard, sent or stored."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..fakes.wire import Wire, settle
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(300)]
 
-#: What tells of the bot's words, and the number of those that are not answers.
+#: The messages that contain the bot's words, and the number of texts that are not answers.
 TEXTS = {"bot-llm-text", "bot-tts-text", "bot-output"}
 SAID = 0
 CONVERSATIONS = 50
@@ -30,7 +30,7 @@ CHARACTER = 0.02
 
 
 class Numbered(Fakes):
-    """Providers whose every token and sample says which answer, and which provider, it is of."""
+    """Providers whose tokens and samples show which answer and which provider they belong to."""
 
     def __init__(self, seed: int) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class Numbered(Fakes):
         self.full = dict[int, str]()
 
     def respond_as(self, name: str) -> Respond:
-        """Some sentences, and now and then a function call. Each word begins with the number and a letter."""
+        """Stream some sentences, and sometimes a function call. Each word begins with the number and a letter."""
         letter = {"scripted": "a", "other": "b"}[name]
 
         async def respond(request: LLMRequest) -> AsyncGenerator[LLMPiece]:
@@ -61,7 +61,7 @@ class Numbered(Fakes):
         return respond
 
     def synthesize_as(self, name: str) -> Synthesize:
-        """A sentence in pieces. Each sample is the number of the answer; those of `words` are below 0."""
+        """Speak a sentence in pieces. Each sample is the number of the answer; those of `words` are below 0."""
 
         async def synthesize(request: TTSRequest) -> AsyncGenerator[TTSPiece]:
             self.begun["tts"] += 1
@@ -90,12 +90,12 @@ class Numbered(Fakes):
     public=True,
 )
 async def talker(session: Session, /, llm: LLM, stt: STT, tts: TTS, vad: VAD) -> None:
-    """Holds a spoken conversation."""
+    """A bot that holds a spoken conversation."""
     await converse(session, llm=llm, stt=stt, tts=tts, vad=vad)
 
 
 class Talk:
-    """One conversation and what happens to it at random."""
+    """One conversation with random events."""
 
     def __init__(self, wire: Wire, seed: int) -> None:
         self.wire = wire
@@ -103,7 +103,7 @@ class Talk:
         self.answered = 0
 
     async def go(self) -> None:
-        """Until all points are passed, and silence."""
+        """Hold the conversation until all points have happened, and until the bot is silent."""
         for _ in range(POINTS):
             await self.pass_time(self.dice.choice([0.0, 0.01, 0.05, 0.2, 0.5]))
             await self.dice.choice([self.write, self.write, self.interrupt, self.speak, self.switch, self.say])()
@@ -111,14 +111,14 @@ class Talk:
         await settle()
 
     async def pass_time(self, seconds: float, step: float = 0.02) -> None:
-        """Time in steps of a frame; functions are answered, mostly."""
+        """Move the clock by a frame. Mostly, answer function calls too."""
         for _ in range(round(seconds / step)):
             self.wire.clock.advance(step)
             await some_steps()
             self.answer_functions()
 
     def answer_functions(self) -> None:
-        """The client runs what it is asked for."""
+        """Run the functions that the client is asked for."""
         for each in self.wire.data_of("llm-function-call-in-progress")[self.answered :]:
             self.answered += 1
             if self.dice.random() < 0.8:
@@ -126,28 +126,28 @@ class Talk:
                 self.wire.send("llm-function-call-result", {"function_name": "look", "arguments": {}, **answer})
 
     async def write(self) -> None:
-        """The user writes, which interrupts."""
+        """Send text of the user, which interrupts."""
         self.wire.send("send-text", {"content": f"say {self.dice.random()}", "options": {}})
         await self.settle_sometimes()
 
     async def say(self) -> None:
-        """An action has the bot say something."""
+        """Let an action say something."""
         self.wire.call("tts:say", text="0exactly 0this.")
         await self.settle_sometimes()
 
     async def interrupt(self) -> None:
-        """An action interrupts."""
+        """Let an action interrupt."""
         self.wire.call("tts:interrupt")
         await self.settle_sometimes()
 
     async def speak(self) -> None:
-        """The user speaks, perhaps over the bot."""
+        """Let the user speak, perhaps during the bot's turn."""
         for _ in range(self.dice.randint(5, 25)):
             self.wire.connection.receive_audio(samples(self.dice.choice([1, 1, 1, 0]), 0.02, 16_000))
             await self.pass_time(0.02)
 
     async def switch(self) -> None:
-        """Another provider, at once or at the edge."""
+        """Switch a provider, at once or at the end of the turn."""
         service = self.dice.choice(["llm", "tts", "stt"])
         interrupt = self.dice.random() < 0.5
         name = self.dice.choice(SERVICES[service][:2])
@@ -155,24 +155,24 @@ class Talk:
         await self.settle_sometimes()
 
     async def settle_sometimes(self) -> None:
-        """Points lie also between two steps of what goes on."""
+        """A point may also be between two steps of the event loop."""
         if self.dice.random() < 0.7:
             await some_steps()
 
 
 async def some_steps() -> None:
-    """Let what goes on go on for as many steps as it usually needs. Time does not wait for more either."""
+    """Let the event loop make as many steps as it usually needs, and no more."""
     for _ in range(20):
         await anyio.lowlevel.checkpoint()
 
 
 def numbers_of(audio: Audio) -> set[int]:
-    """The answers that a frame speaks."""
+    """The numbers of the answers that a frame belongs to."""
     return {abs(each) for each in array("h", audio.data) if each}
 
 
 def check_fences(wire: Wire) -> None:
-    """Every text and sample of an answer that came after an interruption is of a later answer."""
+    """Check that all text and audio after an interruption belong to later answers."""
     interruptions = [index for index, each in enumerate(wire.received) if each["type"] == "bot-interrupted"]
     texts = [(index, number_in(each)) for index, each in enumerate(wire.received) if each["type"] in TEXTS]
     for at in interruptions:
@@ -183,7 +183,7 @@ def check_fences(wire: Wire) -> None:
 
 
 def check_switches(wire: Wire) -> None:
-    """Once a config says that another provider is in force, nothing of the one before is heard or sent."""
+    """Check that after a config with another provider, nothing of the old provider is heard or sent."""
     for at, each in enumerate(wire.received):
         if each["type"] != "config" or each["data"].get("applies") != "now":
             continue
@@ -198,14 +198,14 @@ def check_switches(wire: Wire) -> None:
 
 
 def number_in(message: Any) -> int:
-    """The answer that a text is of."""
+    """The number of the answer that a text belongs to."""
     found = re.match(r"\d+", message["data"]["text"])
     assert found is not None
     return int(found[0])
 
 
 def check_closed(fakes: Fakes, wire: Wire) -> None:
-    """Everything that began has ended, and audio came only while the bot was said to speak."""
+    """Check that everything that began has ended, and that audio came only while the bot was reported to speak."""
     types = [each["type"] for each in wire.received]
     for kind in ("bot-llm", "bot-tts"):
         assert types.count(f"{kind}-started") == types.count(f"{kind}-stopped")
@@ -218,7 +218,7 @@ def check_closed(fakes: Fakes, wire: Wire) -> None:
 
 
 async def check_context(fakes: Numbered, wire: Wire) -> None:
-    """A valid conversation, in which the bot has said what it began to say, and nothing else."""
+    """Check that the context is a valid conversation, with only what the bot has begun to say."""
     messages = (await wire.result(wire.call("llm:get_context")))["messages"]
     check_conversation([{name: each[name] for name in each if name != "interrupted"} for each in messages])
     for each in messages:
@@ -233,7 +233,7 @@ async def check_context(fakes: Numbered, wire: Wire) -> None:
 
 @pytest.mark.parametrize("seed", range(CONVERSATIONS))
 async def test_nothing_stale_follows_a_fence(seed: int) -> None:
-    """Tokens, samples, streams and context of one random conversation."""
+    """The tokens, samples, streams and context of one random conversation are checked."""
     fakes = Numbered(seed)
     async with fakes.session(talker) as wire:
         talk = Talk(wire, seed)

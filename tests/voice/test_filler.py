@@ -20,7 +20,7 @@ from ..fakes.wire import Wire, connected
 
 pytestmark = pytest.mark.anyio
 
-#: The number of the samples of the sound, which is not that of a character.
+#: The number of the filler's samples. No character has this number.
 SOUND = 7
 
 
@@ -29,7 +29,7 @@ def talker(filler: str | Filler) -> Any:
 
     @bot(services=SERVICES, config=LOOK, client=["llm:get_context", "tts:interrupt"], public=True)
     async def talker(session: Session, /, llm: LLM, stt: STT, tts: TTS, vad: VAD) -> None:
-        """Calls a function of the client."""
+        """A bot whose LLM calls a function of the client."""
         await converse(session, llm=llm, stt=stt, tts=tts, vad=vad, filler=filler)
 
     return talker
@@ -47,7 +47,7 @@ async def asked(filler: str | Filler, fakes: Fakes | None = None, *, audio: int 
 
 
 def answer(wire: Wire) -> None:
-    """The client answers the call."""
+    """Let the client answer the call."""
     result: dict[str, Any] = {"function_name": "look", "tool_call_id": "1", "arguments": {}, "result": "ok"}
     wire.send("llm-function-call-result", result)
 
@@ -58,7 +58,7 @@ def heard(wire: Wire) -> list[str]:
 
 
 async def test_the_filler_is_said_while_a_function_runs() -> None:
-    """Once, and the answer follows it; the context and the LLM know nothing of it."""
+    """It is said once, and the answer follows. Neither the context nor the LLM has it."""
     fakes = Fakes(CALL, FOUND)
     async with asked("One moment, please.", fakes) as wire:
         await wait(wire, 0.9)
@@ -74,7 +74,7 @@ async def test_the_filler_is_said_while_a_function_runs() -> None:
 
 
 async def test_a_fast_function_causes_no_filler() -> None:
-    """The time is that of the filler."""
+    """The time is the one in the `Filler`."""
     async with asked(Filler("One moment, please.", after_seconds=2.0)) as wire:
         await wait(wire, 1.9)
         answer(wire)
@@ -83,7 +83,7 @@ async def test_a_fast_function_causes_no_filler() -> None:
 
 
 async def test_a_filler_that_has_begun_is_said_to_its_end() -> None:
-    """The answer waits for it."""
+    """The answer waits for its end."""
     async with asked("One moment, please.") as wire:
         await wait(wire, 1.2)
         answer(wire)
@@ -92,7 +92,7 @@ async def test_a_filler_that_has_begun_is_said_to_its_end() -> None:
 
 
 async def test_the_time_counts_from_the_end_of_what_was_said_before() -> None:
-    """Nobody needs a filler while the bot speaks."""
+    """No filler is needed while the bot speaks."""
     before = "Let me look into that for you."
     async with asked("One moment, please.", Fakes([Text(before), *CALL], FOUND)) as wire:
         await wait(wire, len(before) * 0.05 + 0.8)
@@ -105,7 +105,7 @@ async def test_the_time_counts_from_the_end_of_what_was_said_before() -> None:
 
 
 async def test_a_filler_can_be_interrupted() -> None:
-    """By speech, like all that the bot says; the user is answered."""
+    """Speech interrupts it like all speech of the bot. The user gets an answer."""
     async with asked("One moment, please.", Fakes(CALL, [Text("Yes?")])) as wire:
         await wait(wire, 1.2)
         await speak(wire, 3, 0.5)
@@ -117,7 +117,7 @@ async def test_a_filler_can_be_interrupted() -> None:
 
 
 async def test_a_text_session_shows_no_filler() -> None:
-    """There is no silence to fill."""
+    """A text session has no silence."""
     async with asked("One moment, please.", audio=None) as wire:
         await wait(wire, 3.0)
         answer(wire)
@@ -126,7 +126,7 @@ async def test_a_text_session_shows_no_filler() -> None:
 
 
 async def test_a_function_chooses_the_sentence_each_time() -> None:
-    """So the sentences can take turns, or follow the language."""
+    """So the sentence can change each time, or be in the user's language."""
     texts = iter(("First.", "Second."))
     async with asked(Filler(lambda: next(texts)), Fakes(CALL, [ToolCall("2", "look", {})])) as wire:
         await wait(wire, 2.0)
@@ -137,7 +137,7 @@ async def test_a_function_chooses_the_sentence_each_time() -> None:
 
 @pytest.mark.parametrize("broken", [lambda: 1 / 0, lambda: 5])
 async def test_a_function_that_fails_says_nothing(broken: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """The turn goes on."""
+    """The turn continues."""
     async with asked(Filler(broken)) as wire:
         await wait(wire, 2.0)
         answer(wire)
@@ -147,7 +147,7 @@ async def test_a_function_that_fails_says_nothing(broken: Any, caplog: pytest.Lo
 
 
 async def test_a_sound_repeats_until_the_function_ends() -> None:
-    """It stops then, and the answer follows."""
+    """Then it stops, and the answer follows."""
     async with asked(Filler(sound=samples(SOUND, 0.25))) as wire:
         await wait(wire, 3.0)
         played = array("h", b"".join(audio.data for _, audio in wire.heard)).count(SOUND) / RATE
@@ -171,6 +171,6 @@ async def test_a_sound_repeats_until_the_function_ends() -> None:
     ],
 )
 def test_a_mistake_is_reported_where_it_is_written(made: Any, message: str) -> None:
-    """When the filler is made, which is usually at import."""
+    """It is reported when the filler is made, usually at import."""
     with pytest.raises(AuthorError, match=message):
         made()

@@ -24,7 +24,7 @@ async def test_the_bot_speaks_first() -> None:
 
 
 async def test_the_greeting_comes_before_an_answer_that_the_config_asks_for() -> None:
-    """Which is then an answer to a conversation that holds the greeting."""
+    """The LLM then reads a conversation that contains the greeting."""
     fakes = Fakes([Text("Fine.")], greeting="Good day.")
     config = [{"service": "llm", "options": [{"name": "run_on_config", "value": True}]}]
     async with fakes.session(body={"config": config}) as wire:
@@ -34,7 +34,7 @@ async def test_the_greeting_comes_before_an_answer_that_the_config_asks_for() ->
 
 
 async def test_a_client_that_writes_too_much_before_it_is_ready_is_greeted_all_the_same() -> None:
-    """What it sent beyond the limits is refused; the bot has not failed."""
+    """Messages above the limits are refused. The bot has not failed."""
     fakes = Fakes(greeting="Good day.")
     async with fakes.session(ready=False) as wire:
         for index in range(130):

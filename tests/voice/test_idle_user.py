@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_user_who_says_nothing_is_asked_once() -> None:
-    """And again only after they have said something."""
+    """The user is asked again only after they have said something."""
     fakes = Fakes([Text("Fine.")], **POLITE)
     async with fakes.session() as wire:
         await wait(wire, 15.0)
@@ -28,7 +28,7 @@ async def test_a_user_who_says_nothing_is_asked_once() -> None:
 
 
 async def test_a_session_that_ends_asks_nobody_whether_they_are_there() -> None:
-    """And other sessions go on."""
+    """Other sessions continue."""
     fakes = Fakes(**POLITE)
     async with fakes.session() as wire:
         await wait(wire, 1.0)
@@ -40,7 +40,7 @@ async def test_a_session_that_ends_asks_nobody_whether_they_are_there() -> None:
 
 
 async def test_nobody_is_asked_whether_they_are_there_while_they_speak() -> None:
-    """However long they do."""
+    """This is true for any length of the speech."""
     fakes = Fakes([Text(FORTY)], [Text("Fine.")], taking=TurnTaking(idle_seconds=2.0, idle_text="Hello?"))
     async with fakes.session() as wire:
         await write(wire)
@@ -54,7 +54,7 @@ async def test_nobody_is_asked_whether_they_are_there_while_they_speak() -> None
 
 
 async def test_after_a_noise_the_user_is_asked_later() -> None:
-    """It does not count as an answer, nor does it stop the question for ever."""
+    """A noise does not count as an answer, but does not delay the question for ever."""
     fakes = Fakes(taking=TurnTaking(idle_seconds=2.0, idle_text="Hello?"), greeting="Good day.")
     async with fakes.session() as wire:
         await silence(wire, 1.5)

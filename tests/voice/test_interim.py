@@ -1,4 +1,4 @@
-"""What the client shows of the user's words ends as final, or is removed; and what stays is in the context."""
+"""The user's words that a client shows become final or are removed. The final ones are in the context."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ..fakes.wire import Wire, settle
 
 pytestmark = pytest.mark.anyio
 
-#: What the recogniser gives for each attempt, in order: transcripts, a failure, or `HANG`.
+#: What the recogniser yields in each attempt, in order: transcripts, a failure, or `HANG`.
 Step: TypeAlias = "Transcript | Exception | str"
 HANG = "hang"
 #: In an answer: wait until the user is silent.
@@ -31,13 +31,13 @@ SILENT = "silent"
 
 @bot(services={"llm": "scripted", "stt": "script", "tts": "spell", "vad": "code"}, client=["tts:say"], public=True)
 async def talker(session: Session, /, llm: LLM, stt: STT, tts: TTS, vad: VAD) -> None:
-    """Holds a spoken conversation."""
+    """A bot that holds a spoken conversation."""
     taking = TurnTaking(idle_seconds=2.0, idle_text="Hello?")
     await converse(session, llm=llm, stt=stt, tts=tts, vad=vad, taking=taking, apology="Sorry.")
 
 
 def talking(*tries: Sequence[Step]) -> AbstractAsyncContextManager[Wire]:
-    """A session whose recogniser gives one of these at each attempt, as soon as it is asked."""
+    """A session whose recogniser yields one of these in each attempt, as soon as it is asked."""
     attempts = list(tries)
 
     async def transcribe(request: STTRequest) -> AsyncGenerator[STTPiece]:
@@ -63,12 +63,12 @@ def interim(text: str) -> Transcript:
 
 
 def final(text: str) -> Transcript:
-    """A transcript that stands."""
+    """A final transcript."""
     return Transcript(text, final=True)
 
 
 def screen(wire: Wire) -> tuple[list[str], str]:
-    """What a client shows: the lines that are final, and the one that is not."""
+    """What a client shows: the final lines, and the line that may still change."""
     lines, last = list[str](), ""
     for each in wire.data_of("user-transcription"):
         last = "" if each["final"] else each["text"]
@@ -116,7 +116,7 @@ PASSING = ProviderError("The STT", "unavailable", retryable=True)
     ],
 )
 async def test_what_is_shown_ends_as_final_or_is_removed(tries: Sequence[Sequence[Step]], lines: list[str]) -> None:
-    """And the LLM is given the same words."""
+    """The LLM gets the same words."""
     async with talking(*tries) as wire:
         await speak(wire, 1, 0.5)
         await silence(wire, 18.0 if HANG in tries[0] else 2.0)
@@ -126,7 +126,7 @@ async def test_what_is_shown_ends_as_final_or_is_removed(tries: Sequence[Sequenc
 
 @pytest.mark.parametrize("how", ["close", "client"])
 async def test_what_is_shown_when_the_session_ends_stays_and_is_remembered(how: str) -> None:
-    """The recogniser has no time left to settle it."""
+    """There is no time left to recognise them."""
     async with talking([final("hello"), interim("the")]) as wire:
         await speak(wire, 1, 0.5)
         assert screen(wire) == (["hello"], "the")
@@ -140,7 +140,7 @@ async def test_what_is_shown_when_the_session_ends_stays_and_is_remembered(how: 
 
 
 async def test_what_is_shown_when_the_goodbye_has_been_heard_stays_and_is_remembered() -> None:
-    """The user spoke over it."""
+    """The user spoke during the goodbye."""
     async with talking([interim("wait a")]) as wire:
         wire.connection.session.submit(Say("Goodbye."))
         await settle()
@@ -152,7 +152,7 @@ async def test_what_is_shown_when_the_goodbye_has_been_heard_stays_and_is_rememb
 
 
 async def test_an_interruption_by_text_leaves_what_is_being_said_to_its_recogniser() -> None:
-    """It is shown until then, and ends as final."""
+    """The interim transcript is shown until then, and becomes final."""
     async with talking([interim("he"), SILENT]) as wire:
         await speak(wire, 1, 0.4)
         wire.send("send-text", {"content": "typed", "options": {}})
@@ -169,7 +169,7 @@ tries = st.lists(st.lists(transcripts | st.sampled_from([SILENT, FAILED, PASSING
 @pytest.mark.slow
 @given(tries=tries)
 def test_whatever_a_recogniser_gives_the_screen_and_the_context_agree(tries: list[list[Step]]) -> None:
-    """In every order of transcripts and failures, nothing is left that may still change."""
+    """In every order of transcripts and failures, no line is left that may still change."""
 
     async def run() -> None:
         async with talking(*tries) as wire:
@@ -187,7 +187,7 @@ def test_whatever_a_recogniser_gives_the_screen_and_the_context_agree(tries: lis
 
 
 async def test_a_noise_does_not_have_the_user_asked_twice() -> None:
-    """They are asked once, until they have said something."""
+    """The user is asked once, until they have said something."""
     async with talking([SILENT], [SILENT]) as wire:
         await silence(wire, 3.0)
         assert spoken(wire).count("Hello?") == 1
@@ -197,7 +197,7 @@ async def test_a_noise_does_not_have_the_user_asked_twice() -> None:
 
 
 async def test_noises_without_end_do_not_put_the_question_off() -> None:
-    """At most twice the time passes."""
+    """The question comes after twice the time at the latest."""
     async with talking(*[[SILENT]] * 10) as wire:
         for _ in range(5):
             await speak(wire, 1, 0.3)
@@ -206,7 +206,7 @@ async def test_noises_without_end_do_not_put_the_question_off() -> None:
 
 
 async def test_the_user_is_asked_again_after_they_have_said_something() -> None:
-    """Their words begin a new silence."""
+    """Their words start the time again."""
     async with talking([SILENT, final("yes")]) as wire:
         await silence(wire, 3.0)
         await speak(wire, 1, 0.3)

@@ -1,4 +1,4 @@
-"""Arguments held against the JSON Schema of a client's function: what models get wrong is found, nothing raises."""
+"""Arguments are checked against the JSON Schema of a client's function. Mistakes are found, and nothing raises."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ PLACE = {
     ],
 )
 def test_arguments_as_they_are_declared_have_no_problem(arguments: Any) -> None:
-    """Also a whole float, which JSON Schema counts as an integer."""
+    """A whole float is valid too: JSON Schema counts it as an integer."""
     assert check_schema(PLACE, arguments) == []
 
 
@@ -65,7 +65,7 @@ def test_arguments_as_they_are_declared_have_no_problem(arguments: Any) -> None:
     ],
 )
 def test_what_is_wrong_is_found_at_its_path(arguments: Any, path: str, words: str) -> None:
-    """In the words that arguments of actions have."""
+    """The words are the same as for arguments of actions."""
     (problem,) = check_schema(PLACE, arguments)
     assert problem.path == path
     assert words in problem.message
@@ -90,13 +90,13 @@ SCHEMAS = st.recursive(
 
 @given(SCHEMAS, JSON)
 def test_a_schema_that_is_none_raises_nothing(schema: Any, value: Any) -> None:
-    """It comes from a client."""
+    """A client may send any value as a schema."""
     for problem in check_schema(schema, value):
         assert problem.message
 
 
 def test_a_flood_of_problems_is_cut_short() -> None:
-    """The LLM reads the first."""
+    """The LLM reads only the first problems."""
     assert len(check_schema({"additionalProperties": False}, {str(number): 1 for number in range(1000)})) == 25
 
 
@@ -106,13 +106,13 @@ def test_a_flood_of_problems_is_cut_short() -> None:
     public=True,
 )
 async def guide(session: Session, /, llm: LLM) -> None:
-    """Has a map, which the client shows."""
+    """A bot with a map, which the client shows."""
     await converse(session, llm=llm)
 
 
 @pytest.mark.anyio
 async def test_a_client_is_not_asked_with_arguments_that_its_function_does_not_declare() -> None:
-    """The LLM reads what is wrong with them at once, and can call again."""
+    """The LLM reads the problems at once, and can call again."""
     fakes = Fakes(
         [ToolCall("1", "show_map", {"zoom": "x"})], [ToolCall("2", "show_map", {"place": "Rome"})], [Text("Hm.")]
     )

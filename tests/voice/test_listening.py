@@ -31,34 +31,34 @@ from ..fakes.wire import Wire, settle
 
 pytestmark = pytest.mark.anyio
 
-#: How many steps the longer random conversation has. `nox -s soak` makes a thousand.
+#: The number of steps of the longer random conversation. `nox -s soak` makes a thousand.
 MANY = int(os.environ.get("SOAK_INTERRUPTIONS", "200"))
 
 
 async def say(wire: Wire, line: int) -> None:
-    """The user says a line, and waits until it is recognised."""
+    """Let the user say a line, and wait until it is recognised."""
     await speak(wire, line, 0.4)
     await silence(wire, 0.7)
 
 
 async def switch(wire: Wire, provider: str) -> None:
-    """The client chooses another STT."""
+    """Let the client choose another STT."""
     wire.send("update-config", {"config": [{"service": "stt", "options": [{"name": "provider", "value": provider}]}]})
     await settle()
 
 
 def listening(fakes: Fakes, request: ListenRequest) -> aclosing[AsyncGenerator[ListenPiece]]:
-    """The pieces of the STT `script`, until the block ends."""
+    """The pieces that the STT `script` yields, until the block ends."""
     return aclosing(cast("AsyncGenerator[ListenPiece]", fakes.listen_as("script")(request)))
 
 
 def user_texts(messages: list[tuple[str, str]]) -> list[str]:
-    """What the user has said, as the context has it."""
+    """The user's texts in the context."""
     return [text for role, text in messages if role == "user"]
 
 
 def test_only_an_stt_with_listen_is_one_that_can_listen() -> None:
-    """The others are used as before."""
+    """Other STTs are used as before."""
     fakes = Fakes()
     plain = FakeSTT(fakes.transcribe_as("script"))
     assert not isinstance(plain, ListeningSTT)
@@ -87,7 +87,7 @@ async def test_one_connection_recognises_all_utterances() -> None:
 
 
 async def test_each_utterance_is_followed_by_a_pause() -> None:
-    """And the next begins when the pause is answered. Nothing comes between them."""
+    """The next utterance begins when the pause is answered. Nothing comes between them."""
     heard = list[str]()
 
     async def listen(request: ListenRequest) -> AsyncGenerator[ListenPiece]:
@@ -118,7 +118,7 @@ async def test_each_utterance_is_followed_by_a_pause() -> None:
 
 
 async def test_a_noise_is_settled_without_a_transcript() -> None:
-    """Nobody is asked."""
+    """The LLM is not asked."""
     fakes = Fakes(listens=True)
     async with fakes.session() as wire:
         await say(wire, NOISE)
@@ -127,7 +127,7 @@ async def test_a_noise_is_settled_without_a_transcript() -> None:
 
 
 async def test_a_connection_that_breaks_is_opened_again_with_the_utterance() -> None:
-    """The user notices nothing."""
+    """The user does not notice."""
     attempts = 0
 
     async def listen(request: ListenRequest) -> AsyncGenerator[ListenPiece]:
@@ -149,7 +149,7 @@ async def test_a_connection_that_breaks_is_opened_again_with_the_utterance() -> 
 
 
 async def test_a_connection_that_ends_between_two_utterances_is_opened_for_the_next() -> None:
-    """Vendors close connections on which nothing comes."""
+    """Vendors close connections that are idle."""
     connections = 0
 
     async def listen(request: ListenRequest) -> AsyncGenerator[ListenPiece]:
@@ -171,7 +171,7 @@ async def test_a_connection_that_ends_between_two_utterances_is_opened_for_the_n
 
 
 async def test_an_stt_that_fails_for_good_is_reported_and_the_next_utterance_is_heard() -> None:
-    """As with `transcribe`: an apology, and a new connection."""
+    """As with `transcribe`, the bot apologises and opens a new connection."""
     fakes = Fakes([Text("Fine.")], listens=True)
     fakes.errors["stt"] = ProviderError("script", "auth")
     async with fakes.session() as wire:
@@ -186,7 +186,7 @@ async def test_an_stt_that_fails_for_good_is_reported_and_the_next_utterance_is_
 
 
 async def test_a_pause_that_is_not_answered_ends_the_connection() -> None:
-    """What comes late belongs to no other utterance."""
+    """A late transcript must not belong to another utterance."""
     connections = 0
 
     async def listen(request: ListenRequest) -> AsyncGenerator[ListenPiece]:
@@ -213,7 +213,7 @@ async def test_a_pause_that_is_not_answered_ends_the_connection() -> None:
 
 @pytest.mark.parametrize("piece", ["a text", None, 3])
 async def test_a_wrong_piece_is_reported_to_its_author(piece: object, caplog: pytest.LogCaptureFixture) -> None:
-    """With the pieces that are right, and the line of the function."""
+    """The report has the valid pieces, and the line of the function."""
 
     async def listen(request: ListenRequest) -> AsyncGenerator[ListenPiece]:
         async for _ in request.audio:
@@ -242,7 +242,7 @@ async def test_an_stt_that_is_replaced_while_the_user_speaks_loses_nothing() -> 
 
 @pytest.mark.parametrize("steps", [50, pytest.param(MANY, marks=[pytest.mark.slow, pytest.mark.timeout(600)])])
 async def test_nothing_is_lost_or_stale_after_random_interruptions_and_switches(steps: int) -> None:
-    """Each line of the user is in the context once, and in order; each vendor is told that its stream has ended."""
+    """Each line of the user is in the context once, and in order. The streams of all vendors are closed."""
     dice, provider, lines = random.Random(steps), "script", list[int]()
     breaks = list[ProviderError]()
 

@@ -1,4 +1,4 @@
-"""What an LLM is asked is as the reference shows it: messages and functions, whole."""
+"""The request to an LLM is as the reference shows it: messages and functions, with all fields."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ SHOWN = re.compile(r"^<!-- the request of an LLM -->\n```text\n(.*?)^```$", re.M
     public=True,
 )
 async def hotel(session: Session, /, llm: LLM) -> None:
-    """Books rooms."""
+    """A bot that books rooms."""
     await converse(session, llm=llm)
 
 
 @action(hotel)
 async def book_room(nights: Annotated[int, ge(1), Doc("How many nights.")]) -> dict[str, int]:
-    """Books a room and returns its number."""
+    """Book a room and return its number."""
     return {"room": 7}
 
 
 async def test_the_request_after_a_function_call_is_as_shown() -> None:
-    """In every field."""
+    """Each field is compared."""
     fakes = Fakes([ToolCall("call-1", "book_room", {"nights": 2})], [Text("Room 7.")])
     async with connected(hotel, fakes) as wire:
         wire.send("send-text", {"content": "Two nights, please.", "options": {}})

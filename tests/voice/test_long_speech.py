@@ -20,12 +20,12 @@ pytestmark = pytest.mark.anyio
 
 @bot(services={"llm": "scripted", "stt": "script", "tts": "spell"}, client=["llm:get_context"], public=True)
 async def held_button(session: Session, /, llm: LLM, stt: STT, tts: TTS) -> None:
-    """Hears the user while a button is held, for at most a second."""
+    """A bot that hears the user while a button is held, for at most a second."""
     await converse(session, llm=llm, stt=stt, tts=tts, taking=TurnTaking(longest_turn_seconds=1.0))
 
 
 async def test_a_turn_that_is_too_long_is_answered() -> None:
-    """It ends like any other."""
+    """It ends like any other turn."""
     fakes = Fakes([Text("Fine.")], **POLITE)
     async with fakes.session() as wire:
         await wait(wire, 1.0)
@@ -35,7 +35,7 @@ async def test_a_turn_that_is_too_long_is_answered() -> None:
 
 
 async def test_after_a_turn_that_was_too_long_the_user_is_heard_again_after_a_pause() -> None:
-    """What they said until then is one turn, and it is answered."""
+    """Everything that they said before is one turn, and is answered."""
     fakes = Fakes([Text("Fine.")], [Text("Well.")], **POLITE)
     async with fakes.session() as wire:
         await wait(wire, 1.0)
@@ -54,7 +54,7 @@ async def test_after_a_turn_that_was_too_long_the_user_is_heard_again_after_a_pa
 
 
 async def test_a_button_that_was_held_for_too_long_can_be_pressed_again() -> None:
-    """Nothing comes while it is up: that is how a release shows."""
+    """No audio comes while the button is up. So the bot knows that it was released."""
     fakes = Fakes([Text("Fine.")], [Text("Noon.")])
     async with fakes.session(held_button) as wire:
         await speak(wire, 1, 1.5)
@@ -65,7 +65,7 @@ async def test_a_button_that_was_held_for_too_long_can_be_pressed_again() -> Non
 
 
 async def test_a_user_who_never_stops_keeps_nobody_waiting() -> None:
-    """A television in the room: what was to be said is said, and what is typed is answered."""
+    """An example is a television in the room. Announcements are said, and typed text is answered."""
     fakes = Fakes(*[[Text("Fine.")]] * 5, taking=TurnTaking(longest_turn_seconds=2.0))
     async with fakes.session() as wire:
         await speak(wire, 1, 1.0)
@@ -78,7 +78,7 @@ async def test_a_user_who_never_stops_keeps_nobody_waiting() -> None:
 
 @pytest.mark.parametrize("after", [0.9, 0.92, 0.94, 0.96, 0.98])
 async def test_words_after_a_turn_that_was_too_long_are_heard_from_their_beginning(after: float) -> None:
-    """That the audio would have ended if none had come then is forgotten."""
+    """The pending timer for the end of the audio is cancelled."""
     heard: list[float] = []
 
     async def transcribe(request: STTRequest) -> AsyncGenerator[STTPiece]:

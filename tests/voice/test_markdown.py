@@ -1,4 +1,4 @@
-"""What is shown in markdown is spoken without its marks, and what was heard of it is known in the words of both."""
+"""Markdown is spoken without its marks. The heard part is known both in the shown and in the spoken words."""
 
 from __future__ import annotations
 
@@ -82,27 +82,27 @@ SPOKEN: list[tuple[str, str]] = [
 
 
 def said(sentence: str) -> str:
-    """What a voice is given of a sentence."""
+    """The text of a sentence that the voice gets."""
     return SpokenSentence.of(sentence, without_markup).text
 
 
 @pytest.mark.parametrize(("shown", "text"), SPOKEN)
 def test_markup_is_not_spoken(shown: str, text: str) -> None:
-    """Its words are, and the parts are the sentence."""
+    """The words are spoken. The shown parts together are the sentence."""
     assert said(shown) == text
     assert "".join(part for part, _ in without_markup(shown)) == shown
 
 
 @given(text=st.text("abcDEF 019.,!?'’\"“”():;…éßжあ語", max_size=80))
 def test_plain_text_is_spoken_as_it_is(text: str) -> None:
-    """To the letter."""
+    """It is not changed at all."""
     assert [shown == each for shown, each in without_markup(text)] == [True] * len(without_markup(text))
     assert said(text) == text.strip()
 
 
 @given(text=st.text(max_size=60) | st.text("ab1 *_~`[](){}<>|#-+!\\&;.:/@\n😀🇩️⃣", max_size=60))
 def test_the_parts_of_any_text_are_the_text(text: str) -> None:
-    """Nothing that is shown is changed."""
+    """The shown text is not changed."""
     assert "".join(shown for shown, _ in without_markup(text)) == text
 
 
@@ -119,7 +119,7 @@ texts = st.lists(
 
 @given(text=texts, size=st.integers(1, 40))
 def test_no_word_is_lost_and_no_mark_is_spoken(text: str, size: int) -> None:
-    """In whatever pieces the text comes, and whatever is marked how."""
+    """This is true for all cuts of the text into pieces, and for all marks."""
     cutter = Sentences()
     pieces = [text[at : at + size] for at in range(0, len(text), size)]
     sentences = [each for piece in pieces for each in cutter.feed(piece)] + cutter.flush()
@@ -131,7 +131,7 @@ def test_no_word_is_lost_and_no_mark_is_spoken(text: str, size: int) -> None:
 
 @given(text=texts.filter(lambda text: "\n" not in text))
 def test_what_was_heard_of_the_spoken_words_is_known_in_the_shown_ones(text: str) -> None:
-    """At the end of each word, and never less than before."""
+    """The heard part grows at the end of each word, and never shrinks."""
     sentence = SpokenSentence.of(text, without_markup)
     ends = [each.end() for each in re.finditer(r"\S+", sentence.text)]
     places = [sentence.shown_until(at) for at in range(len(sentence.text) + 1)]
@@ -142,7 +142,7 @@ def test_what_was_heard_of_the_spoken_words_is_known_in_the_shown_ones(text: str
 
 
 def test_a_mark_belongs_to_the_word_that_it_touches() -> None:
-    """Behind a word it was heard with it, before the next it was not."""
+    """A mark after a word was heard with it. A mark before the next word was not."""
     sentence = SpokenSentence.of("A **b** [c](https://e.org/x) *d*", without_markup)
     assert sentence.text == "A b c d"
     heard = [sentence.shown[: sentence.shown_until(at)] for at in (0, 1, 3, 5, 7)]
@@ -153,7 +153,7 @@ def test_a_mark_belongs_to_the_word_that_it_touches() -> None:
 
 
 def doctor(sentence: str) -> str | list[Part]:
-    """Spell an abbreviation out, once as a text and once as parts."""
+    """Speak an abbreviation in full, once as a text and once as parts."""
     if sentence.startswith("!"):
         raise ValueError("of the bot's own")
     if sentence.startswith("Dr. "):
@@ -167,19 +167,19 @@ CLIENT = "tts:say tts:interrupt tts.provider llm:get_context".split()
 
 @bot(services=SERVICES, client=CLIENT, public=True)
 async def talker(session: Session, /, llm: LLM, tts: TTS) -> None:
-    """Speaks without markup."""
+    """A bot that speaks without markup."""
     await converse(session, llm=llm, tts=tts)
 
 
 @bot(services=SERVICES, client=CLIENT, public=True)
 async def literal(session: Session, /, llm: LLM, tts: TTS) -> None:
-    """Speaks all that it shows."""
+    """A bot that speaks everything that it shows."""
     await converse(session, llm=llm, tts=tts, spoken=None)
 
 
 @bot(services=SERVICES, client=CLIENT, public=True)
 async def own(session: Session, /, llm: LLM, tts: TTS) -> None:
-    """Speaks in its own way."""
+    """A bot with a text filter of its own."""
     await converse(session, llm=llm, tts=tts, spoken=doctor)
 
 
@@ -187,18 +187,18 @@ MENU = "**Rooms:**\n* single 😀\n* [double](https://example.com/x?y=1)\n```\np
 
 
 def answering(*pieces: str) -> Fakes:
-    """Providers of which the LLM answers this, in pieces."""
+    """Providers whose LLM sends this answer in pieces."""
     return Fakes([Text(each) for each in pieces])
 
 
 async def ask(wire: Wire) -> None:
-    """Have the LLM answer."""
+    """Ask the LLM."""
     wire.send("send-text", {"content": "go", "options": {}})
     await settle()
 
 
 def shown(wire: Wire, status: str) -> list[tuple[str, bool]]:
-    """The sentences that the client was told with a status, and whether they are spoken."""
+    """The sentences with a status that the client got, and whether they are spoken."""
     return [
         (each["text"], each["will_be_spoken"]) for each in wire.data_of("bot-output") if each["spoken_status"] == status
     ]
@@ -207,7 +207,7 @@ def shown(wire: Wire, status: str) -> list[tuple[str, bool]]:
 @pytest.mark.anyio
 @pytest.mark.parametrize("size", [1, 2, 5, 200])
 async def test_an_answer_in_markdown_is_shown_as_it_is_and_spoken_without_its_marks(size: int) -> None:
-    """In whatever pieces it comes; what nobody speaks is shown in its place."""
+    """This is true for all cuts into pieces. Text that is not spoken is shown at its place."""
     fakes = answering(*(MENU[at : at + size] for at in range(0, len(MENU), size)))
     async with fakes.session(talker) as wire:
         await ask(wire)
@@ -229,7 +229,7 @@ async def test_an_answer_in_markdown_is_shown_as_it_is_and_spoken_without_its_ma
 @pytest.mark.anyio
 @pytest.mark.parametrize("provider", ["spell", "words"])
 async def test_an_interruption_leaves_the_original_text_that_was_heard(provider: str) -> None:
-    """With the marks of the words that were heard, by the times of words or by the time that was played."""
+    """The words that were heard keep their marks. They are known from the times of words, or from the played time."""
     text = "The **big room** is [very nice](https://e.org/x), _really_."
     fakes = answering(text)
     async with fakes.session(talker) as wire:
@@ -248,7 +248,7 @@ async def test_an_interruption_leaves_the_original_text_that_was_heard(provider:
 
 @pytest.mark.anyio
 async def test_what_was_heard_of_several_lines_is_the_text_up_to_there() -> None:
-    """With the lines and the code between them."""
+    """This includes line breaks and code in between."""
     fakes = answering(MENU)
     async with fakes.session(talker) as wire:
         await ask(wire)
@@ -260,7 +260,7 @@ async def test_what_was_heard_of_several_lines_is_the_text_up_to_there() -> None
 
 @pytest.mark.anyio
 async def test_an_answer_of_nothing_but_code_is_shown_and_remembered() -> None:
-    """No voice is asked to speak it."""
+    """The TTS gets no text."""
     fakes = answering("```\nprint(1)\n```")
     async with fakes.session(talker) as wire:
         await ask(wire)
@@ -273,7 +273,7 @@ async def test_an_answer_of_nothing_but_code_is_shown_and_remembered() -> None:
 
 @pytest.mark.anyio
 async def test_a_bot_may_have_all_spoken_as_it_is_written() -> None:
-    """For a voice that knows what to do with it."""
+    """Some voices read markup."""
     fakes = answering("**Yes**, <emphasis>now</emphasis>.")
     async with fakes.session(literal) as wire:
         await ask(wire)
@@ -283,7 +283,7 @@ async def test_a_bot_may_have_all_spoken_as_it_is_written() -> None:
 
 @pytest.mark.anyio
 async def test_a_bot_may_decide_what_is_spoken_itself(caplog: pytest.LogCaptureFixture) -> None:
-    """As a text or in parts; a function that fails is reported, and what it failed at is spoken as it is."""
+    """It may return a text or parts. If it fails, this is reported, and the sentence is spoken as it is."""
     fakes = answering("Dr. Ada is in room No. 5 now.\nIt is No. 5 there.\n!Oh.")
     async with fakes.session(own) as wire:
         await ask(wire)
@@ -297,7 +297,7 @@ async def test_a_bot_may_decide_what_is_spoken_itself(caplog: pytest.LogCaptureF
 def test_what_is_neither_a_text_nor_the_parts_of_the_sentence_is_reported(
     found: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """And the sentence is spoken as it is."""
+    """The sentence is then spoken as it is."""
     assert SpokenSentence.of("text", lambda _: found).text == "text"
     assert "Return the text to speak, or pairs of texts" in caplog.text or "raised" in caplog.text
 
@@ -316,13 +316,13 @@ def test_whatever_a_function_raises_the_sentence_is_spoken_as_it_is(
 
 
 def test_a_tts_is_never_given_half_a_character() -> None:
-    """Vendors cannot be sent one."""
+    """JSON for a vendor cannot contain it."""
     assert SpokenSentence.of("text", lambda _: "a\ud83cb").text == "a?b"
     assert SpokenSentence.of("text", lambda text: [(text, "\ud83c")]).text == "?"
 
 
 def test_of_a_part_that_is_spoken_otherwise_whole_words_were_heard() -> None:
-    """In proportion; a single word counts when all of it was."""
+    """The number of words is in proportion. A single word counts when all of it was heard."""
     sentence = SpokenSentence.of("one two three four", lambda _: "1 2 3 4")
     assert [sentence.shown_until(at) for at in (0, 3, 5, 7)] == [0, 7, 7, 18]
     assert SpokenSentence.of("Dr.", lambda _: "Doctor").shown_until(3) == 0
@@ -331,7 +331,7 @@ def test_of_a_part_that_is_spoken_otherwise_whole_words_were_heard() -> None:
 @pytest.mark.anyio
 @pytest.mark.parametrize("rest", ["", "And th"])
 async def test_the_whole_sentences_of_an_llm_that_fails_in_the_middle_are_spoken(rest: str) -> None:
-    """Also the one behind which nothing has come yet."""
+    """This includes a last sentence that no text follows."""
     fakes = Fakes([Text("**One.** "), Text(rest), ProviderError("The LLM", "unavailable", retryable=False)])
     async with fakes.session(talker) as wire:
         await ask(wire)

@@ -1,4 +1,4 @@
-"""What enters the context: of an answer, what the user has heard of it."""
+"""Which part of an answer enters the context: the part that the user has heard."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def speak_one_sentence(request: TTSRequest) -> AsyncGenerator[TTSPiece]:
 
 
 async def test_words_with_times_are_reported_as_they_are_heard() -> None:
-    """And cut what is remembered at the last of them."""
+    """The context has the answer up to the last of them."""
     fakes = Fakes([Text(FORTY)])
     async with fakes.session(body={"services": {"tts": "words"}}) as wire:
         wire.send("send-text", {"content": "go", "options": {}})
@@ -43,7 +43,7 @@ async def test_words_with_times_are_reported_as_they_are_heard() -> None:
 
 
 async def test_an_answer_that_is_interrupted_before_its_speech_was_made_was_not_said() -> None:
-    """However complete its text was, nobody has heard a sound of it."""
+    """Its text was complete, but the user has heard nothing."""
     fakes = Fakes([Text("The password is swordfish. The flight is booked.")], [Text("Yes?")], held=True)
     async with fakes.session() as wire:
         await speak(wire, 2, 0.5)
@@ -56,7 +56,7 @@ async def test_an_answer_that_is_interrupted_before_its_speech_was_made_was_not_
 
 
 async def test_speech_that_stalls_is_remembered_as_far_as_it_was_made() -> None:
-    """The rest was never made, though all that was made was heard to its end."""
+    """The rest was never made. The user has heard all of the audio that was made."""
     fakes = Fakes([Text("One sentence. Two sentences. Three.")], tts=speak_one_sentence)
     async with fakes.session() as wire:
         await write(wire)
@@ -71,7 +71,7 @@ async def test_speech_that_stalls_is_remembered_as_far_as_it_was_made() -> None:
 
 
 async def test_a_second_answer_whose_speech_stalls_leaves_the_first_alone() -> None:
-    """Of a turn that asked the LLM twice, what was heard of the first answer is all that was said."""
+    """The LLM was asked twice. The context has the heard part of the first answer, and nothing else."""
 
     async def speak(request: TTSRequest) -> AsyncGenerator[TTSPiece]:
         async for text in request.text:
@@ -92,7 +92,7 @@ async def test_a_second_answer_whose_speech_stalls_leaves_the_first_alone() -> N
 
 
 async def test_languages_without_spaces_are_heard_by_characters() -> None:
-    """There is no word to cut at, and what was heard is more than nothing."""
+    """The text has no spaces between words, so it is cut between characters."""
     fakes = Fakes()
     text = "これは日本語のとても長い文章で、途中で止められます。"
     fakes = Fakes([Text(text)], [Text("はい。")])
@@ -109,7 +109,7 @@ async def test_languages_without_spaces_are_heard_by_characters() -> None:
 
 
 async def test_a_word_is_found_near_its_place_and_whole() -> None:
-    """One that the TTS read out otherwise than it is written is not taken for the same word at the end."""
+    """A word that the TTS reads in another way does not match the same word further on."""
     text = "I have 1 cat at home, and about its ways I could tell you very much more, then another one."
 
     async def speak(request: TTSRequest) -> AsyncGenerator[TTSPiece]:
@@ -128,7 +128,7 @@ async def test_a_word_is_found_near_its_place_and_whole() -> None:
 
 
 async def test_an_answer_of_nothing_but_space_is_not_remembered() -> None:
-    """A vendor would refuse the conversation that holds it."""
+    """A vendor would refuse a conversation with it."""
     fakes = Fakes([Text("  "), Text("\n")], [Text("Fine.")])
     async with fakes.session() as wire:
         await write(wire)

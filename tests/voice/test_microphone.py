@@ -25,7 +25,7 @@ pytestmark = pytest.mark.anyio
 
 @bot(services={**SERVICES}, client=CLIENT, public=True)
 async def push_to_talk(session: Session, /, llm: LLM, stt: STT, tts: TTS, vad: VAD) -> None:
-    """Has no VAD."""
+    """A bot without a VAD."""
     await converse(session, llm=llm, stt=stt, tts=tts)
 
 
@@ -39,7 +39,7 @@ async def test_silence_is_inferred_when_nothing_comes() -> None:
 
 
 async def test_a_microphone_that_is_switched_off_ends_what_was_said() -> None:
-    """At once: no silence has to be waited for."""
+    """It ends at once, without a silence."""
     fakes = Fakes([Text("Fine.")])
     async with fakes.session() as wire:
         await speak(wire, 1, 0.5)
@@ -49,7 +49,7 @@ async def test_a_microphone_that_is_switched_off_ends_what_was_said() -> None:
 
 
 async def test_a_microphone_that_is_off_is_not_heard_until_it_is_on() -> None:
-    """WebRTC goes on sending frames while a track is disabled, and some are late."""
+    """WebRTC continues to send frames while a track is disabled, and some frames are late."""
     fakes = Fakes([Text("Fine.")], [Text("Well.")])
     async with fakes.session() as wire:
         await speak(wire, 1, 0.5)
@@ -63,7 +63,7 @@ async def test_a_microphone_that_is_off_is_not_heard_until_it_is_on() -> None:
 
 
 async def test_without_a_vad_a_turn_is_what_comes_while_the_microphone_is_on() -> None:
-    """Push-to-talk: silence within it ends nothing."""
+    """This is push-to-talk: silence in a turn does not end it."""
     fakes = Fakes([Text("Fine.")])
     async with fakes.session(push_to_talk) as wire:
         await speak(wire, 1, 0.5)
@@ -75,7 +75,7 @@ async def test_without_a_vad_a_turn_is_what_comes_while_the_microphone_is_on() -
 
 
 async def test_audio_from_before_a_gap_is_not_part_of_the_next_utterance() -> None:
-    """Of an utterance a minute later."""
+    """The next utterance may come a minute later."""
     given: list[int] = []
 
     async def transcribe(request: STTRequest) -> AsyncGenerator[STTPiece]:
@@ -94,7 +94,7 @@ async def test_audio_from_before_a_gap_is_not_part_of_the_next_utterance() -> No
 
 
 async def test_a_piece_that_is_cut_within_a_sample_does_not_deafen_the_bot() -> None:
-    """What follows it is heard as it was recorded."""
+    """The audio after it is heard correctly."""
     fakes = Fakes([Text("Fine.")])
     async with fakes.session() as wire:
         wire.connection.receive_audio(Audio(b"\0", 16_000))

@@ -1,4 +1,4 @@
-"""A provider's mistake is named in the log of a session, with the name of the provider."""
+"""If a provider makes a mistake, the log of the session has the mistake and the provider's name."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ async def synthesize(self: Any, request: Any, /) -> AsyncGenerator[Any]:
 
 
 async def transcribe(self: Any, request: Any, /) -> AsyncGenerator[Any]:
-    """Hear the same in everything."""
+    """Return the same text for all audio."""
     async for _ in request.audio:
         pass
     yield Transcript("hello", final=True)
 
 
 def speech_probability(self: Any, frame: Audio, /) -> float:
-    """Take every sound for speech."""
+    """Report speech in every frame."""
     return float(any(frame.data))
 
 
@@ -54,24 +54,24 @@ GOOD: dict[str, dict[str, Any]] = {
 
 
 async def yield_str(self: Any, request: Any, /) -> AsyncGenerator[Any]:
-    """Yield no piece."""
+    """Yield a value that is not a piece."""
     yield "Hello."
 
 
 async def yield_nothing(self: Any, request: Any, /) -> AsyncGenerator[Any]:
-    """End at once."""
+    """End without a piece."""
     for each in list[Any]():
         yield each
 
 
 async def yield_half_a_sample(self: Any, request: Any, /) -> AsyncGenerator[Any]:
-    """Split a sample."""
+    """Yield half a sample."""
     async for _ in request.text:
         yield Audio(bytes(3_999), 16_000)
 
 
 async def write_final(self: Any, request: Any, /) -> AsyncGenerator[Any]:
-    """Yield a text for a bool."""
+    """Yield a text where a bool belongs."""
     final: Any = "false"
     async for _ in request.audio:
         pass
@@ -79,25 +79,25 @@ async def write_final(self: Any, request: Any, /) -> AsyncGenerator[Any]:
 
 
 async def overrate(self: Any, request: Any, /) -> AsyncGenerator[Any]:
-    """Take a grade for a probability."""
+    """Yield a confidence above 1."""
     async for _ in request.audio:
         pass
     yield Transcript("hello", True, confidence=7)
 
 
 async def speak_before(self: Any, request: Any, /) -> AsyncGenerator[Any]:
-    """Yield a word that begins before its audio."""
+    """Yield a word that begins before the audio."""
     async for text in request.text:
         yield Word(text, -0.5)
 
 
 async def raise_key_error(self: Any, request: Any, /) -> AsyncGenerator[Any]:
-    """Have a bug."""
+    """Raise a KeyError."""
     yield Audio(b"", 16_000) if hasattr(request, "text") else dict[str, Any]()["choices"]
 
 
 def not_a_number(self: Any, frame: Audio, /) -> float:
-    """Divide zero by zero."""
+    """Return NaN as the probability."""
     return float("nan")
 
 
@@ -121,7 +121,7 @@ def not_a_number(self: Any, frame: Audio, /) -> float:
 async def test_a_mistake_is_logged_with_the_provider(
     kind: str, method: str, mistake: Any, logged: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Also a mistake that raises no error, which only the user would notice otherwise."""
+    """This includes mistakes that raise no error, and that only the user would notice."""
     clock, methods = ManualClock(), {**GOOD, kind: {**GOOD[kind], method: mistake}}
     modules = [fake_provider(f"{each}.acme", type("Acme", (), found)()) for each, found in methods.items()]
     async with host_for(phone, *modules, clock=clock) as host, call(host) as line:
@@ -133,12 +133,12 @@ async def test_a_mistake_is_logged_with_the_provider(
 
 
 async def listen_in(self: Any, request: Any, language: str, /) -> AsyncGenerator[Any]:
-    """Take more than the framework passes."""
+    """Have one parameter too many."""
     yield Transcript(language, final=True)
 
 
 def check_key(self: Any, path: str) -> None:
-    """Take more than the framework passes."""
+    """Have one parameter too many."""
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Noise: the VAD takes a sound for speech, and the STT finds no words in it."""
+"""Noise: the VAD reports speech, and the STT finds no words in it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_noise_between_question_and_answer_does_not_take_the_answer_away() -> None:
-    """Nothing was understood, so what it silenced is answered again, once."""
+    """The STT has found no words, so the answer that was interrupted is given again, once."""
     fakes = Fakes([WAIT], [Text("Noon.")])
     async with fakes.session() as wire:
         await speak(wire, 2, 0.5)
@@ -38,7 +38,7 @@ async def test_a_noise_between_question_and_answer_does_not_take_the_answer_away
 
 
 async def test_a_noise_before_the_greeting_does_not_take_it_away() -> None:
-    """It is said once the noise turned out to be nothing."""
+    """The greeting is said after the STT has found no words."""
     fakes = Fakes(held=True, greeting="Good day.")
     async with fakes.session() as wire:
         await speak(wire, NOISE, 0.3)
@@ -50,7 +50,7 @@ async def test_a_noise_before_the_greeting_does_not_take_it_away() -> None:
 
 
 async def test_an_answer_that_was_heard_in_part_is_not_repeated_after_a_noise() -> None:
-    """The user has heard its beginning, and may ask."""
+    """The user has heard the beginning, and may ask again."""
     fakes = Fakes([Text(FORTY)], [Text("Again.")])
     async with fakes.session() as wire:
         await write(wire)
@@ -62,7 +62,7 @@ async def test_an_answer_that_was_heard_in_part_is_not_repeated_after_a_noise() 
 
 
 async def test_a_noise_that_is_over_before_its_interruption_is_takes_no_answer_away() -> None:
-    """A vendor's stream may be slow to close."""
+    """A vendor's stream may take long to close."""
 
     async def respond(request: LLMRequest) -> AsyncGenerator[LLMPiece]:
         fakes.requests.append(request)
@@ -87,7 +87,7 @@ async def test_a_noise_that_is_over_before_its_interruption_is_takes_no_answer_a
 
 
 async def test_a_noise_while_a_function_is_run_does_not_take_the_answer_away() -> None:
-    """Nothing was heard of it, though its call is remembered as cancelled."""
+    """The user has heard nothing of the answer. The cancelled call is remembered."""
     fakes = Fakes([ToolCall("1", "look", {})], [Text("Again.")])
     async with fakes.session() as wire:
         await write(wire)
@@ -97,7 +97,7 @@ async def test_a_noise_while_a_function_is_run_does_not_take_the_answer_away() -
 
 
 async def test_a_question_is_answered_although_a_noise_went_on_when_it_was_taken() -> None:
-    """A user who continues to speak has not finished yet. A noise is not a user who continues to speak."""
+    """If the user continues to speak, the turn is not finished. A noise does not continue it."""
     fakes = Fakes([Text("Noon.")])
     async with fakes.session() as wire:
         await speak(wire, 2, 0.4)
@@ -109,7 +109,7 @@ async def test_a_question_is_answered_although_a_noise_went_on_when_it_was_taken
 
 
 async def test_an_announcement_that_a_noise_interrupted_is_dropped_when_the_user_speaks() -> None:
-    """Though the vendor's stream took so long to close that both were over before it."""
+    """The vendor's stream took so long to close that both ended before it."""
 
     async def synthesize(request: TTSRequest) -> AsyncGenerator[TTSPiece]:
         if len(asked) > 0:
@@ -138,7 +138,7 @@ async def test_an_announcement_that_a_noise_interrupted_is_dropped_when_the_user
 
 
 async def test_sounds_that_are_far_apart_do_not_add_up_to_speech() -> None:
-    """Also where a client sends nothing while its microphone is off."""
+    """Also if the client sends nothing while its microphone is off."""
     fakes = Fakes()
     async with fakes.session() as wire:
         for _ in range(5):

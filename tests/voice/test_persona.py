@@ -34,7 +34,7 @@ PERSONAS: dict[str, Callable[[], Persona]] = {
     "language": lambda: Persona(config=SALES.config),
 }
 
-#: What was spoken, with its voice; and the languages in which was heard.
+#: The sentences that were spoken, each with its voice; and the languages of the recogniser.
 SPOKEN: list[tuple[str, str]] = []
 HEARD: list[str] = []
 
@@ -46,7 +46,7 @@ class Voice:
     voice: str = "high"
 
     async def synthesize(self, request: TTSRequest, /) -> AsyncGenerator[TTSPiece]:
-        """Take note of the voice."""
+        """Note the voice."""
         async for text in request.text:
             SPOKEN.append((self.voice, text))
             yield samples(1, 0.2)
@@ -59,7 +59,7 @@ class Ear:
     language: str = "en"
 
     async def transcribe(self, request: STTRequest, /) -> AsyncGenerator[STTPiece]:
-        """Take note of the language."""
+        """Note the language."""
         async for _ in request.audio:
             pass
         HEARD.append(self.language)
@@ -69,13 +69,13 @@ class Ear:
 @service("tts", "voices")
 @asynccontextmanager
 async def voices() -> AsyncGenerator[Voice]:
-    """Voices."""
+    """A TTS with several voices."""
     yield Voice()
 
 
 @options(voices)
 def set_voice(tts: Voice, /, voice: str = "high") -> None:
-    """Which voice."""
+    """Set the voice."""
     tts.voice = voice
 
 
@@ -88,7 +88,7 @@ async def ear() -> AsyncGenerator[Ear]:
 
 @options(ear)
 def set_language(stt: Ear, /, language: str = "en") -> None:
-    """Which language."""
+    """Set the language."""
     stt.language = language
 
 
@@ -100,26 +100,26 @@ def set_language(stt: Ear, /, language: str = "en") -> None:
     public=True,
 )
 async def hotel(session: Session, /, llm: LLM, stt: STT, tts: TTS, vad: VAD) -> None:
-    """Has several personas."""
+    """A bot with several personas."""
     await converse(session, llm=llm, stt=stt, tts=tts, vad=vad)
 
 
 @action(hotel)
 async def book() -> str:
-    """Books."""
+    """Book."""
     return "booked"
 
 
 @action(hotel)
 async def transfer(session: Session, /, to: str, keep: bool = True, interrupt: bool = False) -> str:
-    """Hands over."""
+    """Hand over to another persona."""
     await session.hand_over(PERSONAS[to](), keep_context=keep, interrupt=interrupt)
     return "a colleague takes over"
 
 
 @action(hotel)
 async def back(session: Session, /) -> str:
-    """Hands back."""
+    """Hand over to the first persona."""
     await session.hand_over(Persona("You are the receptionist.", functions=["transfer"]))
     return "the receptionist takes over"
 
@@ -132,7 +132,7 @@ def calling(fakes: Fakes, *, audio: int | None = RATE) -> Any:
 
 
 def ask_for(wire: Wire, to: str, **arguments: Any) -> str:
-    """The client asks for a persona."""
+    """Let the client ask for a persona."""
     return wire.call("bot:transfer", to=to, **arguments)
 
 
@@ -147,7 +147,7 @@ def offered(fakes: Fakes, request: int) -> list[str]:
 
 
 async def test_the_llm_hands_over_in_one_call() -> None:
-    """What was said before is heard in the old voice. The other persona answers in a turn of its own."""
+    """Text before the call is spoken with the old voice. The other persona answers in a turn of its own."""
     call = ToolCall("1", "transfer", {"to": "sales"})
     fakes = Fakes([Text("I connect you."), call], [Text("Sales here.")])
     async with calling(fakes) as wire:
@@ -167,7 +167,7 @@ async def test_the_llm_hands_over_in_one_call() -> None:
 
 
 async def test_a_persona_can_hand_back() -> None:
-    """Also to functions that it does not have itself."""
+    """Its call is one that the other persona does not have."""
     call, again = ToolCall("1", "transfer", {"to": "sales"}), ToolCall("2", "back", {})
     fakes = Fakes([call], [again], [Text("Reception.")])
     async with calling(fakes) as wire:
@@ -183,7 +183,7 @@ async def test_a_persona_can_hand_back() -> None:
 
 
 async def test_the_conversation_can_be_dropped() -> None:
-    """The other persona knows nothing of it."""
+    """The other persona does not get the earlier conversation."""
     call = ToolCall("1", "transfer", {"to": "sales", "keep": False})
     fakes = Fakes([Text("I connect you."), call], [Text("Sales here.")])
     async with calling(fakes) as wire:
@@ -194,7 +194,7 @@ async def test_the_conversation_can_be_dropped() -> None:
 
 
 async def test_the_recogniser_follows() -> None:
-    """From the next turn on, as the voice does; the prompt stays if the persona has none."""
+    """It changes with the next turn, like the voice. A persona without a prompt keeps the prompt."""
     fakes = Fakes([Text("Hello.")], [Text("Hallo.")], [Text("Ja.")])
     async with calling(fakes) as wire:
         await speak(wire, 1, 0.5)
@@ -220,7 +220,7 @@ async def test_a_persona_may_begin_with_a_text_of_its_own() -> None:
 
 
 async def test_a_user_who_waits_for_an_answer_gets_one() -> None:
-    """The persona that takes over answers what waits, and does not begin by itself too."""
+    """The new persona answers the waiting text. It does not start another turn."""
     fakes = Fakes([Text("Once upon a time. "), WAIT], [Text("Sales here.")])
     async with calling(fakes) as wire:
         session = wire.connection.session
@@ -233,7 +233,7 @@ async def test_a_user_who_waits_for_an_answer_gets_one() -> None:
 
 @pytest.mark.parametrize("interrupt", [False, True])
 async def test_a_client_may_hand_over_while_the_bot_speaks(interrupt: bool) -> None:
-    """Its turn ends first, or now."""
+    """The bot's turn ends first, or at once with `interrupt`."""
     fakes = Fakes([Text("Once upon a time. "), WAIT], [Text("Sales here.")])
     async with calling(fakes) as wire:
         await write(wire)
@@ -245,7 +245,7 @@ async def test_a_client_may_hand_over_while_the_bot_speaks(interrupt: bool) -> N
 
 
 async def test_a_turn_that_runs_may_still_call_its_functions() -> None:
-    """But the LLM is not asked again in it, with another prompt and the old voice."""
+    """The LLM is not asked again in it: the prompt would be new and the voice old."""
     fakes = Fakes([ToolCall("1", "transfer", {"to": "sales"}), ToolCall("2", "book", {})], [Text("Sales here.")])
     async with calling(fakes) as wire:
         await write(wire)
@@ -256,7 +256,7 @@ async def test_a_turn_that_runs_may_still_call_its_functions() -> None:
 
 @pytest.mark.parametrize("name", ["wrong", "invalid"])
 async def test_nothing_changes_if_a_persona_is_invalid(name: str, caplog: pytest.LogCaptureFixture) -> None:
-    """A function that there is not is a mistake of the author; an option that is invalid, one of the request."""
+    """An unknown function is a mistake of the author. An invalid option is an error of the request."""
     fakes = Fakes()
     async with calling(fakes, audio=None) as wire:
         before = await said(wire)
@@ -270,12 +270,12 @@ async def test_nothing_changes_if_a_persona_is_invalid(name: str, caplog: pytest
 
 
 def test_a_function_is_named_as_in_the_bot_or_without_its_prefix() -> None:
-    """Both are the same name."""
+    """`"bot:order"` and `"order"` are the same function."""
     assert Persona(functions=["bot:book", "back"]) == Persona(functions=["book", "bot:back"])
 
 
 def test_functions_are_a_list_of_names() -> None:
-    """A mistake is reported where it is written."""
+    """A mistake is reported at its line."""
     with pytest.raises(AuthorError, match="give a list of the functions' names"):
         Persona(functions="book")
     with pytest.raises(AuthorError, match="give a list of the functions' names"):

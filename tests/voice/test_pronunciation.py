@@ -24,7 +24,7 @@ TABLE = {"Vera": "Veera", "RTVI": "R T V I", "Vera Cruz": "Veera Croos", "C++": 
 
 
 def speak(sentence: str, language: Any = None) -> str:
-    """What is spoken of a sentence; the parts must be the sentence."""
+    """The spoken text of a sentence. The shown parts together must be the sentence."""
     parts = TextFilter(TABLE, language)(sentence)
     assert "".join(part for part, _ in parts) == sentence
     return "".join(text for _, text in parts)
@@ -43,7 +43,7 @@ def speak(sentence: str, language: Any = None) -> str:
     ],
 )
 def test_words_of_the_table_are_replaced(sentence: str, text: str) -> None:
-    """Whole words with the same capitals, the longest first. Without a language, numbers stay."""
+    """Only whole words with the same capitals are replaced, the longest first. Without a language, numbers stay."""
     assert speak(sentence) == text
 
 
@@ -88,7 +88,7 @@ def test_words_of_the_table_are_replaced(sentence: str, text: str) -> None:
     ],
 )
 def test_numbers_are_spoken_in_the_words_of_the_language(language: str, sentence: str, text: str) -> None:
-    """Also ordinals, years, codes, dates, times, percentages and amounts of money."""
+    """This includes ordinals, years, codes, dates, times, percentages and amounts of money."""
     assert speak(sentence, language) == text
 
 
@@ -110,18 +110,18 @@ def test_numbers_are_spoken_in_the_words_of_the_language(language: str, sentence
     ],
 )
 def test_an_ambiguous_number_is_left_to_the_voice(sentence: str) -> None:
-    """Versions, addresses, ranges, fractions and dates that do not exist."""
+    """Examples are versions, addresses, ranges, fractions and dates that do not exist."""
     assert speak(sentence, "en") == sentence
 
 
 def test_tags_for_the_voice_stay() -> None:
-    """Whatever stands in their attributes."""
+    """Their attributes are not changed."""
     tagged = '<prosody rate="10%" name="Vera">21</prosody>'
     assert speak(tagged, "en") == '<prosody rate="10%" name="Vera">twenty-one</prosody>'
 
 
 def test_the_table_comes_before_the_words_of_numbers() -> None:
-    """So a bot can decide how one number is said."""
+    """So a bot can choose the words for one number."""
     assert "".join(text for _, text in TextFilter({"911": "nine one one"}, "en")("Call 911, not 912.")) == (
         "Call nine one one, not nine hundred twelve."
     )
@@ -132,12 +132,12 @@ def test_the_table_comes_before_the_words_of_numbers() -> None:
     st.sampled_from(["en", "de"]),
 )
 def test_the_parts_of_any_text_are_the_text(text: str, language: str) -> None:
-    """Nothing is lost, whatever is spoken."""
+    """The shown text is complete, whatever is spoken."""
     speak(text, language)
 
 
 def test_rows_of_tables_are_spoken_unless_the_bot_says_otherwise() -> None:
-    """Old configs of bots have this as `filter_tables`, and code, which is never spoken, as `filter_code`."""
+    """Old configs call this `filter_tables`. They also have `filter_code`: code is never spoken here."""
     row, cells = "| Vera | 21 |", "Veera, 21"
     assert speak(row) == cells
     silent = TextFilter(TABLE, tables=False)
@@ -147,7 +147,7 @@ def test_rows_of_tables_are_spoken_unless_the_bot_says_otherwise() -> None:
 
 
 def test_the_language_may_change_between_sentences() -> None:
-    """A function is asked for it."""
+    """The language may be a function."""
     language = "en"
     speaks = TextFilter(language=lambda: language)
     assert speaks("21") == [("21", "twenty-one")]
@@ -158,7 +158,7 @@ def test_the_language_may_change_between_sentences() -> None:
 def test_a_language_that_a_function_returns_and_that_has_no_words_leaves_numbers(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """The log names it."""
+    """The log names the function."""
     assert TextFilter(language=lambda: "xx")("21") == [("21", "21")]
     assert "language 'xx'" in caplog.text
 
@@ -175,7 +175,7 @@ def test_a_language_that_a_function_returns_and_that_has_no_words_leaves_numbers
     ],
 )
 def test_a_mistake_is_reported_where_it_is_written(arguments: Any, message: str) -> None:
-    """When the filter is made."""
+    """It is reported when the filter is made."""
     with pytest.raises(AuthorError, match=message):
         TextFilter(**arguments)
 
@@ -193,7 +193,7 @@ def without_extra(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
 
 
 def test_without_the_extra_numbers_are_left_to_the_voice(without_extra: None, caplog: pytest.LogCaptureFixture) -> None:
-    """One warning names what to install; the table still counts."""
+    """One warning says what to install. The table is still used."""
     with caplog.at_level(logging.WARNING, "rtvi_plugins"):
         for language in ("en", "de", "en"):
             assert speak("Vera has 21 rooms.", language) == "Veera has 21 rooms."
@@ -213,12 +213,12 @@ SENTENCE = "Vera has **21** rooms."
     public=True,
 )
 async def talker(session: Session, /, llm: LLM, tts: TTS) -> None:
-    """Speaks numbers in words."""
+    """A bot that speaks numbers in words."""
     await converse(session, llm=llm, tts=tts, spoken=TextFilter(TABLE, "en"))
 
 
 async def ask(wire: Wire, provider: str) -> None:
-    """Have the sentence said."""
+    """Let the bot say the sentence."""
     await wire.answer(wire.update(tts={"provider": provider}))
     await write(wire)
 
@@ -226,7 +226,7 @@ async def ask(wire: Wire, provider: str) -> None:
 @pytest.mark.anyio
 @pytest.mark.parametrize("provider", ["spell", "words"])
 async def test_the_client_is_shown_what_the_llm_wrote(provider: str) -> None:
-    """And hears the words."""
+    """The user hears the words."""
     fakes = Fakes([Text(SENTENCE)])
     async with fakes.session(talker) as wire:
         await ask(wire, provider)
@@ -249,7 +249,7 @@ async def test_the_client_is_shown_what_the_llm_wrote(provider: str) -> None:
     ],
 )
 async def test_the_heard_part_is_kept_as_it_is_shown(provider: str, heard: str, remembered: str | None) -> None:
-    """To the last whole word, by the times of words or by the time that was played."""
+    """It ends with a whole word. The times of words, or the played time, decide."""
     fakes = Fakes([Text(SENTENCE)])
     async with fakes.session(talker) as wire:
         await ask(wire, provider)

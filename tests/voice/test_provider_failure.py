@@ -1,4 +1,4 @@
-"""LLMs and TTSs that fail or hang: the bot apologises, and the conversation goes on."""
+"""LLMs and TTSs that fail or hang: the bot apologises, and the conversation continues."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_provider_that_fails_for_good_is_apologised_for() -> None:
-    """Silence would be no answer."""
+    """The user must not wait for an answer in vain."""
     fakes = Fakes([ProviderError("scripted", "auth")])
     async with fakes.session() as wire:
         wire.send("send-text", {"content": "go", "options": {}})
@@ -37,7 +37,7 @@ async def test_a_provider_that_fails_for_good_is_apologised_for() -> None:
 
 
 async def test_a_failure_that_passes_is_not_noticed() -> None:
-    """An LLM that may work the second time is asked again."""
+    """If the failure may be temporary, the LLM is asked a second time."""
     fakes = Fakes([ProviderError("scripted", "rate")], [Text("Fine.")])
     async with fakes.session() as wire:
         wire.send("send-text", {"content": "go", "options": {}})
@@ -47,7 +47,7 @@ async def test_a_failure_that_passes_is_not_noticed() -> None:
 
 
 async def test_a_tts_that_fails_leaves_the_text() -> None:
-    """The client shows it, so it counts as said."""
+    """The client shows the text, so it counts as said."""
     fakes = Fakes([Text("Fine.")])
     fakes.errors["tts"] = ProviderError("spell", "quota")
     async with fakes.session() as wire:
@@ -59,7 +59,7 @@ async def test_a_tts_that_fails_leaves_the_text() -> None:
 
 
 async def test_an_llm_that_hangs_is_given_up_and_the_bot_goes_on() -> None:
-    """After half a minute, with an error of the category timeout and an apology."""
+    """The time is half a minute. The client gets an error of the category timeout, and the bot apologises."""
 
     async def respond(request: LLMRequest) -> AsyncGenerator[LLMPiece]:
         if request.messages[-1]["content"] == "go":
@@ -81,7 +81,7 @@ async def test_an_llm_that_hangs_is_given_up_and_the_bot_goes_on() -> None:
 
 @pytest.mark.parametrize("beginning", ["", "One "])
 async def test_a_tts_that_hangs_is_given_up_and_the_bot_goes_on(beginning: str) -> None:
-    """Its text was shown, so it counts as said; what comes next is spoken."""
+    """The client has shown the text, so it counts as said. The next answer is spoken."""
 
     async def speak(request: TTSRequest) -> AsyncGenerator[TTSPiece]:
         async for text in request.text:
@@ -105,7 +105,7 @@ async def test_a_tts_that_hangs_is_given_up_and_the_bot_goes_on(beginning: str) 
 
 
 async def test_an_llm_that_fails_in_the_middle_is_heard_as_far_as_it_came() -> None:
-    """And then the apology, as in a conversation among people."""
+    """The apology follows."""
     fakes = Fakes([Text("It is noon. Sleep well. And "), ProviderError("scripted", "unavailable")])
     async with fakes.session() as wire:
         await write(wire)
@@ -119,7 +119,7 @@ async def test_an_llm_that_fails_in_the_middle_is_heard_as_far_as_it_came() -> N
 
 
 async def test_an_llm_that_answers_nothing_is_apologised_for() -> None:
-    """In a spoken conversation, silence is not an answer."""
+    """In a spoken conversation, an empty answer is a failure."""
     fakes = Fakes([Text(" ")], [], [Text("Fine.")])
     async with fakes.session() as wire:
         await write(wire)
@@ -131,7 +131,7 @@ async def test_an_llm_that_answers_nothing_is_apologised_for() -> None:
 
 @pytest.mark.parametrize("arguments", [{"x": {1, 2}}, None, ["x"]], ids=str)
 async def test_a_call_with_arguments_that_are_no_json_object_is_a_failure_of_the_provider(arguments: Any) -> None:
-    """The session goes on."""
+    """The session continues."""
     fakes = Fakes([Text("Let me look. "), ToolCall("1", "look", arguments)], [Text("Fine.")])
     async with fakes.session() as wire:
         await write(wire)
@@ -154,7 +154,7 @@ async def test_a_call_with_arguments_that_are_no_json_object_is_a_failure_of_the
     ids=["arguments", "number", "name", "problem"],
 )
 async def test_a_function_call_that_json_cannot_carry_is_answered_with_an_error(call: ToolCall) -> None:
-    """The LLM reads why, and can call again; neither the session nor the provider has failed."""
+    """The LLM reads why, and can call again. Neither the session nor the provider has failed."""
     fakes = Fakes([call], [Text("Fine.")])
     async with fakes.session() as wire:
         await write(wire)
@@ -165,7 +165,7 @@ async def test_a_function_call_that_json_cannot_carry_is_answered_with_an_error(
 
 
 def test_usage_and_calls_of_other_types_are_refused_where_they_are_made() -> None:
-    """In the provider, whose mistake it is."""
+    """The error is raised in the provider, which has made the mistake."""
     for wrong in (
         lambda: Usage(prompt_tokens="3"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
         lambda: Usage(model=object()),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
@@ -176,7 +176,7 @@ def test_usage_and_calls_of_other_types_are_refused_where_they_are_made() -> Non
 
 
 async def test_a_tts_that_makes_all_at_once_is_not_blamed_for_our_waiting() -> None:
-    """Eighty seconds in one piece take longer to be heard than a TTS may be silent."""
+    """Eighty seconds of audio in one piece take longer to play than a TTS may be silent."""
 
     async def synthesize(request: TTSRequest) -> AsyncGenerator[TTSPiece]:
         async for _ in request.text:

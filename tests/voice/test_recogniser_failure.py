@@ -25,7 +25,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.mark.parametrize("service", ["stt", "vad"])
 async def test_a_bot_that_cannot_hear_says_so_and_can_be_written_to(service: str) -> None:
-    """Typed text is the way out."""
+    """The user can still type."""
     fakes = Fakes([Text("Fine.")])
     fakes.errors[service] = ProviderError("script", "unavailable")
     async with fakes.session() as wire:
@@ -39,7 +39,7 @@ async def test_a_bot_that_cannot_hear_says_so_and_can_be_written_to(service: str
 
 
 async def test_an_stt_that_hangs_is_given_up_and_the_next_utterance_is_heard() -> None:
-    """The user is told, aloud and with the category timeout."""
+    """The bot apologises, and the error has the category timeout."""
     utterances = 0
 
     async def transcribe(request: STTRequest) -> AsyncGenerator[STTPiece]:
@@ -65,7 +65,7 @@ async def test_an_stt_that_hangs_is_given_up_and_the_next_utterance_is_heard() -
 
 
 async def test_a_failing_vad_is_reported_once() -> None:
-    """Even when a single piece of audio holds ninety frames."""
+    """Also if a single piece of audio has ninety frames."""
 
     def hear(frame: Audio) -> float:
         raise ProviderError("awkward", "unavailable")
@@ -79,7 +79,7 @@ async def test_a_failing_vad_is_reported_once() -> None:
 
 @pytest.mark.parametrize("while_speaking", [False, True])
 async def test_an_stt_that_dies_leaves_the_session_to_be_written_to(while_speaking: bool) -> None:
-    """It is told once, with an apology."""
+    """There is one error and one apology."""
     fakes = Fakes([Text("Fine.")])
     async with fakes.session(body={"services": {"stt": "mortal"}}) as wire:
         if while_speaking:
@@ -95,7 +95,7 @@ async def test_an_stt_that_dies_leaves_the_session_to_be_written_to(while_speaki
 
 
 async def test_a_vad_that_returns_no_number_is_reported_once(caplog: pytest.LogCaptureFixture) -> None:
-    """To the client, and in the log."""
+    """The client and the log get the report."""
 
     def hear(frame: Audio) -> Any:
         return None

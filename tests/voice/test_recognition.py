@@ -1,4 +1,4 @@
-"""Speech recognition: utterances in order, one at a time, and in whatever way an STT ends."""
+"""Speech recognition: utterances are recognised in order, one at a time. An STT may end in several ways."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_an_stt_that_ends_before_the_audio_does_is_answered() -> None:
-    """It may have its own idea of where a sentence ends."""
+    """It may decide by itself where a sentence ends."""
 
     async def transcribe(request: STTRequest) -> AsyncGenerator[STTPiece]:
         frames = 0
@@ -42,7 +42,7 @@ async def test_an_stt_that_ends_before_the_audio_does_is_answered() -> None:
 
 
 async def test_transcripts_are_joined_in_the_order_of_speech() -> None:
-    """An utterance that takes long to be recognised is waited for, and comes first."""
+    """If the first utterance takes long to recognise, the next one waits for it."""
 
     async def transcribe(request: STTRequest) -> AsyncGenerator[STTPiece]:
         async for piece in recognise(request):
@@ -63,7 +63,7 @@ async def test_transcripts_are_joined_in_the_order_of_speech() -> None:
 
 
 async def test_thousands_of_transcripts_do_not_end_the_session() -> None:
-    """Even when they come all at once."""
+    """Also if all of them come at once."""
 
     async def transcribe(request: STTRequest) -> AsyncGenerator[STTPiece]:
         async for _ in request.audio:
@@ -80,7 +80,7 @@ async def test_thousands_of_transcripts_do_not_end_the_session() -> None:
 
 
 async def test_an_utterance_is_recognised_when_the_one_before_it_was() -> None:
-    """However many there are, one at a time is given to the recogniser, in the order in which they were said."""
+    """The recogniser gets one utterance at a time, in the order of speech."""
     running, most = 0, 0
 
     async def transcribe(request: STTRequest) -> AsyncGenerator[STTPiece]:
@@ -107,7 +107,7 @@ async def test_an_utterance_is_recognised_when_the_one_before_it_was() -> None:
 
 
 async def test_an_utterance_that_waited_has_the_recogniser_for_as_long_as_any() -> None:
-    """Its time begins when it is given to the recogniser, not when it was said."""
+    """Its time begins when the recogniser gets it, not when it was spoken."""
     begun = 0
 
     async def transcribe(request: STTRequest) -> AsyncGenerator[STTPiece]:

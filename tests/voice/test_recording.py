@@ -1,4 +1,4 @@
-"""A session's recording: each piece of sound at its place, the transcript in lines, and no harm from any disk."""
+"""The recording of a session: each piece of sound at its place, the transcript in lines, and failing disks."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ JITTER, MOST_AHEAD = 640, 80_000
 
 
 def piece(value: int, samples: int) -> bytes:
-    """Sound that is easily found again: one value, many times."""
+    """Sound that is easy to find again: one value, many times."""
     return array("h", [value] * samples).tobytes()
 
 
 def sides(path: Path) -> tuple[array[int], array[int]]:
-    """What a WAV file holds of the user and of the bot, read by the standard library."""
+    """The samples of the user and of the bot in a WAV file, read by the standard library."""
     with wave.open(str(path)) as file:
         assert (file.getnchannels(), file.getsampwidth(), file.getframerate()) == (2, 2, RATE)
         samples = array("h", file.readframes(file.getnframes()))
@@ -50,7 +50,7 @@ def sides(path: Path) -> tuple[array[int], array[int]]:
 
 
 def runs(samples: array[int]) -> list[tuple[int, int, int]]:
-    """The stretches of one value that is not silence: value, where it starts, how long it is."""
+    """The runs of one value that is not silence: the value, its start, and its length."""
     found: list[tuple[int, int, int]] = []
     for at, value in enumerate(samples):
         if found and found[-1][0] == value and sum(found[-1][1:]) == at:
@@ -73,14 +73,14 @@ async def recorded(folder: Path, clock: ManualClock | None = None) -> AsyncGener
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Let the loop and the thread go on until something holds."""
+    """Let the event loop and the thread run until a condition is true."""
     with anyio.fail_after(PATIENCE):
         while not condition():
             await anyio.lowlevel.checkpoint()
 
 
 def heard(recorder: Recorder) -> array[int]:
-    """What the file holds of the user by now."""
+    """The user's samples that are in the file now."""
     return sides(recorder.recording.audio)[0]
 
 
@@ -88,7 +88,7 @@ def heard(recorder: Recorder) -> array[int]:
 
 
 async def test_the_user_is_left_and_the_bot_right_each_at_its_time(tmp_path: Path) -> None:
-    """Both sides are lined up on the clock, with silence where nobody speaks."""
+    """Both channels have the times of the clock, with silence where nobody speaks."""
     async with recorded(tmp_path) as recorder:
         recorder.user(1_000.5, piece(1, 512))
         recorder.bot(1_000.25, piece(2, 8_000))
@@ -99,7 +99,7 @@ async def test_the_user_is_left_and_the_bot_right_each_at_its_time(tmp_path: Pat
 
 
 async def test_jitter_neither_opens_a_gap_nor_loses_a_sample(tmp_path: Path) -> None:
-    """Pieces that come a little early or late are put one after the other; 40 ms of nothing are silence."""
+    """Pieces that come a little early or late follow each other. A gap of 40 ms is silence."""
     async with recorded(tmp_path) as recorder:
         recorder.user(1_000, piece(1, 512))
         recorder.user(1_000.020, piece(2, 512))
@@ -110,7 +110,7 @@ async def test_jitter_neither_opens_a_gap_nor_loses_a_sample(tmp_path: Path) -> 
 
 
 async def test_a_side_that_runs_away_from_its_clock_is_left_out(tmp_path: Path) -> None:
-    """Sound faster than time is taken for five seconds ahead, so that neither memory nor the file runs away."""
+    """At most five seconds of sound may be ahead of the clock, so that memory and the file stay small."""
     async with recorded(tmp_path) as recorder:
         for _ in range(100):
             recorder.user(1_000, piece(1, RATE))
@@ -119,7 +119,7 @@ async def test_a_side_that_runs_away_from_its_clock_is_left_out(tmp_path: Path) 
 
 
 async def test_what_is_no_whole_sample_is_left_out(tmp_path: Path) -> None:
-    """Half a sample at the end of a piece does not shift what follows, and an empty piece is none."""
+    """Half a sample at the end of a piece does not shift the next samples. An empty piece changes nothing."""
     async with recorded(tmp_path) as recorder:
         recorder.user(1_000, piece(1, 3) + b"\x07")
         recorder.user(1_000, b"\x07")
@@ -130,7 +130,7 @@ async def test_what_is_no_whole_sample_is_left_out(tmp_path: Path) -> None:
 
 
 async def test_a_session_in_which_nobody_speaks_has_an_empty_recording(tmp_path: Path) -> None:
-    """It is a WAV file all the same."""
+    """It is a valid WAV file nevertheless."""
     async with recorded(tmp_path):
         pass
     assert [len(side) for side in sides(tmp_path / "session.wav")] == [0, 0]
@@ -150,7 +150,7 @@ events = st.lists(
 @given(events=events)
 @settings(max_examples=40, deadline=None)
 async def test_every_piece_is_at_its_place(events: list[tuple[bool, int, int]]) -> None:
-    """Whole and in order: at its time if its side had been silent, or right after the piece before it."""
+    """It is complete and in order: at its time after a silence, otherwise directly after the piece before."""
     expected: dict[bool, list[tuple[int, int, int]]] = {True: [], False: []}
     with tempfile.TemporaryDirectory() as folder:
         async with recorded(Path(folder)) as recorder:
@@ -169,7 +169,7 @@ async def test_every_piece_is_at_its_place(events: list[tuple[bool, int, int]]) 
 
 
 async def test_the_transcript_tells_who_said_what_when(tmp_path: Path) -> None:
-    """A line for each, in seconds since the session began."""
+    """Each text is a line, with the seconds since the session began."""
     clock = ManualClock()
     async with recorded(tmp_path, clock) as recorder:
         recorder.said(clock.now() + 1.23456, "user", "Guten Tag, ü!\nIch …")
@@ -182,14 +182,14 @@ async def test_the_transcript_tells_who_said_what_when(tmp_path: Path) -> None:
 
 
 async def test_half_a_character_harms_nothing(tmp_path: Path) -> None:
-    """A client can send what no file can hold."""
+    """A client can send text that no file can contain."""
     async with recorded(tmp_path) as recorder:
         recorder.said(1_000, "user", "a \ud83d b")
     assert [line["text"] for line in lines(tmp_path / "session.jsonl")] == ["a ? b"]
 
 
 async def test_a_line_is_written_when_it_is_said(tmp_path: Path) -> None:
-    """Whoever looks at the file during the session sees it."""
+    """Somebody who reads the file during the session sees it."""
     async with recorded(tmp_path) as recorder:
         recorder.said(1_000, "user", "Hello?")
         await until(lambda: bool(lines(recorder.recording.transcript)))
@@ -200,7 +200,7 @@ async def test_a_line_is_written_when_it_is_said(tmp_path: Path) -> None:
 
 
 async def test_sound_is_written_about_once_a_second(tmp_path: Path) -> None:
-    """What is older is in the file, under a header that is right, while the session goes on."""
+    """Older sound is in the file during the session, and the header is correct."""
     async with recorded(tmp_path) as recorder:
         for at in range(40):
             recorder.user(1_000 + at * 0.032, piece(at + 1, 512))
@@ -209,7 +209,7 @@ async def test_sound_is_written_about_once_a_second(tmp_path: Path) -> None:
 
 
 async def test_after_a_crash_the_recording_can_be_read(tmp_path: Path) -> None:
-    """A process that dies in the middle leaves everything but the last second or two."""
+    """If a process dies, the recording lacks only the last second or two."""
     done = await anyio.run_process([sys.executable, "-c", CRASH, str(tmp_path)], check=False)
     assert (done.returncode, done.stderr) == (9, b"")
     user, bot = sides(tmp_path / "session.wav")
@@ -246,7 +246,7 @@ anyio.run(main)
 
 
 async def test_a_closed_recorder_takes_nothing_more(tmp_path: Path) -> None:
-    """What was taken before is kept."""
+    """Earlier sound stays in the file."""
     async with recorded(tmp_path) as recorder:
         recorder.user(1_000, piece(1, 4))
         recorder.said(1_000, "user", "one")
@@ -260,7 +260,7 @@ async def test_a_closed_recorder_takes_nothing_more(tmp_path: Path) -> None:
 
 
 async def test_a_cancelled_session_is_recorded_to_its_end(tmp_path: Path) -> None:
-    """The last second is written though everything around is being ended."""
+    """The last second is written even while the session is being cancelled."""
     with anyio.CancelScope() as scope:
         async with recorded(tmp_path) as recorder:
             recorder.user(1_000, piece(1, 400))
@@ -271,7 +271,7 @@ async def test_a_cancelled_session_is_recorded_to_its_end(tmp_path: Path) -> Non
 
 
 async def test_what_a_session_raises_is_raised_as_it_is(tmp_path: Path) -> None:
-    """Not in a group, and the recording is complete."""
+    """It is not in an exception group, and the recording is complete."""
     error = LookupError("in the bot")
 
     async def session() -> None:
@@ -289,14 +289,14 @@ async def test_what_a_session_raises_is_raised_as_it_is(tmp_path: Path) -> None:
 
 
 async def test_only_the_user_who_runs_the_bot_may_read_it(tmp_path: Path) -> None:
-    """It is people's speech: the folder that is made for it and the files are the user's own."""
+    """Recordings contain people's speech. So the folder and the files belong to the user who runs the bot."""
     async with recorded(tmp_path / "made" / "for it") as recorder:
         paths = [recorder.recording.audio.parent, recorder.recording.audio, recorder.recording.transcript]
     assert [oct(stat.S_IMODE(path.stat().st_mode)) for path in paths] == ["0o700", "0o600", "0o600"]
 
 
 async def test_a_folder_that_cannot_be_written_is_said_at_the_start(tmp_path: Path) -> None:
-    """Before anybody speaks, with what to do; `check_folder` says it before there is a session."""
+    """It is reported before anybody speaks, with what to do. `check_folder` reports it before there is a session."""
     (tmp_path / "file").touch()
     with pytest.raises(AuthorError, match=r"Cannot record to .*file.*: Not a directory\. Name another folder"):
         async with recorded(tmp_path / "file" / "folder"):
@@ -306,7 +306,7 @@ async def test_a_folder_that_cannot_be_written_is_said_at_the_start(tmp_path: Pa
 
 
 def test_a_folder_that_can_be_written_is_left_empty(tmp_path: Path) -> None:
-    """Checking it makes it, for this user only, and leaves nothing in it."""
+    """The check makes the folder, for this user only, and leaves no file in it."""
     for _ in range(2):
         check_folder(tmp_path / "new")
     assert list((tmp_path / "new").iterdir()) == []
@@ -314,7 +314,7 @@ def test_a_folder_that_can_be_written_is_left_empty(tmp_path: Path) -> None:
 
 
 async def test_a_recording_is_never_overwritten(tmp_path: Path) -> None:
-    """A second one of the same name is refused, and the first stays as it is."""
+    """A second recording with the same name is refused. The first one is not changed."""
     async with recorded(tmp_path) as recorder:
         recorder.user(1_000, piece(1, 400))
     with pytest.raises(AuthorError, match=r"session\.jsonl: File exists"):
@@ -325,13 +325,13 @@ async def test_a_recording_is_never_overwritten(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../a", "/a", "a\\b"])
 def test_a_name_stays_in_its_folder(tmp_path: Path, name: str) -> None:
-    """Files are called by the id of a session, and nothing else."""
+    """The name of a file is the id of a session."""
     with pytest.raises(ValueError, match="cannot be called"):
         Recording.of(tmp_path, name)
 
 
 def use(monkeypatch: pytest.MonkeyPatch, disk: FaultyDisk) -> None:
-    """Have the sound of the next recording written to this disk, and its transcript to one that works."""
+    """Write the sound of the next recording to this disk, and the transcript to a disk that works."""
     files = [FaultyDisk(), disk]
 
     def create(path: Path) -> FaultyDisk:
@@ -341,7 +341,7 @@ def use(monkeypatch: pytest.MonkeyPatch, disk: FaultyDisk) -> None:
 
 
 class FaultyDisk(BytesIO):
-    """A file on a disk that becomes full, or whose writes hang until they are let go."""
+    """A file on a disk that becomes full, or whose writes hang until the test lets them continue."""
 
     def __init__(self, room: int = sys.maxsize, let_go: Event | None = None) -> None:
         super().__init__()
@@ -359,7 +359,7 @@ class FaultyDisk(BytesIO):
 async def test_a_full_disk_ends_the_recording_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """One line in the log says so; the session goes on, and its recorder takes nothing more."""
+    """The log has one line. The session continues, and the recorder accepts nothing more."""
     use(monkeypatch, FaultyDisk(room=10_000))
     async with recorded(tmp_path) as recorder:
         recorder.said(1_000, "user", "before")
@@ -377,7 +377,7 @@ async def test_a_full_disk_ends_the_recording_and_nothing_else(
 async def test_a_disk_that_is_full_at_the_end_is_told_of_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nobody takes half a recording for a whole one."""
+    """Nobody may treat an incomplete recording as complete."""
     use(monkeypatch, FaultyDisk(room=1_000))
     async with recorded(tmp_path) as recorder:
         recorder.user(1_000, piece(1, 400))
@@ -389,14 +389,16 @@ async def test_a_disk_that_is_full_at_the_end_is_told_of_too(
 async def test_a_disk_that_is_full_at_the_start_is_said_at_the_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As is a folder that cannot be written."""
+    """A folder that cannot be written has the same error."""
     use(monkeypatch, FaultyDisk(room=10))
     with pytest.raises(AuthorError, match="No space left on device"):
         async with recorded(tmp_path):
             pytest.fail("there is nothing to record to")
 
 
-@pytest.mark.parametrize(("seconds", "reason"), [(200, "the disk does not keep up"), (2, "the disk takes too long")])
+@pytest.mark.parametrize(
+    ("seconds", "reason"), [(200, "the disk is too slow"), (2, "the disk does not finish the last write in time")]
+)
 async def test_a_disk_that_hangs_fills_no_memory_and_holds_nobody_up(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -404,7 +406,7 @@ async def test_a_disk_that_hangs_fills_no_memory_and_holds_nobody_up(
     seconds: int,
     reason: str,
 ) -> None:
-    """What waits for it is bounded, and the end of the session waits only so long."""
+    """The waiting data is bounded, and so is the time that the end of the session waits."""
     let_go = Event()
     use(monkeypatch, FaultyDisk(let_go=let_go))
     monkeypatch.setattr("rtvi_plugins.voice.recording._PATIENCE", 0)
@@ -420,7 +422,7 @@ async def test_a_disk_that_hangs_fills_no_memory_and_holds_nobody_up(
 
 
 async def test_a_recording_ends_where_no_wav_file_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """After 18 hours there is a line in the log; what was recorded stays."""
+    """After 18 hours, the log has a line. What was recorded stays."""
     async with recorded(tmp_path) as recorder:
         recorder.user(1_000, piece(1, 400))
         recorder.said(1_000, "user", "early")

@@ -1,4 +1,4 @@
-"""A replayable stream: each reader starts at the first item, and waits for those to come."""
+"""A replayable stream: each reader starts at the first item, and waits for later ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_items_are_read_as_they_come_until_the_last() -> None:
-    """A reader waits for those that are not there yet."""
+    """A reader waits for items that have not come yet."""
     stream, read = ReplayableStream[int]([1]), list[int]()
 
     async def follow() -> None:
@@ -32,7 +32,7 @@ async def test_items_are_read_as_they_come_until_the_last() -> None:
 
 
 async def test_every_reader_reads_from_the_first() -> None:
-    """Also one that comes when all is over, and whatever another has left unread."""
+    """Also a reader that starts after the end, and also if another reader has stopped early."""
     stream = ReplayableStream[str](["a", "b"], ended=True)
     first = stream.read()
     assert await anext(first) == "a"
@@ -42,7 +42,7 @@ async def test_every_reader_reads_from_the_first() -> None:
 
 
 async def test_a_callback_gets_each_item_just_before_it_gets_it() -> None:
-    """And of none that it has not asked for."""
+    """It is not called for items that the reader has not asked for."""
     taken = list[int]()
     reader = ReplayableStream([1, 2, 3], ended=True).read(taken.append)
     assert taken == []
@@ -51,7 +51,7 @@ async def test_a_callback_gets_each_item_just_before_it_gets_it() -> None:
 
 
 async def test_waiting_for_a_length_returns_whether_it_is_reached() -> None:
-    """All of those who wait, at once."""
+    """All tasks that wait are woken at once."""
     stream, outcomes = ReplayableStream[int](), list[tuple[int, bool]]()
 
     async def wait_for(number: int) -> None:
@@ -73,14 +73,14 @@ async def test_waiting_for_a_length_returns_whether_it_is_reached() -> None:
 
 
 async def test_what_is_reached_already_is_not_waited_for() -> None:
-    """Nor is what never will be."""
+    """Nobody waits for a length that will never be reached."""
     assert await ReplayableStream([1]).wait_for_length(1)
     assert await ReplayableStream[int]().wait_for_length(0)
     assert not await ReplayableStream([1], ended=True).wait_for_length(2)
 
 
 async def test_the_end_is_waited_for_whatever_comes_before_it() -> None:
-    """An item is not the end."""
+    """An item does not end the wait."""
     stream, over = ReplayableStream[int](), anyio.Event()
 
     async def wait_for_the_end() -> None:
@@ -100,7 +100,7 @@ async def test_the_end_is_waited_for_whatever_comes_before_it() -> None:
 
 
 async def test_a_reader_that_is_cancelled_leaves_the_others_alone() -> None:
-    """Who waits with it still gets the next item."""
+    """A reader that waits at the same time still gets the next item."""
     stream, read = ReplayableStream[int](), list[int]()
     scope = anyio.CancelScope()
 

@@ -1,4 +1,4 @@
-"""Streamed text cut into sentences, each given away once it is whole."""
+"""Streamed text is cut into sentences. Each one is returned once it is whole."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ CUT: list[tuple[str, list[str]]] = [
 @pytest.mark.parametrize(("text", "sentences"), CUT)
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 1_000])
 def test_text_is_cut_at_the_ends_of_sentences(text: str, sentences: list[str], size: int) -> None:
-    """Into the same sentences, in whatever pieces it comes."""
+    """The sentences are the same for all cuts into pieces."""
     cutter = Sentences()
     pieces = [text[start : start + size] for start in range(0, len(text), size)]
     found = [sentence for piece in pieces for sentence in cutter.feed(piece)]
@@ -120,7 +120,7 @@ def test_text_is_cut_at_the_ends_of_sentences(text: str, sentences: list[str], s
 
 
 def test_a_sentence_is_given_away_as_soon_as_it_is_whole() -> None:
-    """An end is one when something follows; what is left comes when the text has ended."""
+    """A sentence ends when something follows. The rest is returned at the end of the text."""
     cutter = Sentences()
     assert cutter.feed("Hello") == []
     assert cutter.feed(".") == []
@@ -141,21 +141,21 @@ words = st.sampled_from(
 
 @given(found=st.lists(words, max_size=40), cuts=st.lists(st.integers(0, 4_000), max_size=30))
 def test_the_sentences_are_the_same_in_whatever_pieces_the_text_comes(found: list[str], cuts: list[int]) -> None:
-    """No decision depends on where a stream happens to be cut."""
+    """They do not depend on the places where the stream is cut."""
     text = " ".join(found) if len(found) % 2 else "".join(found)
     places = sorted({0, len(text), *(cut for cut in cuts if cut < len(text))})
     assert sentences(*(text[a:b] for a, b in pairwise(places))) == sentences(text) == sentences(*text)
 
 
 def sentences(*pieces: str) -> list[str]:
-    """What the pieces of a text are cut into."""
+    """The sentences of a text in pieces."""
     cutter = Sentences()
     return [sentence for piece in pieces for sentence in cutter.feed(piece)] + cutter.flush()
 
 
 @given(pieces=pieces)
 def test_nothing_is_lost_added_or_put_in_another_order(pieces: list[str]) -> None:
-    """But for the space around sentences, none of which is empty."""
+    """Only the space around sentences is removed. No sentence is empty."""
     cutter = Sentences()
     found = [sentence for piece in pieces for sentence in cutter.feed(piece)] + cutter.flush()
     assert "".join("".join(found).split()) == "".join("".join(pieces).split())
@@ -163,7 +163,7 @@ def test_nothing_is_lost_added_or_put_in_another_order(pieces: list[str]) -> Non
 
 
 def test_a_sentence_without_an_end_is_cut_between_two_words() -> None:
-    """Text that never ends is spoken all the same, and no word of it is broken."""
+    """Text without an end is spoken too, and no word is broken."""
     cutter = Sentences()
     found = [sentence for _ in range(1_000) for sentence in cutter.feed("word ")]
     assert len(found) >= 5
@@ -185,13 +185,13 @@ def test_a_sentence_without_an_end_is_cut_between_two_words() -> None:
     ],
 )
 def test_a_sentence_waits_for_no_more_than_the_beginning_of_the_next_word(beginning: str, more: str) -> None:
-    """What decides is known then."""
+    """The beginning of the next word is enough to decide."""
     cutter = Sentences()
     assert cutter.feed(beginning) or cutter.feed(more)
 
 
 def test_a_sentence_that_waits_for_the_next_word_may_be_settled_without_it() -> None:
-    """When the text makes a pause; what may be no end yet is left."""
+    """This happens when the LLM pauses. A sentence that may continue stays."""
     cutter = Sentences()
     assert cutter.feed("Fine. ") == []
     assert cutter.waits
@@ -211,13 +211,13 @@ def test_a_sentence_that_waits_for_the_next_word_may_be_settled_without_it() -> 
 
 
 def test_space_after_a_sentence_is_not_waited_for_without_end() -> None:
-    """What follows so much of it is a new sentence, whatever it is."""
+    """After this much space, the next text is a new sentence."""
     cutter = Sentences()
     assert cutter.feed("Fine." + " " * 30) == ["Fine."]
 
 
 def test_a_single_word_that_is_too_long_is_cut_anywhere() -> None:
-    """Nothing of it is lost."""
+    """No character is lost."""
     cutter = Sentences()
     found = cutter.feed("a" * 1_500)
     assert [len(sentence) for sentence in [*found, *cutter.flush()]] == [600, 600, 300]
@@ -232,7 +232,7 @@ def test_a_block_of_code_is_one_piece_however_long_it_is() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("piece", [".", "...", ".)", "!?", "word ", "a.", "\n", "。", " "])
 def test_pieces_without_number_take_a_time_in_proportion(piece: str) -> None:
-    """None of what was seen is looked at again; the test's time limit is the judge."""
+    """Text that was read is not read again. The time limit of the test would be exceeded."""
     cutter = Sentences()
     found = [sentence for _ in range(50_000) for sentence in cutter.feed(piece)]
     text = "".join("".join([*found, *cutter.flush()]).split())
@@ -242,21 +242,21 @@ def test_pieces_without_number_take_a_time_in_proportion(piece: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("stops", [".", "!?", '.")', "…", "。"])
 def test_one_piece_of_stops_without_number_takes_a_time_in_proportion(stops: str) -> None:
-    """A run of them is looked at from its beginning alone."""
+    """A run of full stops is read only from its beginning."""
     cutter = Sentences()
     found = cutter.feed(stops * 300_000 + "x")
     assert "".join([*found, *cutter.flush()]) == stops * 300_000 + "x"
 
 
 def test_no_sentence_is_empty_however_much_space_there_is() -> None:
-    """What is too long is cut, and space is nothing to say."""
+    """Long space is cut, and is not a sentence."""
     cutter = Sentences()
     assert [*cutter.feed(" " * 1_300 + "b"), *cutter.flush()] == ["b"]
 
 
 @pytest.mark.slow
 def test_abbreviations_without_number_take_a_time_in_proportion() -> None:
-    """The sentence is not copied for each of them."""
+    """The sentence is not copied for each abbreviation."""
     cutter = Sentences()
     found = cutter.feed("Dr. " * 400_000)
     assert sum(sentence.count("Dr.") for sentence in [*found, *cutter.flush()]) == 400_000

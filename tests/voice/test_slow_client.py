@@ -1,4 +1,4 @@
-"""A client that does not read: its session ends with the message that is one too many, whichever that is."""
+"""If a client does not read, its session ends when too many messages wait, whichever message is the last."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ REASON = "The client does not read what is sent to it."
 
 
 async def converse_unread(most: int) -> bool:
-    """Speak, interrupt the answer and fall silent, with at most so many unread messages. Return whether they end it."""
+    """Speak, interrupt the answer and be silent, with a limit of unread messages. Return whether the session ends."""
     fakes = Fakes([Text("A long answer that is interrupted.")], [Text("Yes?")])
     clock = ManualClock()
     async with host_of(fakes.talker(), fakes, limits=Limits(outbox=most), clock=clock) as host:
@@ -35,7 +35,7 @@ async def converse_unread(most: int) -> bool:
 @pytest.mark.slow
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_the_end_may_come_at_any_message(caplog: pytest.LogCaptureFixture) -> None:
-    """The user's audio goes on to arrive, nothing fails, and the log says once why the session has ended."""
+    """The user's audio continues to arrive, and nothing fails. The log says once why the session has ended."""
     most = 1
     while await converse_unread(most):
         assert [each.partition(": ")[2] for each in caplog.messages] == [REASON], most

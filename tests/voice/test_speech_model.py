@@ -47,19 +47,19 @@ speech.provider speech.messages speech.tools""".split()
 
 @bot(services={"speech": ["first", "second"]}, client=CLIENT, functions=["bot:price"], public=True)
 async def talker(session: Session, /, speech: SpeechModel) -> None:
-    """Talks by a speech-to-speech model."""
+    """A bot that talks by a speech-to-speech model."""
     await converse(session, speech=speech)
 
 
 @action(talker)
 async def price(nights: int) -> int:
-    """The price of some nights."""
+    """Return the price of some nights."""
     return nights * 50
 
 
 @bot(services={"speech": "first", "vad": "code"}, client=CLIENT, public=True)
 async def watched(session: Session, /, speech: SpeechModel, vad: VAD) -> None:
-    """The same, with a VAD of its own."""
+    """A bot with a model and a VAD."""
     await converse(session, speech=speech, vad=vad)
 
 
@@ -90,7 +90,7 @@ async def context_of(wire: Wire) -> list[Message]:
 
 
 async def user_says(model: ScriptedSpeechModel, text: str) -> None:
-    """The vendor finds an utterance."""
+    """Let the vendor find an utterance."""
     model.hear(SpeechBegan())
     await settle()
     model.hear(Transcript(text, final=True), SpeechEnded())
@@ -98,7 +98,7 @@ async def user_says(model: ScriptedSpeechModel, text: str) -> None:
 
 
 async def test_a_spoken_turn_looks_as_with_an_llm_and_a_tts() -> None:
-    """The same events in the same order, and the same context."""
+    """The client gets the same events in the same order. The context is the same too."""
     model = ScriptedSpeechModel(["It is noon.", Usage(prompt_tokens=3, completion_tokens=4, model="m")])
     async with talking(model) as wire:
         await silence(wire, 0.2)
@@ -133,7 +133,7 @@ async def test_a_spoken_turn_looks_as_with_an_llm_and_a_tts() -> None:
 
 
 async def test_speech_interrupts_an_answer_that_is_made() -> None:
-    """The vendor is told what was heard of it, and so is the context; the rest is never played."""
+    """The vendor and the context get the part that was heard. The rest is not played."""
     model = ScriptedSpeechModel("One two three four five six seven eight nine ten.", "Yes?")
     async with talking(model) as wire:
         await user_says(model, "Count.")
@@ -158,7 +158,7 @@ async def test_speech_interrupts_an_answer_that_is_made() -> None:
 
 
 async def test_speech_interrupts_an_answer_that_is_being_made() -> None:
-    """It is stopped at the vendor. What was made but not whole is remembered as far as it was heard."""
+    """The vendor stops it. The context has the part that was heard."""
     never = anyio.Event()
     model = ScriptedSpeechModel(["One two three", never, " four."], "Yes?")
     async with talking(model) as wire:
@@ -176,7 +176,7 @@ async def test_speech_interrupts_an_answer_that_is_being_made() -> None:
 
 
 async def test_what_comes_late_of_a_stopped_answer_is_dropped() -> None:
-    """Audio and text that were on their way belong to nobody."""
+    """Audio and text that were in transit belong to no answer."""
     model = ScriptedSpeechModel(["One two three four five six.", anyio.Event()], "Yes?")
     async with talking(model) as wire:
         await user_says(model, "Count.")
@@ -194,7 +194,7 @@ async def test_what_comes_late_of_a_stopped_answer_is_dropped() -> None:
 
 
 async def test_an_answer_that_has_no_turn_yet_is_stopped_too() -> None:
-    """The user goes on before the bot has begun, because it says something else."""
+    """The user continues before the bot has begun to speak."""
     model = ScriptedSpeechModel("This call is recorded.", "First.", "Second.")
     async with talking(model) as wire:
         wire.connection.session.submit(Say("This call is recorded.", interruptible=False))
@@ -208,7 +208,7 @@ async def test_an_answer_that_has_no_turn_yet_is_stopped_too() -> None:
 
 
 async def test_an_answer_that_begins_while_the_user_speaks_is_stopped() -> None:
-    """It is one to the speech before. A vendor that never reports the end of speech may answer at any time."""
+    """It is the answer to earlier speech. A vendor that never reports the end of speech may answer at any time."""
     model = ScriptedSpeechModel([anyio.Event(), "Never."], "Fresh.")
     async with talking(model) as wire:
         model.hear(SpeechBegan(), SpeechEnded())
@@ -228,7 +228,7 @@ async def test_an_answer_that_begins_while_the_user_speaks_is_stopped() -> None:
 
 
 async def test_a_model_that_ignores_an_interruption_is_connected_again() -> None:
-    """Otherwise its next answer would be taken for the stopped one."""
+    """Otherwise its next answer would count as the stopped one."""
     model = ScriptedSpeechModel("Fresh.")
 
     async with talking(model) as wire:
@@ -244,7 +244,7 @@ async def test_a_model_that_ignores_an_interruption_is_connected_again() -> None
 
 
 async def test_a_bot_with_a_vad_finds_the_utterances_itself() -> None:
-    """The model gets each utterance and a pause, and is stopped when the VAD hears the user."""
+    """The model gets each utterance and a pause. It is stopped when the VAD detects the user."""
     model = ScriptedSpeechModel("One two three four five six seven eight nine ten.", "Yes?")
     async with talking(model, made=watched) as wire:
         await silence(wire, 0.5)
@@ -265,7 +265,7 @@ async def test_a_bot_with_a_vad_finds_the_utterances_itself() -> None:
 
 
 async def test_speech_before_the_answer_begins_takes_it_back() -> None:
-    """With a VAD, the pause has asked for an answer, which the user does not wait for."""
+    """With a VAD, the pause has asked for an answer, but the user continues."""
     model = ScriptedSpeechModel([anyio.Event(), "Stale."], "Fresh.")
     async with talking(model, made=watched) as wire:
         await speak(wire, 1, 0.5)
@@ -277,7 +277,7 @@ async def test_speech_before_the_answer_begins_takes_it_back() -> None:
 
 
 async def test_a_notice_is_heard_to_its_end() -> None:
-    """The vendor would interrupt it, so it hears the user afterwards."""
+    """The vendor would interrupt it, so it gets the user's audio afterwards."""
     model = ScriptedSpeechModel("This call is recorded. You may hang up.")
     async with talking(model) as wire:
         wire.connection.session.submit(Say("This call is recorded. You may hang up.", interruptible=False))
@@ -292,12 +292,12 @@ async def test_a_notice_is_heard_to_its_end() -> None:
 
 @bot(services={"speech": "first"}, client=CLIENT, public=True)
 async def asking(session: Session, /, speech: SpeechModel) -> None:
-    """Asks silent users."""
+    """A bot that asks silent users."""
     await converse(session, speech=speech, taking=TurnTaking(idle_seconds=5.0, idle_text="Hello?"))
 
 
 async def test_a_silent_user_is_asked_once_until_they_speak() -> None:
-    """As with an LLM."""
+    """The same is true with an LLM."""
     model = ScriptedSpeechModel("Hello?", "Fine.", "Hello?")
     async with talking(model, made=asking) as wire:
         await later(wire, 20)
@@ -308,7 +308,7 @@ async def test_a_silent_user_is_asked_once_until_they_speak() -> None:
 
 
 async def test_a_conversation_that_is_too_long_is_not_answered() -> None:
-    """The client learns why."""
+    """The client is told why."""
     model = ScriptedSpeechModel("Hello.", "Again.")
     async with talking(model, limits=Limits(context_size=100)) as wire:
         await user_says(model, "hi")
@@ -324,7 +324,7 @@ async def test_a_conversation_that_is_too_long_is_not_answered() -> None:
 
 @pytest.mark.parametrize("moment", ["while it is spoken", "after it", "after the next began"])
 async def test_late_words_of_the_user_stand_before_the_answer(moment: str) -> None:
-    """Vendors transcribe beside the model, and are often slower."""
+    """Vendors transcribe beside the model, which often takes longer."""
     model = ScriptedSpeechModel("It is noon.", "You are welcome.")
     async with talking(model) as wire:
         model.hear(SpeechBegan(), SpeechEnded())
@@ -341,7 +341,7 @@ async def test_late_words_of_the_user_stand_before_the_answer(moment: str) -> No
 
 
 async def test_late_words_of_a_conversation_that_was_replaced_are_dropped() -> None:
-    """They belong to what the client has removed."""
+    """They belong to a conversation that the client has removed."""
     model = ScriptedSpeechModel("It is noon.")
     async with talking(model) as wire:
         model.hear(SpeechBegan(), SpeechEnded())
@@ -354,7 +354,7 @@ async def test_late_words_of_a_conversation_that_was_replaced_are_dropped() -> N
 
 
 async def test_words_without_an_answer_enter_the_context() -> None:
-    """The model need not answer; the words stand before what comes next."""
+    """The model need not answer. The words are before the next message."""
     model = ScriptedSpeechModel()
     async with talking(model) as wire:
         await user_says(model, "I talk to somebody else.")
@@ -369,7 +369,7 @@ async def test_words_without_an_answer_enter_the_context() -> None:
 
 
 async def test_interim_words_are_shown_and_replaced() -> None:
-    """As with an STT."""
+    """The same is true with an STT."""
     model = ScriptedSpeechModel()
     async with talking(model) as wire:
         model.hear(SpeechBegan(), Transcript("What", final=False), Transcript("What time", final=True))
@@ -387,7 +387,7 @@ async def test_interim_words_are_shown_and_replaced() -> None:
 
 
 async def test_typed_text_is_answered_in_speech() -> None:
-    """It interrupts what is said."""
+    """It interrupts the bot."""
     model = ScriptedSpeechModel("One two three four five six.", "Two.")
     async with talking(model) as wire:
         await write(wire, "Count.")
@@ -399,7 +399,7 @@ async def test_typed_text_is_answered_in_speech() -> None:
 
 
 async def test_others_add_to_the_context() -> None:
-    """What a client adds is passed on in order. A replaced context needs another stream."""
+    """Messages that a client adds are passed on in order. A replaced context needs another stream."""
     model = ScriptedSpeechModel("One.", "Two.", "Three.")
     async with talking(model) as wire:
         note: Message = {"role": "user", "content": "I am at home."}
@@ -418,7 +418,7 @@ async def test_others_add_to_the_context() -> None:
 
 
 async def test_a_change_that_comes_with_no_request_is_known_when_the_user_speaks() -> None:
-    """The user's speech is heard by the new stream from its beginning."""
+    """The new stream gets the user's speech from its beginning."""
     model = ScriptedSpeechModel("Hello.")
     async with talking(model) as wire:
         await write(wire, "hi")
@@ -434,7 +434,7 @@ async def test_a_change_that_comes_with_no_request_is_known_when_the_user_speaks
 
 
 async def test_it_says_what_it_is_asked_to_say() -> None:
-    """As far as the model can. What it says is what is shown and remembered."""
+    """A model may change the words. Its own words are shown and remembered."""
     model = ScriptedSpeechModel("News!")
     async with talking(model) as wire:
         wire.call("speech:say", text="News.")
@@ -444,7 +444,7 @@ async def test_it_says_what_it_is_asked_to_say() -> None:
 
 
 async def test_another_provider_goes_on_with_the_conversation() -> None:
-    """The first one is closed; the second knows what was said."""
+    """The first stream is closed. The second one gets the conversation."""
     first, second = ScriptedSpeechModel("One."), ScriptedSpeechModel("Two.")
     async with talking(first, second) as wire:
         await user_says(first, "First.")
@@ -459,7 +459,7 @@ async def test_another_provider_goes_on_with_the_conversation() -> None:
 
 
 async def test_without_audio_the_answers_are_text() -> None:
-    """The model is told so, and what it speaks nevertheless is dropped."""
+    """The model gets `spoken=False`. If it speaks nevertheless, the audio is dropped."""
     model = ScriptedSpeechModel("Hello.")
     modules = [fake_provider("speech.first", model), fake_provider("speech.second", model)]
     async with connected(talker, *modules) as wire:
@@ -469,7 +469,7 @@ async def test_without_audio_the_answers_are_text() -> None:
 
 
 async def test_the_microphone_is_off() -> None:
-    """The model is told, and the user has stopped speaking."""
+    """The model gets a `Pause`, and the user's turn has no more speech."""
     model = ScriptedSpeechModel()
     async with talking(model) as wire:
         await speak(wire, 1, 0.5)
@@ -488,7 +488,7 @@ async def test_the_microphone_is_off() -> None:
 
 
 async def test_functions_are_called_and_their_results_answered_in_one_turn() -> None:
-    """As an LLM's are: checked, reported, remembered with their results."""
+    """They are treated like calls of an LLM: checked, reported, and remembered with their results."""
     model = ScriptedSpeechModel(
         ["Let me see.", ToolCall("a", "price", {"nights": 2}), ToolCall("b", "price", {"nights": "x"})], "A hundred."
     )
@@ -507,7 +507,7 @@ async def test_functions_are_called_and_their_results_answered_in_one_turn() -> 
 
 
 async def test_an_interrupted_answer_leaves_no_call_open() -> None:
-    """The model gets a result for each call, and is not asked to answer it."""
+    """The model gets a result for each call, and is not asked for an answer."""
     model = ScriptedSpeechModel([ToolCall("a", "price", {"nights": 2}), anyio.Event()], "Yes?")
     async with talking(model) as wire:
         await user_says(model, "What are two nights?")
@@ -527,7 +527,7 @@ async def test_an_interrupted_answer_leaves_no_call_open() -> None:
 
 
 async def test_a_lost_connection_is_opened_again_with_the_unanswered_speech() -> None:
-    """The user need not repeat it, and does not notice."""
+    """The user need not repeat the speech, and does not notice."""
     model = ScriptedSpeechModel()
     async with talking(model) as wire:
         await silence(wire, 2.0)
@@ -546,7 +546,7 @@ async def test_a_lost_connection_is_opened_again_with_the_unanswered_speech() ->
 
 
 async def test_a_typed_text_is_asked_again() -> None:
-    """A temporary failure before anything of the answer came is not noticed."""
+    """Nobody notices a temporary failure before the first output."""
     model = ScriptedSpeechModel(ProviderError("acme", "unavailable"), "Hello.")
     async with talking(model) as wire:
         await write(wire, "hi")
@@ -557,7 +557,7 @@ async def test_a_typed_text_is_asked_again() -> None:
 
 
 async def test_a_failure_in_an_answer_is_reported_and_what_came_is_heard() -> None:
-    """Then the bot apologises, by the same model."""
+    """Then the same model says the apology."""
     model = ScriptedSpeechModel(["One two.", ProviderError("acme", "unavailable")], "I am sorry.")
     async with talking(model) as wire:
         await user_says(model, "Count.")
@@ -568,7 +568,7 @@ async def test_a_failure_in_an_answer_is_reported_and_what_came_is_heard() -> No
 
 
 async def test_a_vendor_that_stays_away_is_reported_once_and_tried_less_and_less() -> None:
-    """Until it answers."""
+    """The attempts continue until it answers."""
     model = ScriptedSpeechModel()
     opened: list[float] = []
 
@@ -597,18 +597,18 @@ async def test_a_vendor_that_stays_away_is_reported_once_and_tried_less_and_less
 
 @bot(services={"speech": Failover("first", "second")}, client=CLIENT, public=True)
 async def doubled(session: Session, /, speech: SpeechModel) -> None:
-    """Has another model that takes over."""
+    """A bot with another model that takes over."""
     await converse(session, speech=speech)
 
 
 def takers(wire: Wire) -> list[tuple[str, str | None]]:
-    """Who serves, as the client was told, and why."""
+    """Which provider serves, and why, as the client was told."""
     return [(each["provider"], each["category"]) for each in wire.data_of("server-message")]
 
 
 @pytest.mark.parametrize("category", ["unavailable", "auth"])
 async def test_another_model_takes_over_with_the_conversation(category: Any) -> None:
-    """It has the context, and the speech that has no answer yet."""
+    """It gets the context, and the speech that has no answer yet."""
     model, second = ScriptedSpeechModel("One."), ScriptedSpeechModel()
     async with talking(model, second, doubled) as wire:
         await user_says(model, "Count.")
@@ -631,7 +631,7 @@ async def test_another_model_takes_over_with_the_conversation(category: Any) -> 
 
 
 async def test_another_model_answers_a_typed_text_in_the_same_turn() -> None:
-    """The user does not notice that the first one has failed."""
+    """The user does not notice the failure of the first model."""
     model, second = ScriptedSpeechModel(ProviderError("acme", "quota")), ScriptedSpeechModel("Hello.")
     async with talking(model, second, doubled) as wire:
         await write(wire, "hi")
@@ -642,7 +642,7 @@ async def test_another_model_answers_a_typed_text_in_the_same_turn() -> None:
 
 
 async def test_if_no_model_works_it_is_reported_once() -> None:
-    """Both are tried less and less, until one answers."""
+    """The attempts with both become rarer, until one of them answers."""
     model, second = ScriptedSpeechModel(), ScriptedSpeechModel()
     async with talking(model, second, doubled) as wire:
         for each in (model, second):
@@ -660,7 +660,7 @@ async def test_if_no_model_works_it_is_reported_once() -> None:
 
 
 async def test_the_times_of_words_are_used() -> None:
-    """Also if a word comes before its sentence is whole."""
+    """Also if a word comes before its sentence is complete."""
     pause = Audio(bytes(16_000), RATE)
     model = ScriptedSpeechModel(
         [Text("Well,"), Word("Well,", 0.0), Text(" good day."), Word("good", 0.5), Word("day.", 0.7), pause, pause]
@@ -675,7 +675,7 @@ async def test_the_times_of_words_are_used() -> None:
 
 
 async def test_what_cannot_be_combined_is_refused() -> None:
-    """With what to write instead."""
+    """The error says what to write instead."""
     model, session = ScriptedSpeechModel(), None
     converse_somehow: Any = converse
     with pytest.raises(AuthorError, match="replaces llm="):

@@ -52,7 +52,7 @@ silence silence stale add""".split()
 
 
 class Tape(AsyncIterator[SpeechInput]):
-    """The input of one stream, noted as the model reads it, with the number of frames that the client had by then."""
+    """The input of one stream, as the model reads it, each with the number of frames that the client had then."""
 
     def __init__(self, request: SpeechRequest, wires: list[Wire]) -> None:
         self.input: Any = request.input
@@ -70,12 +70,12 @@ class Tape(AsyncIterator[SpeechInput]):
         return item
 
     def told(self, answer: int) -> list[tuple[Heard, int]]:
-        """What it was told of interruptions of this answer."""
+        """The interruptions of this answer that the model was told."""
         return [(each, at) for each, at in self.items if isinstance(each, Heard) and each.answer == answer]
 
 
 class Vendor:
-    """Two models that answer for ever, with what they were asked and told."""
+    """Two models that always have an answer, and keep what they were asked and told."""
 
     def __init__(self, dice: random.Random) -> None:
         self.dice = dice
@@ -115,7 +115,7 @@ class Vendor:
         return model
 
     def answer(self) -> list[Any]:
-        """Some words, in pieces that come at once or after a while, and perhaps a call."""
+        """Some words, in pieces that come at once or later, and perhaps a function call."""
         dice, number = self.dice, len(self.lengths)
         length = self.lengths[number] = dice.randint(1, MOST_WORDS - 1)
         self.tapes[-1].asked.append(number)
@@ -140,7 +140,7 @@ class Vendor:
         return steps
 
     def gate(self) -> anyio.Event:
-        """The vendor needs time here."""
+        """Wait: the vendor needs time here."""
         gate = anyio.Event()
         clock = self.wires[0].clock
         clock.call_after(self.dice.choice([0.3, 1.0, 2.0]), gate.set)
@@ -165,7 +165,7 @@ class _Method:
 
 
 class Talk:
-    """One conversation: the user, the client and the vendors at random."""
+    """One conversation with random actions of the user, the client and the vendors."""
 
     def __init__(self, seed: int, wire: Wire, vendor: Vendor, *, has_vad: bool) -> None:
         self.dice = random.Random(seed)
@@ -180,7 +180,7 @@ class Talk:
         self.provider = 0
 
     async def step(self) -> None:
-        """One thing that happens."""
+        """Take one step."""
         wire, dice = self.wire, self.dice
         match dice.choice(WHAT_HAPPENS):
             case "speak":
@@ -213,7 +213,7 @@ class Talk:
         await settle()
 
     async def speak(self) -> None:
-        """The user says a line. Its words come now or later."""
+        """Let the user say a line. Its words come now or later."""
         dice, text = self.dice, f"u{len(self.lines)}"
         number, tape = 0, self.vendor.tapes[-1]
         self.lines.append(text)
@@ -240,7 +240,7 @@ class Talk:
         await settle()
 
     def transcribe_late(self) -> None:
-        """The vendor has the words of an utterance at last, if its stream is still open."""
+        """Let the vendor send the words of an earlier utterance, if its stream is still open."""
         if not self.late or (model := self.vendor.open) is None:
             return
         tape, number, text = self.late.pop(0)
@@ -249,7 +249,7 @@ class Talk:
             self.transcribed.append(text)
 
     def hear_stale(self) -> None:
-        """The user speaks, and pieces of the answer so far were on their way."""
+        """Let the user speak while pieces of an answer are in transit."""
         model = self.vendor.open
         if model is None or self.has_vad or not self.vendor.tapes[-1].asked:
             return
@@ -276,7 +276,7 @@ def heard_words(wire: Wire) -> list[tuple[int, int, int]]:
 
 
 def check_heard(talk: Talk) -> dict[int, int]:
-    """Each answer is heard from its beginning without a gap, and not at all after the vendor was told of its end."""
+    """Check that each answer was heard from its beginning without a gap, and not after its end."""
     vendor, heard = talk.vendor, heard_words(talk.wire)
     by_answer = {key: list(group) for key, group in groupby(heard, key=lambda each: each[0])}
     order = [key for key, _ in groupby(heard, key=lambda each: each[0])]
@@ -296,7 +296,7 @@ def check_heard(talk: Talk) -> dict[int, int]:
 
 
 def check_context(talk: Talk, messages: list[dict[str, Any]], heard: dict[int, int]) -> None:
-    """The context has what was heard, once and in order, and each line of the user before its answer."""
+    """Check that the context has the heard words once and in order, and each line of the user before its answer."""
     check_conversation([{name: value for name, value in each.items() if name != "interrupted"} for each in messages])
     assert "stale" not in str(messages)
     lines = [word for each in messages if each["role"] == "user" for word in each["content"].split() if word != "A"]
@@ -325,7 +325,7 @@ def check_context(talk: Talk, messages: list[dict[str, Any]], heard: dict[int, i
 
 
 def check_functions(talk: Talk) -> None:
-    """Each call has one result, in the stream that it came from; at most the last of an answer asks for another."""
+    """Check that each call has one result in its own stream. Only the last of an answer may ask for another."""
     for tape in talk.vendor.tapes:
         results = [each.id for each, _ in tape.items if isinstance(each, FunctionResult)]
         assert len(results) == len({*results}), "a call has two results"
@@ -351,7 +351,7 @@ async def converse_at_random(seed: int, steps: int, *, has_vad: bool) -> int:
 
 
 async def check_end(talk: Talk) -> None:
-    """The conversation comes to an end, and all of it was right."""
+    """Check the end of the conversation, and everything that happened before."""
     wire = talk.wire
     for _ in list(talk.late):
         talk.transcribe_late()
@@ -371,7 +371,7 @@ async def check_end(talk: Talk) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("has_vad", [False, True], ids=["the vendor's endpointing", "a VAD of the bot"])
 async def test_nothing_stale_is_heard_or_remembered(has_vad: bool) -> None:
-    """Whatever the user, the client and the vendors do, until there were enough interruptions."""
+    """Conversations with random steps are held until there were enough interruptions."""
     assert isinstance(ScriptedSpeechModel(), SpeechModel)
     interruptions, seed = 0, SEED
     while interruptions < INTERRUPTIONS:

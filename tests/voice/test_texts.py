@@ -31,14 +31,14 @@ def talking(*answers: Any) -> Any:
 
     @bot(services=SERVICES, public=True)
     async def talker(session: Session, /, llm: LLM, stt: STT, tts: TTS, vad: VAD) -> None:
-        """Speaks the user's language."""
+        """A bot that speaks the user's language."""
         await converse(session, llm=llm, stt=stt, tts=tts, vad=vad, taking=TAKING, apology=apology)
 
     return Fakes(*answers).session(talker)
 
 
 async def test_the_apology_follows_the_language() -> None:
-    """The function is asked when something has failed."""
+    """The function is called when something has failed."""
     failure = ProviderError("acme", "auth")
     async with talking([failure], [Text("Fine.")], [failure]) as wire:
         await write(wire)
@@ -51,7 +51,7 @@ async def test_the_apology_follows_the_language() -> None:
 
 
 async def test_the_question_to_a_silent_user_follows_the_language() -> None:
-    """The function is asked after the silence."""
+    """The function is called after the silence."""
     async with talking([Text("Fine.")]) as wire:
         LANGUAGE[0] = "de"
         await silence(wire, 3.0)
@@ -60,7 +60,7 @@ async def test_the_question_to_a_silent_user_follows_the_language() -> None:
 
 @pytest.mark.parametrize("language", ["fr", ""])
 async def test_a_function_that_fails_says_nothing(language: str, caplog: pytest.LogCaptureFixture) -> None:
-    """The log names it, and the session goes on."""
+    """The log names the function, and the session continues."""
     async with talking([Text("Fine.")]) as wire:
         LANGUAGE[0] = language
         await silence(wire, 3.0)
@@ -71,6 +71,6 @@ async def test_a_function_that_fails_says_nothing(language: str, caplog: pytest.
 
 
 def test_a_text_is_a_text_or_a_function() -> None:
-    """A mistake is reported where it is written."""
+    """A mistake is reported at its line."""
     with pytest.raises(AuthorError, match="give a text, or a function that returns one"):
         TurnTaking(idle_text=5)  # type: ignore[arg-type]

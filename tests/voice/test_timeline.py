@@ -1,4 +1,4 @@
-"""Which text is heard when: pieces, words and characters along the seconds of their audio."""
+"""Which part of a text is heard after how many seconds of its audio: pieces, words and characters."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ JAPANESE = "これは日本語のとても長い文章です。"
 
 
 def timeline_of(*pieces: tuple[str, float]) -> Timeline:
-    """Pieces of text and the seconds of audio that were made of each, in order, and then all was made."""
+    """A timeline of pieces of text with their seconds of audio, in order. All audio is made."""
     timeline = Timeline()
     for text, seconds in pieces:
         timeline.take(text)
@@ -27,20 +27,20 @@ def timeline_of(*pieces: tuple[str, float]) -> Timeline:
 
 
 def test_nothing_is_heard_before_the_first_sound() -> None:
-    """Not even of a text that is known."""
+    """This is true also if the text is known."""
     timeline = timeline_of(("One two.", 1.0))
     assert (timeline.heard(0.0), timeline.heard(-1.0), timeline.heard_text(0.0)) == (0, 0, "")
 
 
 def test_all_is_heard_at_the_end() -> None:
-    """And after it."""
+    """This is true also after the end."""
     timeline = timeline_of(("One two.", 1.0), ("Three.", 0.5))
     assert timeline.text == "One two. Three."
     assert timeline.heard_text(1.5) == timeline.heard_text(99.0) == "One two. Three."
 
 
 def test_a_piece_begins_where_all_audio_before_it_ends() -> None:
-    """However long either of them is."""
+    """The length of the pieces does not matter."""
     timeline = timeline_of(("So slow.", 10.0), ("And then very fast indeed.", 1.0))
     assert timeline.heard_text(8.0) == "So"
     assert timeline.heard_text(10.0) == "So slow."
@@ -49,7 +49,7 @@ def test_a_piece_begins_where_all_audio_before_it_ends() -> None:
 
 
 def test_within_a_piece_words_are_heard_whole() -> None:
-    """A word counts once all of it has been heard."""
+    """A word counts once all of it was heard."""
     timeline = timeline_of(("aaaa bbbb cccc", 1.4))
     assert [timeline.heard_text(seconds) for seconds in (0.39, 0.4, 0.8, 0.9, 1.39)] == [
         "",
@@ -61,7 +61,7 @@ def test_within_a_piece_words_are_heard_whole() -> None:
 
 
 def test_speech_that_is_still_being_made_is_judged_by_the_usual_pace() -> None:
-    """Fifteen characters a second, of what was taken."""
+    """The pace is fifteen characters a second, for the text that the TTS has taken."""
     timeline = Timeline()
     timeline.take("aaaa bbbb cccc dddd eeee")
     timeline.made(1.0)
@@ -69,7 +69,7 @@ def test_speech_that_is_still_being_made_is_judged_by_the_usual_pace() -> None:
 
 
 def test_text_that_was_taken_and_not_made_is_not_heard() -> None:
-    """A TTS that reads ahead has not spoken."""
+    """A TTS may read ahead before it speaks."""
     timeline = Timeline()
     timeline.take("One two.")
     timeline.made(1.0)
@@ -78,7 +78,7 @@ def test_text_that_was_taken_and_not_made_is_not_heard() -> None:
 
 
 def test_pieces_that_are_taken_at_once_share_their_audio() -> None:
-    """There is no telling where the second begins, so all of it is spread evenly."""
+    """Nobody knows where the second piece begins, so all text is spread evenly."""
     timeline = timeline_of(("aaaa.", 0.0), ("bbbb.", 1.1))
     assert timeline.pieces == [(0, 5), (6, 11)]
     assert timeline.heard_text(0.6) == "aaaa."
@@ -88,14 +88,14 @@ def test_pieces_that_are_taken_at_once_share_their_audio() -> None:
 
 
 def test_a_language_without_spaces_is_heard_by_characters() -> None:
-    """Where there is no word to cut at, any place will do."""
+    """There are no words to cut at, so the text may be cut anywhere."""
     timeline = timeline_of((JAPANESE, len(JAPANESE) * 0.1))
     assert timeline.heard_text(0.55) == JAPANESE[:5]
     assert timeline.heard_text(1.25) == JAPANESE[:12]
 
 
 def test_pieces_of_a_language_without_spaces_are_joined_without_one() -> None:
-    """As they were written."""
+    """The text is the same as it was written."""
     timeline = timeline_of(("はい。", 0.3), ("いいえ。", 0.4))
     assert timeline.text == "はい。いいえ。"
     assert timeline.heard_text(0.3) == "はい。"
@@ -103,7 +103,7 @@ def test_pieces_of_a_language_without_spaces_are_joined_without_one() -> None:
 
 
 def test_each_piece_is_cut_as_its_language_is() -> None:
-    """Words of one, characters of the other."""
+    """One language has words, the other has characters."""
     timeline = timeline_of(("Yes I do.", 0.9), (JAPANESE, len(JAPANESE) * 0.1))
     assert timeline.heard_text(0.8) == "Yes I"
     assert timeline.heard_text(1.25) == f"Yes I do. {JAPANESE[:3]}"
@@ -113,7 +113,7 @@ def test_each_piece_is_cut_as_its_language_is() -> None:
 
 
 def test_words_are_heard_when_they_start() -> None:
-    """Their times count, whatever the text would suggest."""
+    """The times of words are used, and the length of the text is not."""
     timeline = timeline_of(("One two three.", 3.0))
     for word, start in (("One", 0.0), ("two", 0.1), ("three.", 2.5)):
         timeline.word(word, start)
@@ -127,7 +127,7 @@ def test_words_are_heard_when_they_start() -> None:
 
 
 def test_times_that_go_back_do_not() -> None:
-    """A word is heard no sooner than the one before it."""
+    """A word is heard after the word before it."""
     timeline = timeline_of(("One two three.", 3.0))
     for word, start in (("One", 1.0), ("two", 0.2), ("three", 2.0)):
         timeline.word(word, start)
@@ -141,7 +141,7 @@ def test_times_that_go_back_do_not() -> None:
 
 @pytest.mark.parametrize("stranger", ["", "zwei", "t", "hre", "ne"])
 def test_what_is_no_word_of_the_text_is_passed_over(stranger: str) -> None:
-    """A number is read out otherwise than it is written, and part of a word is none."""
+    """A number may be read out in other words. A part of a word is not a word."""
     timeline = timeline_of(("One two three.", 3.0))
     for word, start in (("One", 0.0), (stranger, 0.5), ("two", 1.0)):
         timeline.word(word, start)
@@ -149,7 +149,7 @@ def test_what_is_no_word_of_the_text_is_passed_over(stranger: str) -> None:
 
 
 def test_a_word_is_not_looked_for_far_away() -> None:
-    """The same word a hundred letters on is another one."""
+    """The same word a hundred letters later is another word."""
     timeline = timeline_of((f"I have 1 cat, {'and so on, ' * 10} at last one dog.", 9.0))
     for index, word in enumerate(("I", "have", "one", "cat")):
         timeline.word(word, float(index))
@@ -157,7 +157,7 @@ def test_a_word_is_not_looked_for_far_away() -> None:
 
 
 def test_a_word_that_comes_twice_is_found_twice() -> None:
-    """Each time behind the one before."""
+    """Each occurrence is found after the one before."""
     timeline = timeline_of(("no no no", 3.0))
     for index in range(3):
         timeline.word("no", float(index))
@@ -178,7 +178,7 @@ steps = st.lists(
 
 
 def built(steps: list[tuple[str, str, float]], *, finished: bool) -> Timeline:
-    """What a TTS took, made and told, in this order."""
+    """The pieces that a TTS took, the audio that it made and the times that it sent, in this order."""
     timeline = Timeline()
     for kind, text, seconds in steps:
         match kind:
@@ -194,7 +194,7 @@ def built(steps: list[tuple[str, str, float]], *, finished: bool) -> Timeline:
 
 
 def test_a_word_beside_text_without_spaces_is_heard_as_a_whole() -> None:
-    """It starts behind that text, not at the last space."""
+    """It starts after that text, not at the last space."""
     timeline = timeline_of(("はい。good day", 1.0))
     assert [timeline.heard_text(each / 11) for each in (2, 3, 5, 7, 9, 11)] == [
         "はい",
@@ -210,7 +210,7 @@ def test_a_word_beside_text_without_spaces_is_heard_as_a_whole() -> None:
 def test_what_is_heard_only_grows_and_never_beyond_the_text(
     steps: list[tuple[str, str, float]], finished: bool, moments: list[float]
 ) -> None:
-    """Whatever a TTS takes, makes and tells, in whatever order."""
+    """This is true for everything that a TTS takes, makes and sends, in every order."""
     timeline = built(steps, finished=finished)
     heard = [timeline.heard(seconds) for seconds in sorted([*moments, 0.0, timeline.seconds])]
     assert all(before <= after for before, after in pairwise(heard))
@@ -220,7 +220,7 @@ def test_what_is_heard_only_grows_and_never_beyond_the_text(
 
 @given(steps=steps)
 def test_all_of_it_is_heard_at_the_end_whatever_comes(steps: list[tuple[str, str, float]]) -> None:
-    """Once all was made, and unless nothing was."""
+    """This needs that all audio was made, and that there was some."""
     timeline = built([*steps, ("made", "", 0.1)], finished=True)
     assert timeline.heard(timeline.seconds) == len(timeline.text)
     assert timeline.heard_text(timeline.seconds) == timeline.text.rstrip()
@@ -228,7 +228,7 @@ def test_all_of_it_is_heard_at_the_end_whatever_comes(steps: list[tuple[str, str
 
 @given(starts=st.lists(st.floats(0.01, 10.0), min_size=1, max_size=12))
 def test_words_are_told_in_their_order(starts: list[float]) -> None:
-    """Whatever times they come with."""
+    """Their times may be in any order."""
     words = [f"w{index}" for index in range(len(starts))]
     timeline = timeline_of((" ".join(words), 20.0))
     for word, start in zip(words, starts, strict=True):
@@ -240,12 +240,12 @@ def test_words_are_told_in_their_order(starts: list[float]) -> None:
 
 @pytest.mark.parametrize(("first", "second"), [("Привет мир", "Как дела?"), ("Oh là là…", "Écoute bien.")])
 def test_languages_with_spaces_have_one_between_pieces(first: str, second: str) -> None:
-    """Though their letters are not ASCII's."""
+    """Also if their letters are not ASCII."""
     assert timeline_of((first, 1.0), (second, 1.0)).text == f"{first} {second}"
 
 
 def test_words_of_a_language_without_spaces_are_found() -> None:
-    """Each follows the one before without a gap."""
+    """Each one directly follows the one before."""
     timeline = timeline_of(("これは日本語です。", 3.0))
     for word, start in (("これは", 0.0), ("日本語", 1.0), ("です", 2.0)):
         timeline.word(word, start)
@@ -257,7 +257,7 @@ def test_words_of_a_language_without_spaces_are_found() -> None:
 
 
 def test_a_word_of_any_alphabet_is_found_whole() -> None:
-    """Not as the beginning of another."""
+    """The beginning of a longer word does not match."""
     timeline = timeline_of(("Это нет не так.", 3.0))
     timeline.word("Это", 0.0)
     timeline.word("не", 1.0)
@@ -265,7 +265,7 @@ def test_a_word_of_any_alphabet_is_found_whole() -> None:
 
 
 def test_a_sentence_of_one_word_is_heard_whole() -> None:
-    """That it has no space does not make it Japanese."""
+    """A word without a space is not Japanese for that reason."""
     timeline = Timeline()
     timeline.take("Absolutely.")
     timeline.made(1.1)

@@ -30,17 +30,17 @@ CLIENT: list[str | Grant] = [
 
 @bot(services={"llm": ["scripted", "other"], "tts": "quiet"}, config=LOOK, client=CLIENT, public=True)
 async def talker(session: Session, /, llm: LLM, tts: TTS) -> None:
-    """Holds a conversation."""
+    """A bot that holds a conversation."""
     await converse(session, llm=llm, tts=tts)
 
 
 def talking(fakes: Fakes, **how: Any) -> Any:
-    """A session with the bot, its client ready."""
+    """A session with the bot. Its client is ready."""
     return connected(talker, fakes, faulty, **how)
 
 
 def say(wire: Wire, text: str, **options: Any) -> str:
-    """The user writes."""
+    """Send text of the user."""
     data: dict[str, Any] = {"content": text, "options": options}
     return wire.send("send-text", data)
 
@@ -53,7 +53,7 @@ async def context(wire: Wire) -> list[dict[str, Any]]:
 
 
 def answer_call(wire: Wire, id: str, result: Any, name: str = "look") -> str:
-    """The client has run a function."""
+    """Let the client answer the function call."""
     data: dict[str, Any] = {"function_name": name, "tool_call_id": id, "arguments": {}, "result": result}
     return wire.send("llm-function-call-result", data)
 
@@ -65,7 +65,7 @@ HELLO: list[Step] = [Text("Hello "), Text("there. How"), Text(" are you?"), Usag
 
 
 async def test_an_answer_is_streamed_in_the_documented_order() -> None:
-    """Pieces as they come, sentences when they are whole, and what it cost at the end."""
+    """Pieces come as the LLM sends them, sentences when they are complete, and the usage at the end."""
     fakes = Fakes(HELLO)
     async with talking(fakes) as wire:
         say(wire, "hi")
@@ -94,7 +94,7 @@ async def test_an_answer_is_streamed_in_the_documented_order() -> None:
 
 
 async def test_what_was_said_is_remembered_and_shown_to_the_llm() -> None:
-    """Turn by turn."""
+    """This is true for each turn."""
     fakes = Fakes(HELLO, [Text("Fine.")])
     async with talking(fakes) as wire:
         for text in ("hi", "and you?"):
@@ -110,7 +110,7 @@ async def test_what_was_said_is_remembered_and_shown_to_the_llm() -> None:
 
 
 async def test_text_that_wants_no_answer_is_remembered() -> None:
-    """The next that does is answered with it in mind."""
+    """The answer to the next text takes it into account."""
     fakes = Fakes([Text("Yes.")])
     async with talking(fakes) as wire:
         say(wire, "I am Ada.", run_immediately=False)
@@ -122,7 +122,7 @@ async def test_text_that_wants_no_answer_is_remembered() -> None:
 
 
 async def test_what_is_to_be_said_is_said_and_remembered() -> None:
-    """Without asking the LLM."""
+    """The LLM is not asked."""
     fakes = Fakes()
     async with talking(fakes) as wire:
         await wire.result(wire.call("tts:say", text="One. Two."))
@@ -138,7 +138,7 @@ EMPTY: list[list[Step]] = [[], [Usage(3, 0)], [Text("")], [Text(" "), Text("\n")
 
 @pytest.mark.parametrize("empty", EMPTY, ids=str)
 async def test_an_llm_that_answers_nothing_is_asked_once_more(empty: list[Step]) -> None:
-    """The user asked something, and would wait for nothing."""
+    """Otherwise the user would wait in vain."""
     fakes = Fakes(empty, HELLO)
     async with talking(fakes) as wire:
         say(wire, "hi")
@@ -151,7 +151,7 @@ async def test_an_llm_that_answers_nothing_is_asked_once_more(empty: list[Step])
 
 @pytest.mark.parametrize("empty", EMPTY, ids=str)
 async def test_an_llm_that_answers_nothing_twice_has_failed(empty: list[Step]) -> None:
-    """The client gets an error and shows an apology, and the conversation goes on."""
+    """The client gets an error and shows an apology. The conversation continues."""
     fakes = Fakes(empty, empty, [Text("Yes?")])
     async with talking(fakes) as wire:
         say(wire, "hi")
@@ -167,7 +167,7 @@ async def test_an_llm_that_answers_nothing_twice_has_failed(empty: list[Step]) -
 
 
 async def test_an_llm_that_has_nothing_to_say_to_a_result_is_asked_once_more() -> None:
-    """With the result in place; the function is not called again."""
+    """The request has the result. The function is not called again."""
     fakes = Fakes([ToolCall("a", "look", {})], [], [Text("Seen.")])
     async with talking(fakes) as wire:
         say(wire, "look")
@@ -183,7 +183,7 @@ async def test_an_llm_that_has_nothing_to_say_to_a_result_is_asked_once_more() -
 
 
 async def test_an_interrupted_answer_is_remembered_as_far_as_it_was_sent() -> None:
-    """And marked, which no provider is shown; the stream of the vendor is closed."""
+    """It is marked as interrupted, which providers do not see. The vendor's stream is closed."""
     fakes = Fakes([Text("Once upon "), Text("a time"), WAIT], [Text("Yes?")])
     async with talking(fakes) as wire:
         say(wire, "A story!")
@@ -202,7 +202,7 @@ async def test_an_interrupted_answer_is_remembered_as_far_as_it_was_sent() -> No
 
 
 async def test_writing_interrupts_what_is_being_said() -> None:
-    """Text that wants no answer does not."""
+    """Text that needs no answer does not interrupt."""
     fakes = Fakes([Text("Once upon "), WAIT], [Text("Yes?")])
     async with talking(fakes) as wire:
         say(wire, "A story!")
@@ -222,7 +222,7 @@ async def test_writing_interrupts_what_is_being_said() -> None:
 
 
 async def test_an_answer_that_was_interrupted_before_it_began_leaves_nothing() -> None:
-    """The user's words stay."""
+    """The user's text stays."""
     fakes = Fakes([WAIT])
     async with talking(fakes) as wire:
         say(wire, "hi")
@@ -238,7 +238,7 @@ TWO_CALLS: list[Step] = [Text("Let me see. "), ToolCall("a", "look", {"at": 1}),
 
 
 async def test_functions_are_called_at_once_and_the_llm_reads_their_results() -> None:
-    """In the order of the calls, whichever is answered first."""
+    """The results are in the order of the calls, whichever was answered first."""
     fakes = Fakes(TWO_CALLS, [Text("Done.")])
     async with talking(fakes) as wire:
         say(wire, "look")
@@ -260,7 +260,7 @@ async def test_functions_are_called_at_once_and_the_llm_reads_their_results() ->
 
 
 async def test_a_function_call_is_answered_once() -> None:
-    """A second result, or one of a call that was never made, is refused."""
+    """A second result is refused, and so is the result of an unknown call."""
     fakes = Fakes([ToolCall("a", "look", {})], [WAIT])
     async with talking(fakes) as wire:
         say(wire, "look")
@@ -273,7 +273,7 @@ async def test_a_function_call_is_answered_once() -> None:
 
 
 async def test_a_function_that_nobody_runs_is_cancelled() -> None:
-    """The LLM is told so and answers; a result that comes later is refused."""
+    """The LLM reads this and answers. A later result is refused."""
     fakes = Fakes([ToolCall("a", "look", {})], [Text("Sorry.")])
     async with talking(fakes) as wire:
         say(wire, "look")
@@ -288,7 +288,7 @@ async def test_a_function_that_nobody_runs_is_cancelled() -> None:
 
 
 async def test_an_interrupted_function_call_has_a_result_all_the_same() -> None:
-    """What is known of it; those that were answered keep theirs, and the next turn goes on from there."""
+    """The result says what is known. Calls that were answered keep theirs. The next turn continues from there."""
     fakes = Fakes(TWO_CALLS, [Text("Yes?")])
     async with talking(fakes) as wire:
         say(wire, "look")
@@ -308,7 +308,7 @@ async def test_an_interrupted_function_call_has_a_result_all_the_same() -> None:
 
 @pytest.mark.parametrize(("version", "ask"), [(None, "llm-function-call"), ("1.0.0", "llm-function-call")])
 async def test_an_older_client_is_asked_in_its_own_spelling(version: str | None, ask: str) -> None:
-    """Once, and in one spelling."""
+    """It is asked once, with the names of its generation."""
     fakes = Fakes([ToolCall("a", "look", {"at": 1})], [Text("Done.")])
     async with talking(fakes, version=version) as wire:
         await wire.result(wire.call("llm:append_to_messages", messages=[{"role": "user", "content": "look"}]))
@@ -324,7 +324,7 @@ async def test_an_older_client_is_asked_in_its_own_spelling(version: str | None,
 
 @pytest.mark.parametrize("text", [" \n", "\ufeff", "\u200b\u200d", "\u00a0"])
 async def test_an_answer_that_shows_nothing_is_empty(text: str) -> None:
-    """The LLM is asked once more, and nothing of it is remembered."""
+    """The LLM is asked once more. The empty answer is not remembered."""
     fakes = Fakes([Text(text)], [Text("Yes?")])
     async with talking(fakes) as wire:
         say(wire, "hi")
@@ -341,7 +341,7 @@ LONG = "x" * 20_000_000
     ids=["id", "name", "argument", "model"],
 )
 async def test_the_conversation_goes_on_after_a_piece_of_any_length(piece: LLMPiece) -> None:
-    """A vendor may send what is too long for the client."""
+    """A vendor may send a piece that is too long for the client."""
     fakes = Fakes([Text("Well."), piece], [Text("Yes?")], [Text("Yes?")])
     async with talking(fakes) as wire:
         say(wire, "hi")
@@ -374,7 +374,7 @@ async def test_an_answer_that_calls_too_many_functions_has_the_first_ones_called
 
 
 async def test_an_llm_that_calls_functions_for_ever_is_stopped(caplog: pytest.LogCaptureFixture) -> None:
-    """After so many answers in one turn; the conversation goes on."""
+    """The turn ends after eight answers. The conversation continues."""
     calls = [[ToolCall(f"call-{number}", "look", {})] for number in range(20)]
     fakes = Fakes(*calls)
     async with talking(fakes) as wire:
@@ -393,7 +393,7 @@ async def test_an_llm_that_calls_functions_for_ever_is_stopped(caplog: pytest.Lo
 
 
 async def test_a_turn_ends_once_after_all_its_answers() -> None:
-    """The LLM is asked again with the result of a function; only then does the client hear of the end."""
+    """The LLM is asked again with the result of a function. Only then the client gets the end of the turn."""
     fakes = Fakes([Text("Let me look."), ToolCall("1", "look", {})], [Text("Found it.")])
     async with talking(fakes) as wire:
         say(wire, "hi")
@@ -411,7 +411,7 @@ async def test_a_turn_ends_once_after_all_its_answers() -> None:
 
 
 async def test_a_provider_that_fails_ends_its_turn_and_no_more() -> None:
-    """The client is told an error that is not fatal; what was said until then is remembered."""
+    """The client gets an error that is not fatal. The text that came before is remembered."""
     fakes = Fakes([Text("Well "), ProviderError("acme", "rate")], [Text("Yes?")])
     async with talking(fakes) as wire:
         say(wire, "hi")
@@ -427,7 +427,7 @@ async def test_a_provider_that_fails_ends_its_turn_and_no_more() -> None:
 
 
 async def test_a_provider_that_raises_something_of_its_own_ends_its_turn_and_no_more() -> None:
-    """Its text stays in the log; a bug of one vendor's plugin is not the end of a conversation."""
+    """The text of the exception stays in the log. A bug of one provider does not end the conversation."""
     fakes = Fakes([Text("Well "), KeyError("what a vendor said")], [Text("Yes?")])
     async with talking(fakes) as wire:
         say(wire, "hi")
@@ -441,7 +441,7 @@ async def test_a_provider_that_raises_something_of_its_own_ends_its_turn_and_no_
 
 
 async def test_a_provider_that_fails_after_it_called_functions_calls_none() -> None:
-    """A call that was never made has no place in the context."""
+    """A call that was not made is not in the context."""
     fakes = Fakes([Text("Well "), ToolCall("a", "look", {}), ProviderError("acme", "timeout")], [Text("Yes?")])
     async with talking(fakes) as wire:
         say(wire, "hi")
@@ -453,7 +453,7 @@ async def test_a_provider_that_fails_after_it_called_functions_calls_none() -> N
 
 
 async def test_a_turn_ends_with_the_provider_that_it_began_with() -> None:
-    """A switch in the middle is for the next one; the context goes along."""
+    """A switch within the turn is for the next turn. The context stays."""
     fakes = Fakes([ToolCall("a", "look", {})], [Text("Seen.")], [Text("Hello from another.")])
     async with talking(fakes) as wire:
         say(wire, "look")
@@ -472,7 +472,7 @@ async def test_a_turn_ends_with_the_provider_that_it_began_with() -> None:
 
 
 async def test_a_switch_that_interrupts_takes_effect_at_once() -> None:
-    """What was being said is cut short."""
+    """The present answer is interrupted."""
     fakes = Fakes([Text("Once "), WAIT], [Text("Hello from another.")])
     async with talking(fakes) as wire:
         say(wire, "A story!")
@@ -489,7 +489,7 @@ async def test_a_switch_that_interrupts_takes_effect_at_once() -> None:
 
 
 async def test_a_context_that_was_replaced_forgets_the_turn_that_runs() -> None:
-    """Its results have no call any more, so they stay out."""
+    """Its results are not added, because their calls are not in the context."""
     fakes = Fakes([ToolCall("a", "look", {})], [Text("Hm.")], [Text("Yes?")])
     async with talking(fakes) as wire:
         say(wire, "look")
@@ -504,7 +504,7 @@ async def test_a_context_that_was_replaced_forgets_the_turn_that_runs() -> None:
 
 
 async def test_what_is_added_while_functions_run_comes_after_their_results() -> None:
-    """A vendor accepts nothing between a call and its result."""
+    """Vendors accept nothing between a call and its result."""
     fakes = Fakes([ToolCall("a", "look", {})], [Text("Seen.")])
     async with talking(fakes) as wire:
         say(wire, "look")
@@ -527,7 +527,7 @@ happenings = st.lists(
 
 
 def written(answers: list[list[Any]]) -> list[list[Step]]:
-    """Answers with calls of their own ids, and failures of their own."""
+    """Answers with calls that have their own ids, and with failures."""
     count = iter(range(1_000))
     return [
         [
@@ -543,7 +543,7 @@ def written(answers: list[list[Any]]) -> list[list[Step]]:
 
 
 async def live(wire: Wire, happening: str) -> None:
-    """One thing that a client may do."""
+    """Let the client do one thing."""
     asked = [each["tool_call_id"] for each in wire.data_of("llm-function-call-in-progress")]
     ended = [each["tool_call_id"] for each in wire.data_of("llm-function-call-stopped")]
     match happening:
@@ -568,7 +568,7 @@ async def live(wire: Wire, happening: str) -> None:
 
 
 async def check_life(script_of: list[list[Any]], happens: list[str]) -> None:
-    """Live through it, looking at the context after each step."""
+    """Take all steps, and check the context after each."""
     fakes = Fakes(*written(script_of))
     async with talking(fakes) as wire:
         for each in happens:
@@ -582,12 +582,12 @@ async def check_life(script_of: list[list[Any]], happens: list[str]) -> None:
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow], database=None)
 @given(script_of=st.lists(answers, max_size=6), happens=happenings)
 def test_the_context_is_always_a_conversation(script_of: list[list[Any]], happens: list[str]) -> None:
-    """Whatever the LLM says and the client does: every request to the LLM, and the context, are valid."""
+    """All requests to the LLM, and the context, are valid in every conversation."""
     anyio.run(check_life, script_of, happens)
 
 
 def test_an_invalid_conversation_is_noticed() -> None:
-    """So that the test before this one is one."""
+    """This shows that the test before finds mistakes."""
     call = {"id": "a", "type": "function", "function": {"name": "look", "arguments": json.dumps({})}}
     asked = {"role": "assistant", "content": None, "tool_calls": [call]}
     result = {"role": "tool", "tool_call_id": "a", "content": ""}
@@ -600,7 +600,7 @@ def test_an_invalid_conversation_is_noticed() -> None:
 @service("llm", "mistaken")
 @asynccontextmanager
 async def mistaken_llm() -> AsyncGenerator[Any]:
-    """Yields a text where a piece belongs, as a first provider easily does."""
+    """A provider that yields a str in place of a piece, a common mistake."""
 
     class Mistaken:
         async def respond(self, request: LLMRequest, /) -> AsyncGenerator[Any]:
@@ -612,7 +612,7 @@ async def mistaken_llm() -> AsyncGenerator[Any]:
 @service("llm", "whole")
 @asynccontextmanager
 async def whole_llm() -> AsyncGenerator[Any]:
-    """Returns the answer instead of yielding it."""
+    """A provider that returns the answer instead of yielding it."""
 
     class Whole:
         def respond(self, request: LLMRequest, /) -> Any:
@@ -623,7 +623,7 @@ async def whole_llm() -> AsyncGenerator[Any]:
 
 @bot(services={"llm": ["mistaken", "whole"]}, public=True)
 async def mistaken_bot(session: Session, /, llm: LLM) -> None:
-    """Talks by it."""
+    """A bot with such a provider."""
     await converse(session, llm=llm)
 
 
@@ -637,7 +637,7 @@ async def mistaken_bot(session: Session, /, llm: LLM) -> None:
 async def test_an_invalid_piece_is_reported_to_the_author(
     caplog: pytest.LogCaptureFixture, provider: str, found: str, place: str
 ) -> None:
-    """With what to write, and where; the client hears that the provider failed."""
+    """The report has the line, and says what to write. The client is told that the provider failed."""
     async with connected(mistaken_bot, body={"services": {"llm": provider}}) as wire:
         say(wire, "hi")
         await settle()

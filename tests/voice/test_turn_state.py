@@ -25,18 +25,18 @@ PAGE = DOCS / "explanation" / "speech.md"
 
 
 def states_of(turn: SpokenTurn) -> tuple[AudioState, UserState, BotState]:
-    """All three states."""
+    """All three states of a conversation."""
     return turn.audio, turn.user, turn.bot
 
 
 def expected(state: State, event: Event) -> State | None:
-    """The next state by the table; None if the event is refused. Events of the other machines change nothing."""
+    """The next state in the table; None if the event is refused. Events of other machines change nothing."""
     concerned = any(event in TRANSITIONS[each] for each in type(state))
     return TRANSITIONS[state].get(event) if concerned else state
 
 
 def test_every_event_in_every_state_is_a_transition_or_is_refused() -> None:
-    """Together: an event that one machine refuses changes none of them."""
+    """If one machine refuses an event, none of them changes."""
     for audio, user, bot, event in product(*MACHINES, Event):
         turn = SpokenTurn(audio, user, bot)
         following = (expected(audio, event), expected(user, event), expected(bot, event))
@@ -50,14 +50,14 @@ def test_every_event_in_every_state_is_a_transition_or_is_refused() -> None:
 
 
 def test_the_table_has_every_state_and_uses_every_event() -> None:
-    """And no machine enters a state of another."""
+    """No machine enters a state of another machine."""
     assert list(TRANSITIONS) == [state for machine in MACHINES for state in machine]
     assert {event for events in TRANSITIONS.values() for event in events} == set(Event)
     assert all(type(state) is type(after) for state, events in TRANSITIONS.items() for after in events.values())
 
 
 def test_every_state_can_be_reached() -> None:
-    """From those in which a conversation starts."""
+    """The start is the states in which a conversation begins."""
     start = SpokenTurn()
     reached: set[State] = set(states_of(start))
     while more := {after for state in reached for after in TRANSITIONS[state].values()} - reached:
@@ -66,7 +66,7 @@ def test_every_state_can_be_reached() -> None:
 
 
 def test_whoever_listens_gets_each_event_after_the_change() -> None:
-    """With the bot's state before it; a refused event is not reported."""
+    """The callback also gets the bot's state before the event. A refused event is not reported."""
     seen: list[tuple[Event, BotState, BotState]] = []
     turn = SpokenTurn()
     turn.on_event = lambda event, before: seen.append((event, before, turn.bot))
@@ -77,7 +77,7 @@ def test_whoever_listens_gets_each_event_after_the_change() -> None:
 
 
 def test_the_documentation_shows_the_table() -> None:
-    """Each state with its transitions, and no other."""
+    """It has each state with its transitions, and no others."""
     shown = dict[str, dict[str, str]]()
     for row in re.findall(r"^\| `(\w+State\.\w+)` \|(.*)$", PAGE.read_text("utf-8"), re.MULTILINE):
         shown[row[0]] = dict(re.findall(r"`(\w+)` → `(\w+)`", row[1]))

@@ -1,4 +1,4 @@
-"""The policy that waits longer after an unfinished sentence, alone, in a conversation, and against silence alone."""
+"""The policy that waits longer after an unfinished sentence: alone, in a conversation, and compared with silence."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ Can you?
 
 @pytest.mark.parametrize("text", UNFINISHED)
 async def test_it_waits_after_an_unfinished_sentence(text: str) -> None:
-    """By its last word, its last mark, or the digits of a telephone number. An STT may put a full stop anywhere."""
+    """The last word, the last mark or the digits of a telephone number decide. An STT may add a full stop anywhere."""
     assert await UnfinishedSentence(2.0)(UserTurn(text, 1.0)) == 2.0
     if text[-1].isalnum():
         assert await UnfinishedSentence(2.0)(UserTurn(f"{text}.", 1.0)) == 2.0
@@ -73,7 +73,7 @@ async def test_it_waits_after_an_unfinished_sentence(text: str) -> None:
 
 @pytest.mark.parametrize("text", FINISHED)
 async def test_it_does_not_wait_after_any_other(text: str) -> None:
-    """Nor in another language."""
+    """It does not wait in another language either."""
     assert await UnfinishedSentence()(UserTurn(text, 1.0)) == 0.0
 
 
@@ -87,20 +87,20 @@ async def test_it_does_not_wait_after_any_other(text: str) -> None:
     ],
 )
 async def test_the_report_of_the_stt_on_the_last_part_decides(reported: bool | None, text: str, wait: float) -> None:
-    """Some vendors judge by the sound of the voice, which the words do not have."""
+    """Some vendors judge the sound of the voice, which the words do not show."""
     transcripts = (Transcript("Hello.", True, ends_turn=not reported), Transcript(text, True, ends_turn=reported))
     assert await UnfinishedSentence(2.0)(UserTurn(f"Hello. {text}", 1.0, transcripts)) == wait
 
 
 @pytest.mark.parametrize("seconds", [-1, float("inf"), "2", None, True])
 def test_its_seconds_are_seconds(seconds: Any) -> None:
-    """The mistake is reported where it is written."""
+    """The mistake is reported at its line."""
     with pytest.raises(AuthorError, match="give a finite number of seconds"):
         UnfinishedSentence(seconds)
 
 
 async def test_a_caller_who_looks_for_a_number_is_not_interrupted() -> None:
-    """Both parts are one message. After it, the answer comes at once."""
+    """Both parts become one message. After it, the answer comes at once."""
     heard = ["My number is", "five five five zero one nine nine."]
 
     async def transcribe(request: STTRequest) -> AsyncGenerator[STTPiece]:
@@ -122,7 +122,7 @@ async def test_a_caller_who_looks_for_a_number_is_not_interrupted() -> None:
 
 
 def test_it_is_measured_against_silence_alone() -> None:
-    """Both numbers are better than those of 0.8 s of silence, and the docs have what the script prints."""
+    """Both numbers are better than with 0.8 s of silence. The docs have the output of the script."""
     command = [sys.executable, str(DOCS.parent / "bench" / "end_of_turn.py")]
     lines = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.splitlines()
     rows = {cells[1].strip(): cells for line in lines[2:] if (cells := line.split("|"))}

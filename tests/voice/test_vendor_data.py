@@ -1,4 +1,4 @@
-"""What vendors want back: thoughts, and data of function calls. And what STTs and LLMs report beside the text."""
+"""Data that vendors want back: thoughts, and extras of calls. Also what STTs and LLMs report beside the text."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Vendor:
 
 
 async def look(wire: Wire) -> None:
-    """The client runs the function that the LLM has called."""
+    """Let the client run the function that the LLM has called."""
     await write(wire)
     await settle()
     wire.send("llm-function-call-result", RESULT)
@@ -57,7 +57,7 @@ async def look(wire: Wire) -> None:
 
 
 async def test_thoughts_are_neither_shown_nor_spoken() -> None:
-    """The answer alone is."""
+    """Only the answer is shown and spoken."""
     fakes = Fakes([Thought("Hm, they want "), Thought("the time."), Text("It is noon.")])
     async with fakes.session() as wire:
         await write(wire)
@@ -81,7 +81,7 @@ async def test_the_vendor_gets_its_thoughts_and_extras_back_in_the_same_turn() -
 
 
 async def test_the_vendor_gets_them_back_in_later_turns() -> None:
-    """They are in the context, each thought on its own after an `extra`."""
+    """They are in the context. After an `extra`, another thought begins."""
     vendor = Vendor(
         [Thought("One.", SIGNED), Thought("Two."), Text("Noon.")],
         [ToolCall("1", "look", {}, extra=SIGNED)],
@@ -97,7 +97,7 @@ async def test_the_vendor_gets_them_back_in_later_turns() -> None:
 
 
 async def test_another_vendor_gets_the_conversation_without_them() -> None:
-    """It could not read them, and some refuse fields that they do not know: the other LLM checks its messages."""
+    """It could not read them, and some vendors refuse unknown fields. The other LLM checks its messages."""
     vendor = Vendor(
         [Thought("Hm.", SIGNED), ToolCall("1", "look", {}, extra=SIGNED)], [Thought("So."), Text("Found it.")]
     )
@@ -114,7 +114,7 @@ async def test_another_vendor_gets_the_conversation_without_them() -> None:
 
 
 async def test_clients_do_not_get_them() -> None:
-    """A model's reasoning may hold what the user is not to read."""
+    """A model's reasoning may contain text that the user must not read."""
     vendor = Vendor([Thought("Hm.", SIGNED), ToolCall("1", "look", {}, extra=SIGNED)], [Thought("So."), Text("Done.")])
     fakes = Fakes(llm=vendor.respond)
     async with fakes.session() as wire:
@@ -125,7 +125,7 @@ async def test_clients_do_not_get_them() -> None:
 
 
 async def test_an_interrupted_answer_has_no_thoughts() -> None:
-    """Vendors refuse thoughts that are not whole."""
+    """Vendors refuse incomplete thoughts."""
     fakes = Fakes([Thought("Hm."), Text("It is noon, I believe. "), "wait"], [Text("Yes.")])
     async with fakes.session() as wire:
         await write(wire)
@@ -151,7 +151,7 @@ async def test_only_thoughts_are_no_answer() -> None:
 async def test_an_extra_that_is_no_json_object_is_the_providers_mistake(
     extra: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is logged, with the piece that would be right."""
+    """The log has the mistake, and the piece that would be right."""
     for piece in (Thought("Hm.", extra), ToolCall("1", "look", {}, extra=extra)):
         caplog.clear()
         fakes = Fakes([piece, Text("Noon.")])
@@ -163,7 +163,7 @@ async def test_an_extra_that_is_no_json_object_is_the_providers_mistake(
 
 
 async def test_the_usage_goes_to_the_client() -> None:
-    """Under the names that its other frameworks send."""
+    """The fields have the names that clients know from other frameworks."""
     fakes = Fakes([Text("Noon."), Usage(10, 5, cached_tokens=8, reasoning_tokens=3)])
     async with fakes.session() as wire:
         await write(wire)
@@ -173,7 +173,7 @@ async def test_the_usage_goes_to_the_client() -> None:
 
 
 async def test_the_policy_gets_all_of_a_transcript_and_the_voice_its_language() -> None:
-    """As the STT has reported it; the seconds are in the metrics."""
+    """The policy gets what the STT has reported. The seconds are in the metrics."""
     heard = Transcript("hallo", True, "de", (Word("hallo", 0.1, 0.4),), "A", 0.75)
     turns, languages = list[UserTurn](), list[str | None]()
 
@@ -207,7 +207,7 @@ async def test_the_policy_gets_all_of_a_transcript_and_the_voice_its_language() 
 
 
 async def test_words_may_come_after_their_audio() -> None:
-    """As long as they come before it is played: each is shown, and remembered, when it is heard."""
+    """They must come before their audio is played. Each one is shown and remembered when it is heard."""
 
     async def synthesize(request: TTSRequest) -> AsyncGenerator[TTSPiece]:
         async for text in request.text:
