@@ -1,4 +1,4 @@
-"""Stand-ins for the services of the recipes with several voices: they keep what they are set to."""
+"""Fakes of the services of the recipes with several voices. They keep the values that they are set to."""
 
 from __future__ import annotations
 

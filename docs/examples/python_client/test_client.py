@@ -22,6 +22,6 @@ def test_the_program_does_what_it_says() -> None:
         "revision 2",
         "A-2",
         "invalid-arguments ['$.data.arguments[0].value']",
-        "I am Ada, a rule-based stand-in for a language model.",
+        "I am Ada, a rule-based replacement for a language model.",
     ]
-    assert pieces == "I |am |Ada, |a |rule-based |stand-in |for |a |language |model.|"
+    assert pieces == "I |am |Ada, |a |rule-based |replacement |for |a |language |model.|"

@@ -71,7 +71,7 @@ def topic_of(text: str) -> str | None:
     questions = FUNCTIONS["book_room"].get("questions", {}).values()
     if any(reply in each for each in questions) or reply.endswith("Shall I book it?"):
         return "booking"
-    if "a rule-based stand-in for a language model" in reply:
+    if "a rule-based replacement for a language model" in reply:
         return "robot"
     return next((name for name, topic in TOPICS.items() if reply in topic["answers"]), None)
 
@@ -171,7 +171,7 @@ def test_one_sentence_may_say_all() -> None:
         ("No.", "What shall I change?"),
         ("Hm, flugelhorn", "I am sorry, I did not get that. Three nights for Robert, 240 euros. Shall I book it?"),
         ("Is breakfast included?", "Breakfast is included. "),
-        ("Are you a robot?", "Yes, I am a computer program, a rule-based stand-in for a language model. "),
+        ("Are you a robot?", "Yes, I am a computer program, a rule-based replacement for a language model. "),
         ("never mind", "All right, I have not booked anything. Is there anything else?"),
     ],
 )

@@ -92,7 +92,7 @@ async def test_a_refusal_has_a_category(status: int, category: str) -> None:
 
 @pytest.mark.parametrize("answer", [UNKNOWN, NO_JSON, HALF])
 async def test_an_answer_that_is_not_understood_is_a_failure(answer: Answer) -> None:
-    """So is half an answer, which a proxy may end. It is the vendor's failure, and not a bug of the provider."""
+    """So is an answer that a proxy ends too early. The vendor has failed; the provider has no bug."""
     async with opened(answer) as (llm, _):
         with pytest.raises(ProviderError, match="acme"):
             await pieces(llm.respond(REQUEST))
@@ -121,7 +121,7 @@ async def test_a_wrong_key_is_refused() -> None:
 
 
 async def test_a_request_for_json_is_refused() -> None:
-    """The caller would take any text for JSON."""
+    """The caller parses the answer as JSON, whatever it is."""
     async with opened(ANSWER) as (llm, vendor):
         with pytest.raises(ProviderError) as failed:
             await pieces(llm.respond(LLMRequest(REQUEST.messages, answer_schema={"type": "object"})))

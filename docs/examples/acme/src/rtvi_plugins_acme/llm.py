@@ -28,7 +28,7 @@ class AcmeLLM:
 
     async def respond(self, request: LLMRequest, /) -> AsyncGenerator[LLMPiece]:
         """Stream Acme's answer: text and function calls, and the usage at the end."""
-        if request.answer_schema is not None:  # Acme cannot be told to write JSON
+        if request.answer_schema is not None:  # Acme has no field for a schema
             raise ProviderError("acme", "bad-request")
         body = {**self.fields, "turns": list(request.messages), "tools": list(request.functions)}
         async with self.http.stream("POST", "v2/generate", json=body) as response:
