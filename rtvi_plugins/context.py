@@ -53,7 +53,7 @@ class MessageWithThoughts(Message, total=False):
 
 
 class Function(TypedDict):
-    """A function that an LLM may call. `parameters` is a JSON Schema of type object; without it there are none."""
+    """A function that an LLM may call. `parameters` is a JSON Schema of type object, if there are any."""
 
     name: str
     description: NotRequired[str]
@@ -76,7 +76,7 @@ class InsertionPoint:
     index: int
 
 
-#: A message costs memory beside its text; it counts as so many characters more.
+#: A message costs memory beside its text; so it counts as this many more characters.
 _MESSAGE_SIZE = 200
 
 
@@ -123,11 +123,11 @@ class Context:
     def require_space(self) -> None:
         """Raise `ContextFull` if clients may add nothing more. The bot itself always may."""
         if self._size >= self.limit:
-            raise ContextFull("The conversation has reached its greatest size. Replace it with llm:set_context.")
+            raise ContextFull("The conversation has reached its maximum size. Replace it with llm:set_context.")
 
     @property
     def messages(self) -> tuple[Message, ...]:
-        """Return the messages so far, oldest first."""
+        """Return the messages, the oldest first."""
         return tuple(self._messages)
 
     def append(self, *messages: Message, before: Message | None = None) -> None:

@@ -59,7 +59,7 @@ class HelperProcess:
     ) -> HelperProcess:
         """Start a process. `stderr` is that of `subprocess.Popen`. Raises `HelperLost` if there is no such program.
 
-        With `ready_seconds`, wait so long for its reply READY, and otherwise raise `HelperLost` too.
+        With `ready_seconds`, wait for its reply READY. Raise `HelperLost` also if it does not come in this time.
         """
         environ = helper_environment()
         try:
@@ -101,8 +101,9 @@ class HelperProcess:
     async def send(self, kind: int, id: int, payload: bytes = b"", *, seconds: float | None = None) -> None:
         """Send a frame. Raises `HelperLost` if the process has died.
 
-        A process that is busy delays this. With `seconds`, it is lost after that time, and cancellation waits until the
-        frame was sent. Without, cancellation may leave half a frame in the pipe, and the process is no longer `usable`.
+        A process that is busy delays this. With `seconds`, the process counts as lost after that time, and a
+        cancellation waits until the frame was sent. Without `seconds`, a cancellation may leave half a frame in the
+        pipe, and the process is no longer `usable`.
         """
         assert self._process.stdin is not None
         self._pipe_intact = False
@@ -193,7 +194,7 @@ class SupervisedHelper:
         """Send a request when it is its turn. Call `on_reply` with each reply, and return the last: DONE or FAILED.
 
         A process that died before it began the request is replaced. If it dies during the request, this raises
-        `HelperLost`, because the next process might die of it too. Cancellation cancels the request.
+        `HelperLost`, because the request might kill the next process too. Cancellation cancels the request.
         """
         begun = False
 
@@ -288,6 +289,6 @@ class PerEventLoop(Generic[T]):
         finally:
             shared.users -= 1
             if not shared.users:
-                # Forgotten first, so that a user who comes while it closes gets a new one.
+                # Forget it first, so that somebody who asks for it while it closes gets a new one.
                 self._current.set(None)
                 await shared.resource.aclose()

@@ -186,7 +186,7 @@ def serve(requests: Requests, replies: Replies, execute: Callable[[Frame], None]
 
 # ---- starting it ---------------------------------------------------------------------------------------------------
 
-#: Runs `main` of a module. An empty package stands for the framework, so that `rtvi_plugins.helper_worker` can be
+#: Runs `main` of a module. An empty package replaces the framework, so that `rtvi_plugins.helper_worker` can be
 #: imported without the rest. The module is also found if this process found it by changing `sys.path`.
 _START_WORKER: Final = """
 import sys

@@ -75,7 +75,7 @@ from .voice.recording import check_folder
 
 __all__ = ("Clock", "Connection", "ConnectionStream", "Host", "Limits", "ManualClock", "Started", "SystemClock")
 
-#: How often a resume begins again, because the owner of the session has changed it.
+#: How often a resume starts again because the owner has changed the session meanwhile.
 _ATTEMPTS = 3
 #: A day, in seconds.
 _DAY = 86_400.0
@@ -101,7 +101,7 @@ class Host:
 
     With a `store`, sessions are saved, and a client can resume its session within `resume_seconds` after its connection
     was lost. The host enters and leaves the store. `address` is where clients reach this process, for others that share
-    the store. With `keep_days`, the store keeps for so long what happened in sessions that have ended: what was said,
+    the store. With `keep_days`, the store keeps for this time what happened in sessions that have ended: what was said,
     the actions and the changes of the config. `rtvi sessions` shows, exports and deletes it.
 
     With `postpone`, alternatives whose import is slow are imported in a thread after the host is entered. A start that
@@ -191,7 +191,7 @@ class Host:
         self._postponed.abandon()
         self.end_sessions()
         if isinstance(error, Exception):
-            # The exception of the body comes out as it is. A task group would put it into a group.
+            # An exception of the body is raised unchanged. A task group would put it into an exception group.
             return await self._stack.__aexit__(None, None, None)
         return await self._stack.__aexit__(kind, error, trace)
 
@@ -555,14 +555,14 @@ class Host:
         For routes that are the operator's alone. `secret` is the value of the operator's header.
         """
         if not self.dev and (secret is None or not self._authorise(secret)):
-            raise Unauthorized("This is for the operator; the request does not carry the operator's secret.")
+            raise Unauthorized("This is for the operator; the request needs the operator's secret.")
 
     def _authorise(self, secret: str | None) -> bool:
         if secret is None:
             if not self.public:
-                raise Unauthorized("This bot is started with the operator's secret; the request carries none.")
+                raise Unauthorized("This bot is not public; the request needs the operator's secret, and has none.")
             return False
-        # Every secret is compared, so that the time does not tell which of them is nearly right.
+        # Compare every secret, so that the time does not show which of them is nearly right.
         compared = [hmac.compare_digest(secret.encode(), each.reveal().encode()) for each in self._operator_secrets]
         if not any(compared):
             raise Unauthorized("The operator's secret is wrong.")

@@ -164,7 +164,7 @@ class Thought:
 def thoughts_of(message: Message) -> list[Thought]:
     """Return the thoughts that came before a message of the LLM, as its provider has yielded them, but joined.
 
-    There are none in messages of other providers, and of an answer that was cut short.
+    Messages of other providers have none, and neither has an answer that is not complete.
     """
     found = cast(MessageWithThoughts, message).get("thoughts", [])
     return [Thought(each["text"], each.get("extra", {})) for each in found]
@@ -275,7 +275,7 @@ class Transcript:
 
 @frozen
 class LLMRequest:
-    """The conversation so far, in the order it happened, and the functions that the LLM may call.
+    """The whole conversation, in the order in which it happened, and the functions that the LLM may call.
 
     Messages have the keys of `rtvi_plugins.context.Message`, OpenAI's form; each function call is followed by its
     result. Functions have the keys of `rtvi_plugins.context.Function`: `name`, and perhaps `description` and
@@ -315,7 +315,7 @@ class STTRequest:
 
 @frozen
 class Pause:
-    """The user has stopped speaking: process what came so far. An STT answers with `Settled`."""
+    """The user has stopped speaking: process the audio that has come. An STT answers with `Settled`."""
 
 
 @frozen
@@ -369,7 +369,7 @@ class Added:
 class Respond:
     """Answer the conversation as it is.
 
-    With `say`, the answer is to be this text, word for word. A model that cannot promise it comes as near as it can.
+    With `say`, the answer must be this text, word for word. A model that cannot do this answers as similarly as it can.
     """
 
     say: str | None = None
@@ -550,7 +550,7 @@ class ChecksKey(Protocol):
     """
 
     async def check_key(self) -> None:
-        """Raise `ProviderError` with the category "auth" if the vendor does not know the key. Use nothing paid.
+        """Raise `ProviderError` with the category "auth" if the vendor does not know the key. Send no paid request.
 
         Accept a valid key even if it has no permission for your request: vendors sell keys with few permissions. Other
         errors, such as a vendor that cannot be reached, are ignored.

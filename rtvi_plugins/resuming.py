@@ -232,7 +232,7 @@ class BatchWriter(Generic[Item]):
                 tasks.cancel_scope.cancel()
 
     async def write(self, item: Item) -> None:
-        """Wait until an item is written. Raise its exception. A caller that is cancelled may have been too late."""
+        """Wait until an item is written. Raise its exception. A caller that is cancelled may still have it written."""
         waiting = _Waiting(item)
         self._waiting[waiting] = None
         self._arrived.set()

@@ -74,7 +74,7 @@ class RunLLM:
 class Say:
     """A text that the bot says word for word.
 
-    With `interruptible=False` only the end of the session cuts it short. What the user says or writes in the meantime
+    With `interruptible=False`, only the end of the session interrupts it. What the user says or writes in the meantime
     is answered afterwards.
     """
 
@@ -172,7 +172,7 @@ class Playback(ABC):
 
     @abstractmethod
     def on_heard(self, callback: Callable[[float], None]) -> None:
-        """Call `callback` with the seconds heard so far, as audio is played. It must not block or raise."""
+        """Call `callback` with the seconds that were heard, whenever audio is played. It must not block or raise."""
 
 
 class Turn(Playback):
@@ -277,7 +277,7 @@ class Session(ABC, Generic[State]):
 
     Attributes:
         id (str): The id of the session, as in the log and in the names of recordings.
-        context (Context): The conversation so far.
+        context (Context): The conversation.
         start_data (Mapping[str, Any]): The application's own fields of the start request: all but services and config.
         clock (Clock): The clock of the session. In tests it stands still until it is moved.
         vad_params (VADParams): When speech starts and ends, from the options of the VAD.
@@ -450,14 +450,14 @@ class Session(ABC, Generic[State]):
 
     @abstractmethod
     def interrupt(self) -> bool:
-        """Interrupt the turn, and discard each `Say` that waits. Return whether a turn was cut short.
+        """Interrupt the turn, and discard each `Say` that waits. Return whether a turn was interrupted.
 
         Turns and `Say`s that are not interruptible continue.
         """
 
     @abstractmethod
     async def spoken(self) -> bool:
-        """Wait until the bot has finished its turn and everything submitted so far. If it is silent, wait for its turn.
+        """Wait until the bot has finished its turn and all inputs submitted before. If it is silent, wait for its turn.
 
         Return True if the user has heard all of it, False if any of it was interrupted or dropped. Inputs that are
         submitted later do not change the result. Text that is not spoken counts as heard when it is sent. Raise
@@ -466,7 +466,7 @@ class Session(ABC, Generic[State]):
 
     @abstractmethod
     def call_after(self, seconds: float, callback: Callable[[], None]) -> Timer:
-        """Call `callback` in so many seconds, on the session's clock. It must neither block nor raise.
+        """Call `callback` after this many seconds, on the session's clock. It must neither block nor raise.
 
         It is not called any more once the session is closing or has ended. Until it is called, the session does not end
         for being idle (`Limits.idle_seconds`). Return the timer, which can be cancelled.
@@ -496,7 +496,7 @@ class Session(ABC, Generic[State]):
         """Let another persona speak: set its options, its prompt and its functions, and submit its first turn.
 
         A turn that is running ends first, with the old voice; the LLM is not asked again in it. `interrupt` ends it
-        now. With `keep_context=False`, the conversation so far is dropped. Raise `AuthorError` for an unknown function,
+        now. With `keep_context=False`, the old conversation is dropped. Raise `AuthorError` for an unknown function,
         `RequestError` for invalid options, and what `submit` raises. Then nothing is changed.
         """
 

@@ -72,7 +72,7 @@ class WithoutThoughts:
         return _without_space(held) if self._left_out else held
 
     def _may_be_a_tag(self) -> bool:
-        """Return whether the text so far may be the start of a tag."""
+        """Return whether the text that is held back may be the start of a tag."""
         start = _without_space(self._held).lower()
         name = start.rstrip()
         is_complete_name = len(start) - len(name) <= _MOST_SPACE and any(tag[:-1] == name for tag in _TAGS)

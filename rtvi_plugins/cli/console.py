@@ -29,10 +29,10 @@ from .sound import SPEAKER_RATE, Speaker, load_sound, microphone_and_speaker
 
 __all__ = ("run",)
 
-#: Nobody is put out of a conversation with themselves. In seconds.
+#: A session in the console may last for a week, and may be idle for as long. In seconds.
 _LIMITS = Limits(session_seconds=7 * 86_400, idle_seconds=7 * 86_400)
 
-#: Sent by the session to itself: when it comes back, everything before it is on the screen.
+#: A message that the session sends to the console: when it arrives, everything before it is on the screen.
 _MARK = {"type": "console-mark"}
 
 _HELP = """\
@@ -181,7 +181,7 @@ class _Console:
             self.screen.failure(str(error))
 
     async def _settle(self) -> None:
-        """Wait until the bot has said all that it has to say, and until that is on the screen."""
+        """Wait until the bot has finished speaking, and everything is on the screen."""
         self._patience = anyio.CancelScope(deadline=anyio.current_time() + self.timeout)
         with self._patience:
             await self.connection.idle()

@@ -60,7 +60,7 @@ def run(chosen: Namespace) -> int:
     """Print the report. The exit code says whether something is broken."""
     installed = Installed()
     of_bot: list[Finding] = []
-    if chosen.bot is not None:  # before the plugins, which take long: the bot may be a slip of the pen
+    if chosen.bot is not None:  # before the plugins, which take long: the name of the bot may be a typing mistake
         with redirect_stdout(sys.stderr):  # what a bot prints while it is imported is not our output
             of_bot += _of_bot(chosen.bot, chosen.env, installed)
     fit = [each for each in installed.entries if each.unfit is None]

@@ -131,7 +131,7 @@ def describe_error(error: BaseException) -> str:
 
 
 def _place(error: BaseException) -> str:
-    import sysconfig  # here: only mistakes pay for it
+    import sysconfig  # imported here, because only mistakes need it
     from traceback import extract_tb
 
     frames = [each for each in extract_tb(error.__traceback__) if not each.filename.startswith("<frozen")]
@@ -155,7 +155,7 @@ def log_to_stderr(level: str, form: Literal["text", "json"] = "text") -> None:
         _report_uncaught(lambda where, error: _log.error("an exception (%s)", where, exc_info=error))
     else:
         handler.setFormatter(LogFormatter("%(levelname)s %(name)s: %(message)s"))
-    if logging.lastResort is not None:  # for a logger that stands alone
+    if logging.lastResort is not None:  # for a logger without handlers
         logging.lastResort.setFormatter(handler.formatter)
     logging.basicConfig(level=level.upper(), handlers=[handler])
     logging.captureWarnings(True)

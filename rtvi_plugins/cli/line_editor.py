@@ -131,11 +131,11 @@ class LineEditor:
 
     @property
     def typed(self) -> str:
-        """Return what was typed of the present line, without anything that steers the terminal."""
+        """Return what was typed of the present line, without anything that controls the terminal."""
         return escape(self._readline.get_line_buffer(), PROSE)
 
     def close(self) -> None:
-        """Save the history, and give the terminal back."""
+        """Save the history, and restore the terminal."""
         self._termios.tcsetattr(sys.stdin.fileno(), self._termios.TCSADRAIN, self._settings)
         path = _history_file()
         with suppress(OSError):  # a folder that cannot be written to

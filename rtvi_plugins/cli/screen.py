@@ -63,10 +63,10 @@ class Screen:
     _asking: bool = field(default=False, init=False)
 
     def text(self, piece: str, colour: str = "") -> None:
-        """Go on in this line."""
+        """Continue this line."""
         if piece:
             self._at_start = piece.endswith("\n")
-            shown = escape(piece, PROSE)  # what an LLM or a client says must not steer the terminal
+            shown = escape(piece, PROSE)  # what an LLM or a client says must not control the terminal
             self.out.write(f"\x1b[{colour}m{shown}\x1b[0m" if colour and self.colours else shown)
             self.out.flush()
 

@@ -67,7 +67,7 @@ async def _run(chosen: Namespace) -> int:
             case "list":
                 sys.stdout.write(_json(sessions) if chosen.json else _table(sessions))
             case "delete":
-                # Whose a record is that cannot be read, nobody knows: it is deleted by its id alone.
+                # Nobody knows to whom an unreadable record belongs, so it is deleted only by its id.
                 states = ["ended", "lost", *(["live"] if chosen.live else [])]
                 states += ["unreadable"] if chosen.live and not chosen.where else []
                 problems += await _delete(store, sessions, states) if sessions or not missing else []

@@ -402,7 +402,7 @@ async def open_client(
     """Connect a client to the bot at the other end of a stream, and wait until the bot is ready.
 
     Each request waits `timeout` seconds for its answer, the first one included. The stream is closed at the end. An
-    exception in the block comes out as it is, not in an exception group.
+    exception in the block is raised unchanged, not in an exception group.
 
     `reconnect` makes a new connection with a resume token, for a session whose connection was lost: when the stream
     raises, not when it ends. It is called after a random delay of at most `delay` seconds, and again if its error is

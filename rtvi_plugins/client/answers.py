@@ -123,7 +123,7 @@ class BotAnswer(AsyncIterator[str], Awaitable[str]):
 
     @property
     def text(self) -> str:
-        """Return the text that has come so far."""
+        """Return the text that has come."""
         return self._text
 
     # ---- for the caller --------------------------------------------------------------------------------------------

@@ -148,7 +148,7 @@ def _annotation_text(annotation: Any) -> str:
 def _no_rtvi_type(annotation: Any) -> str:
     name = getattr(annotation, "__name__", None) or str(annotation)
     if isinstance(annotation, TypeVar):
-        return f"is {name}, a type variable, which has no RTVI type. Write the type that it stands for"
+        return f"is {name}, a type variable, which has no RTVI type. Write the type that it is for"
     generic: Any = get_origin(annotation)
     if isinstance(generic, _ALIASES) or attrs.has(generic) or is_typeddict(generic):
         return f"is {name}[…], a generic type, which has no RTVI type. Write a type without type variables"

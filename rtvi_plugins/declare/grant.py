@@ -19,7 +19,7 @@ class Grant:
 
     `Grant("llm.temperature", le(1.0))` lets a client set an option within bounds that are tighter than its own;
     `Grant("llm.model", writable=False)` lets it read one; `Grant("tts:say", arguments={"text": max_len(200)})`
-    narrows an action's arguments. The narrowing is done by attrs validators.
+    narrows an action's arguments. Validators of attrs set these limits.
     """
 
     __slots__ = ("arguments", "name", "validator", "writable")

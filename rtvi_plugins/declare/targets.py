@@ -57,7 +57,7 @@ class OnBot(Protocol):
 
 
 def reject_bare(decorator: str, targets: Sequence[Any]) -> None:
-    """Reject `@action` without parentheses, which would take the decorated function for its target."""
+    """Reject `@action` without parentheses, which would treat the decorated function as its target."""
     for target in targets:
         if not is_plain_function(target) or any(isinstance(spec, ProviderSpec | BotSpec) for spec in specs_of(target)):
             continue

@@ -186,7 +186,7 @@ def _load_int(value: Any, path: str, problems: list[Problem]) -> Any:
 def as_int(value: Any) -> Any:
     """Return the int for a float such as 2.0, which is an integer in JSON Schema; return any other value as it is.
 
-    A float from 2**53 on stands for several whole numbers, so it is not converted.
+    A float from 2**53 on may mean one of several whole numbers, so it is not converted.
     """
     return int(value) if value.__class__ is float and value.is_integer() and abs(value) < 2**53 else value
 

@@ -95,7 +95,7 @@ class OptionDefaults:
 
 # ---- changes -------------------------------------------------------------------------------------------------------
 
-#: No bot has so many options; a longer config is not read to its end.
+#: More options than any bot has. A longer config is not read to its end.
 _MOST_OPTIONS = 1_000
 
 

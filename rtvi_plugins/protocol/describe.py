@@ -51,7 +51,7 @@ def _argument_schema(argument: Mapping[str, Any]) -> dict[str, Any]:
     schema: dict[str, Any] = dict(argument["schema"])
     if texts := [each for each in (argument["description"], schema.get("description")) if each]:
         schema["description"] = " ".join(texts)
-    # A default of null stands for no value, and many vendors take no null here.
+    # A default of null means no value, and many vendors do not accept null here.
     if (default := argument.get("default")) is not None:
         schema["default"] = default
     return schema

@@ -82,7 +82,7 @@ def find_keyring() -> SystemKeyring | None:
         backend = import_module("keyring").get_keyring()
     except ImportError:
         return None
-    # The backends that stand for "none" have 0 or less.
+    # The backends that mean "none" have 0 or less.
     return SystemKeyring(backend) if backend.priority > 0 else None
 
 

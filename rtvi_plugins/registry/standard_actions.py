@@ -44,7 +44,7 @@ _ToolChoice = Annotated[
     Doc("Whether the LLM may call functions, must call one, or must call the one with this name."),
 ]
 
-_RunImmediately = Annotated[bool, Doc("Have the bot answer at once.")]
+_RunImmediately = Annotated[bool, Doc("Make the bot answer at once.")]
 
 
 # ---- llm, speech ----------------------------------------------------------------------------------------------------
@@ -70,7 +70,7 @@ async def append_to_messages(
 
 @action("llm", "speech", repeatable=True)
 async def get_context(session: Session, /) -> dict[str, Any]:
-    """Return the conversation so far: messages and tools."""
+    """Return the conversation: messages and tools."""
     return session.context.to_json()
 
 

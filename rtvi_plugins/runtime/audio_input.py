@@ -22,7 +22,7 @@ __all__ = ("INPUT_RATE", "AudioInput")
 
 #: The rate, in Hz, of the audio that listeners receive. Recognisers and VADs are trained on it.
 INPUT_RATE: Final = 16_000
-#: A network may stall for so long, in seconds, and all the audio that it held back is still accepted.
+#: How long a network may stall, in seconds. All audio that it has held back is then still accepted.
 _STALL_SECONDS: Final = 10.0
 #: How many different rates of audio one client may send.
 _MOST_RATES: Final = 4

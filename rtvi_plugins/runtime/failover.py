@@ -276,7 +276,7 @@ class _NoAlternatives(Alternatives):
         return False
 
 
-#: Another vendor would not accept such a request either. And a client can make one at will.
+#: Another vendor would not accept such a request either. And any client can send such a request on purpose.
 _OF_THE_REQUEST: Final = "bad-request"
 
 #: An empty answer says nothing about the vendor.

@@ -32,7 +32,9 @@ __all__ = ("FunctionCalls",)
 
 _UNCERTAIN = "It may or may not have taken effect. Find out before you call it again."
 _CANCELLED = "The function was cancelled, because the user interrupted. Part of it may have taken effect."
-_RUNNING = "still running, although the user interrupted. Its result will stand here. Do not call it again for this."
+_RUNNING = (
+    "still running, although the user interrupted. Its result will replace this text. Do not call it again for this."
+)
 #: Failures of a function that had started, and whose author has not written what is known.
 _HAD_BEGUN = (ActionFailed, InvalidResult, ProviderFailed)
 #: How much of an author's sentence the LLM reads, in characters.

@@ -240,7 +240,7 @@ def set_group_error(group: OptionGroup, error: Exception) -> ApplyFailed:
     """Return the client's error for an options function that raised. A `RequestError` is not logged as a failure."""
     if not isinstance(error, RequestError):
         report(where(group.spec.function), error)
-    text = f"The options of {group.service!r} could not be set; the old ones are in force."
+    text = f"The options of {group.service!r} could not be set; the old ones are still used."
     return ApplyFailed(f"{text}{author_sentence(error)}")
 
 

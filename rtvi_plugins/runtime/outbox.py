@@ -123,7 +123,7 @@ class Outbox:
     def _added(self, size: int) -> None:
         self._size += size
         self._wake()
-        # Looked at here first, because all messages come this way, and few are too much.
+        # A quick check first, because all messages come this way, and few are too many.
         if len(self._outgoing) > self._limits.outbox or self._size - size > self._limits.outbox_size:
             self._check_limits(size)
 

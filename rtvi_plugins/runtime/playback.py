@@ -1,6 +1,6 @@
 """The bot's audio: play it in real time, and know what the user has heard.
 
-Speech is made faster than it is heard, and the published clients play whatever they receive; nobody can take it back.
+Speech is made faster than it is heard, and the published clients play whatever they receive. They cannot drop it.
 So frames are sent when they are due, a little ahead, and an interruption drops the frames that are not sent yet.
 """
 
@@ -31,7 +31,7 @@ __all__ = ("FRAME_SECONDS", "LEAD_SECONDS", "AudioOutput", "LivePlayback", "whol
 FRAME_SECONDS: Final = 0.020
 #: How far ahead of real time a frame is sent, against jitter: two frames wait at the client while it plays a third.
 LEAD_SECONDS: Final = 0.040
-#: So much audio, in seconds, may wait to be played before `room` waits.
+#: How much audio may wait to be played before `room` waits, in seconds.
 _AHEAD_SECONDS: Final = 20.0
 #: Sums of 20 ms are not exact.
 _EPSILON: Final = 1e-6
@@ -59,7 +59,7 @@ class AudioOutput:
     _resampler: Resampler | None = None
 
     def use(self, rate: int, on_interrupt: Callable[[], None]) -> None:
-        """Go on over another connection. Nothing may be playing."""
+        """Continue over another connection. Nothing may be playing."""
         self.rate, self.on_interrupt = rate, on_interrupt
         if self._recorder is not None:
             self.record(*self._recorder)
@@ -200,7 +200,7 @@ class LivePlayback(Playback):
         self._notify_playback()
 
     def _begin(self, due: float) -> None:
-        """Start to speak, or continue after a pause. A pause is not caught up: it was heard as silence."""
+        """Start to speak, or continue after a pause. Audio after a pause is not sent faster."""
         self._frame_slot = math.floor(due / FRAME_SECONDS)
         self._heard_after = due - self._due
 
@@ -213,7 +213,7 @@ class LivePlayback(Playback):
             report("the callback of on_heard", error)
 
     def _next_due(self, now: float) -> float | None:
-        """Return when `_send_due_frames` is to be called next, if at all."""
+        """Return when `_send_due_frames` must be called next; None if never."""
         if self._frames:
             return self._due
         return self._silent_from() if now < self._silent_from() - _EPSILON else None
@@ -227,7 +227,7 @@ class LivePlayback(Playback):
         self._seconds_sent += FRAME_SECONDS
 
     def close(self) -> None:
-        """Play no more of this."""
+        """Stop playing this audio."""
         if self._closed or self._optional_output is None:
             return
         now, unsent = self._output.clock.now(), 0

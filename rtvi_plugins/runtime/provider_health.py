@@ -59,7 +59,7 @@ class _Failing:
     """A provider that fails."""
 
     category: str
-    #: Until when it is left out, and until when a session tries it, on the clock of the host.
+    #: The times until which it is left out, and until which a session tries it, on the clock of the host.
     until: float
     failures: int = 1
     tried_until: float = 0.0

@@ -63,7 +63,7 @@ class ConfigUpdates:
     # ---- changes from the client -----------------------------------------------------------------------------------
 
     def update(self, update: UpdateConfig) -> None:
-        """Make a change at once if it opens no service and no other change is in progress, or else in its turn."""
+        """Make a change at once if it opens no service and no other change is in progress; or else after the others."""
         change: ConfigChange | None = None
         if self._queued_updates:
             self._queued_updates = [each for each in self._queued_updates if each.is_pending]
@@ -174,7 +174,7 @@ class ConfigUpdates:
             self._set_new(change, new)
 
     def _set_new(self, change: ConfigChange, new: _NewServices) -> None:
-        """Set the options of new services, but for the groups that were set to the same values before.
+        """Set the options of new services, except the groups that were set to the same values before.
 
         The values may have changed while the services opened.
         """

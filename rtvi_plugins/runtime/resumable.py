@@ -35,7 +35,7 @@ _UNWIND_SECONDS: Final = 1.0
 class Resumable:
     """A session that is saved, and to which a client may come back.
 
-    It is saved from its first `client-ready` on: before that, a client can as well start again. While no client is
+    It is saved from its first `client-ready` on: before that, a client can simply start again. While no client is
     connected, it continues for `resume_seconds`.
     """
 
@@ -74,7 +74,7 @@ class Resumable:
         tokens = ResumeTokens(session.id, shared.clock, saver.note_text)
         first = {OWNER: shared.address, "start": encode_json(start)} if saved is None else {}
         most = shared.limits.history_size
-        full = SessionTooLong(f"The history of the session has reached its greatest size, {most} characters.")
+        full = SessionTooLong(f"The history of the session has reached its maximum size, {most} characters.")
         end = partial(shared.clock.call_after, 0.0, partial(parts.end.fail, full))  # the action begins before
         parts.history = None if not keeping else History(saver, time.time, most, end)
         made = cls(session, parts, saver, snapshot, tokens, first)
@@ -118,7 +118,7 @@ class Resumable:
         tasks.start_soon(self.saver.run)
 
     async def finish(self, then: Callable[[], None]) -> None:
-        """Forget the record but for the history, or write the last one after `freeze`.
+        """Forget the record except the history, or write the last one after `freeze`.
 
         Then call `then`, also after a cancellation.
         """
@@ -186,7 +186,7 @@ class Resumable:
         if not outbox.is_detached:
             self.tokens.place(outbox.put_ready(operation.text))
             return
-        self.parts.end.last_received = self._last_received  # a resume is not the user's doing
+        self.parts.end.last_received = self._last_received  # a resume is no action of the user
         issued = self.tokens.position
         position = None if operation.waiting is None else 0 if issued is None else issued + operation.received
         self.tokens.place(outbox.attach(operation.text, position, partial(self._answers, operation)))
@@ -203,7 +203,7 @@ class Resumable:
         if not operation.waiting:
             return []
         protocol = self.parts.protocol
-        # Not all answers are in `answered`: a refusal is not, nor that to a question that may as well be asked again.
+        # Not all answers are in `answered`: neither a refusal nor the answer to a question that can be asked again.
         sent = {decode_json(text).get("id") for text in missed}
         texts: list[str] = []
         for id in operation.waiting:
@@ -214,7 +214,7 @@ class Resumable:
         return texts
 
     def _answer_again(self) -> None:
-        """Have the bot answer once more what it was answering."""
+        """Make the bot repeat the answer that it was giving."""
         turns = self.parts.turns
         if not turns.inputs.wants_answer:
             with suppress(RequestError):  # the session is ending, or nobody listens

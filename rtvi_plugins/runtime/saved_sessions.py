@@ -190,7 +190,7 @@ class SavedSession:
     proof: str
     state: Mapping[str, str] = field(repr=False)
     _sessions: SavedSessions
-    #: Whether it was claimed, and its record was another one by then. Nobody else changes the record from now on.
+    #: Whether it was claimed, although its record had changed before. From now on, nobody else changes the record.
     changed: bool = False
 
     async def claim(self) -> int:
@@ -200,7 +200,7 @@ class SavedSession:
 
 @contextmanager
 def reading() -> Generator[None]:
-    """Turn every exception of the block but a `RequestError` into one: the record is not of a form that it knows."""
+    """Turn every exception of the block into a `RequestError`: the block does not know this form of record."""
     try:
         yield
     except RequestError:

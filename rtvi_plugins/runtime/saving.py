@@ -175,7 +175,7 @@ class Saver:
         except Fenced:
             if not self._store_is_down:
                 raise
-            # While the store did not answer, the time of the record was over, or the store has lost it. As an operator
+            # While the store did not answer, the record has expired, or the store has lost it. As an operator
             # may also have deleted it, it is created again only then. If another process has it, this is fenced too.
             await self.store.write(self.session, 1, dict(self.record), kept)
             self.epoch = 1

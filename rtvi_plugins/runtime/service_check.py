@@ -142,7 +142,7 @@ def _streamed(function: Callable[..., Any]) -> tuple[type, ...] | None:
     inner = inspect.unwrap(getattr(function, "__func__", function))
     try:
         annotation = get_type_hints(inner).get("return")
-    except Exception:  # a name that is there for type checkers alone
+    except Exception:  # a name that exists only for type checkers
         return None
     if get_origin(annotation) not in _STREAMS or not get_args(annotation):
         return None

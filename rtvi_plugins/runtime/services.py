@@ -57,9 +57,9 @@ class OpenContext:
                     await self._closing.wait()
                     early = False
             if early and not self._keeper_scope.cancel_called:
-                # Its own task group was cancelled, as a client library does when its connection ends.
+                # Its own task group was cancelled. Client libraries do this when their connection ends.
                 self._failed(EOFError("it ended by itself"))
-        except BaseException as error:  # no exception of one may end the others
+        except BaseException as error:  # an exception of one context must not end the others
             reraise_control_flow(error)
             self._failed(error)
         finally:

@@ -45,7 +45,7 @@ class SessionEnd:
         self._outbox, self._inputs = core.outbox, core.turns.inputs
         self._stop_session = stop
         self._has_begun_to_end = False
-        #: When the client sent something last, and when the session reaches its greatest length.
+        #: When the client sent something last, and when the session reaches its maximum length.
         self.last_received = self.too_long_at = self._clock.now()
         #: When the session ends because its client has not come back.
         self.away_until = math.inf
@@ -67,7 +67,7 @@ class SessionEnd:
             self._end_when_heard(partial(self.end, "", reason))
 
     def _end_when_heard(self, end: Callable[[], None]) -> None:
-        """Call `end` when everything submitted so far was heard, or after `Limits.goodbye_seconds`."""
+        """Call `end` when everything submitted before was heard, or after `Limits.goodbye_seconds`."""
         if self.closed or self.closing:
             return
         if self._core.tasks is None or self._core.turns.is_idle:
@@ -143,10 +143,10 @@ class SessionEnd:
         return max(self.last_received, *timers, 0.0) + self._limits.idle_seconds
 
     def _deadline_reached(self) -> None:
-        """Look which deadlines have passed, and wait for the next one."""
+        """Check which deadlines have passed, and wait for the next one."""
         now, limits = self._clock.now(), self._limits
         if now >= self.too_long_at:
-            length = f"The session has reached its greatest length, {limits.session_seconds:g} s."
+            length = f"The session has reached its maximum length, {limits.session_seconds:g} s."
             self._end_when_heard(partial(self.fail, SessionTooLong(length)))
         elif now >= self._idle_due():
             silence = f"The client sent nothing for {limits.idle_seconds:g} s."

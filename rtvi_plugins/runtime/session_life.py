@@ -210,7 +210,7 @@ class LiveSession:
         stuck = parts.actions.running.values() or [parts.shared.offers.registry.bot]
         named = ", ".join(dict.fromkeys(where(each.function) for each in stuck))
         text = (
-            "session %s does not end: %s goes on %g s after it was cancelled. The services of the session are closed."
+            "session %s does not end: %s continues %g s after it was cancelled. The services of the session are closed."
         )
         log.error(text, self.id, named, seconds, extra={"session": self.id})
         await parts.services.close()

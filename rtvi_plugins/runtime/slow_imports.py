@@ -53,7 +53,7 @@ class Postponed:
             tasks.start_soon(self._import_in_thread, self._import_over, self._import_scope)
 
     def abandon(self) -> None:
-        """Wait no longer for the thread."""
+        """Stop waiting for the thread."""
         if self._import_scope is not None:
             self._import_scope.cancel()
 

@@ -34,7 +34,7 @@ class InputQueue:
     on_next: Callable[[], None]
     #: False once the bot's function has returned, and inputs are no longer taken.
     open: bool = True
-    #: The session has ended, or ends once the inputs so far are processed.
+    #: The session has ended, or ends once its inputs are processed.
     closing: bool = False
     #: The input that the loop has taken, until it asks for the next one.
     in_progress: Input | None = None
@@ -55,9 +55,9 @@ class InputQueue:
         if not isinstance(input, RunLLM):
             check_json(input.text, "$.text")
         if self.closing:
-            raise SessionClosed("The session is ending or has ended, so nothing more is said in it.")
+            raise SessionClosed("The session is ending or has ended, so it accepts no more input.")
         if not self.open:
-            raise NoConversation("This bot holds no conversation, so nobody listens.")
+            raise NoConversation("This bot has no conversation, so it cannot speak or answer.")
         if len(self._waiting_inputs) >= self.limit:
             raise Busy("The conversation receives more than it can process; send again later.")
 
@@ -173,7 +173,7 @@ class LiveTurn(LivePlayback, Turn):
 
 @define(eq=False)
 class _Speech:
-    """What a task waits for in `Turns.spoken`: the turn that ran when it asked, and the inputs so far.
+    """What a task waits for in `Turns.spoken`: the turn that ran when it asked, and the inputs at that moment.
 
     If there is neither, it waits for the next turn. Later inputs change nothing, also if they arrive before the task
     runs again.
@@ -185,7 +185,7 @@ class _Speech:
     #: Whether nothing ran or waited when the task asked.
     was_silent: bool
     over: anyio.Event = field(factory=anyio.Event)
-    #: Whether a turn has ended since, or something of this speech was cut short.
+    #: Whether a turn has ended since, or a part of this speech was interrupted.
     happened: bool = False
     heard: bool = True
 
@@ -253,7 +253,7 @@ class Turns:
             self._note_rest()
 
     def interrupt(self) -> bool:
-        """Interrupt the turn, and remove each waiting `Say`. Return whether a turn was cut short."""
+        """Interrupt the turn, and remove each waiting `Say`. Return whether a turn was interrupted."""
         if discarded := self.inputs.discard_speech():
             for each in self._awaited_speeches:
                 if each.was_silent or discarded[0] <= each.last_input:
@@ -276,7 +276,7 @@ class Turns:
         await self._idle.wait()
 
     async def spoken(self) -> bool:
-        """Wait until the turn and the inputs so far, or else the next turn, are over. Return whether all was heard."""
+        """Wait until the turn and the present inputs, or else the next turn, are over. Return whether all was heard."""
         speech = _Speech(self.current, self.inputs.added, was_silent=self.is_idle)
         self._awaited_speeches.append(speech)
         try:

@@ -102,7 +102,7 @@ class Watchdog:
         self._blocked_since = beaten
         owner = innermost_owner(frames, self._owners) or "the framework or a library of its own"
         log.warning(
-            "%s blocks the event loop, for more than %g s so far, and no session is served: it is in %s",
+            "%s blocks the event loop for more than %g s, and no session is served: it is in %s",
             owner,
             self._seconds,
             format_stack(frames),

@@ -6,7 +6,7 @@ another worker takes over the queue: a parked one, or a new one. So items start 
 beginning to its end (cancel scopes and `asyncio.timeout` work inside it), and none delays another by waiting.
 
 On asyncio, if no worker leads, an item starts at once: `submit` makes its first step in the name of a parked worker,
-and wakes that worker only if the item waits. Most actions never wait, and cost no turn of the event loop.
+and wakes that worker only if the item waits. Most actions never wait, and need no further step of the event loop.
 
 A step is the code between two moments at which a coroutine waits. On asyncio, any caller can run the first step with a
 waiting task as the current task, so `current_task()` and cancel scopes are those of the task that will run the other

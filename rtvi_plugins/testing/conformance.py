@@ -1,4 +1,4 @@
-"""Hold the providers of a module against the rules, each in sessions, on the event loop that runs.
+"""Check the providers of a module against the rules, each in sessions, on the running event loop.
 
 A provider is opened in a session, like in a bot, and its operation is called through the handle that a bot has. So its
 options have their defaults, and its errors are those that a user would get.

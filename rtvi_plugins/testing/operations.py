@@ -106,7 +106,7 @@ class Part(Protocol):
         ...
 
     def failure(self, seconds: float) -> str | None:
-        """Return what is wrong with the pieces that came within so many seconds, for the author."""
+        """Return what is wrong with the pieces that came within this many seconds, for the author."""
         ...
 
 

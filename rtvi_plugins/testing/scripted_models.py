@@ -119,7 +119,7 @@ class ScriptedSpeechModel:
         self.answers: deque[ScriptedSpeech] = deque(answers)
         #: The requests so far, one for each stream.
         self.requests: list[SpeechRequest] = []
-        #: The input so far, of all streams, without the audio.
+        #: The input of all streams, without the audio.
         self.inputs: list[SpeechInput] = []
         #: How many seconds of the user's audio came.
         self.seconds = 0.0

@@ -129,7 +129,7 @@ class SessionClient(Client):
 
     #: The session as the bot sees it, for what no message shows: `client.session.state`, `client.session.context`.
     session: Session
-    #: The audio of the bot so far, if the client is connected with `audio=True`.
+    #: The audio of the bot, if the client is connected with `audio=True`.
     audio: list[Audio]
     _connection: Connection
     _texts: list[str]

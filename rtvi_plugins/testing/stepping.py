@@ -44,7 +44,7 @@ def unclosed_generators(folder: Path) -> Generator[list[str]]:
 
 
 def _function_of(generator: object, folder: Path) -> str | None:
-    """Return the function that made a generator, if it stands in a folder."""
+    """Return the function that made a generator, if its file is in a folder."""
     code = getattr(generator, "ag_code", None)
     if not isinstance(code, CodeType) or not Path(code.co_filename).is_relative_to(folder):
         return None

@@ -65,14 +65,14 @@ class BotTurn:
     _has_called_functions: bool = field(default=False, init=False)
 
     async def answer(self) -> None:
-        """Answer by the LLM, in one or more completions. Raise `ProviderError` when it fails for good."""
+        """Answer by the LLM, in one or more completions. Raise `ProviderError` when the last attempt fails."""
         persona = self.session.persona
         async with self._speaking() as tasks:
             for _ in range(_MOST_COMPLETIONS):
                 completion = await self._complete(tasks)
                 if not completion.calls:
                     return
-                await anyio.lowlevel.checkpoint()  # an interruption that came with the last piece comes first
+                await anyio.lowlevel.checkpoint()  # an interruption that came with the last piece takes effect first
                 await self._call_functions(completion, tasks)
                 if self.session.persona is not persona:
                     self.turn.handed_over = True
@@ -93,7 +93,7 @@ class BotTurn:
     # ---- the LLM ---------------------------------------------------------------------------------------------------
 
     async def _complete(self, tasks: TaskGroup) -> Completion:
-        """Ask for one completion. It is shown as it comes, and remembered, also when it is cut short."""
+        """Ask for one completion. It is shown as it comes, and remembered, also when it is interrupted."""
         completion = self._begin(tasks)
         self.session.emit(BotLLMStarted())
         try:
@@ -119,7 +119,7 @@ class BotTurn:
                 async with reading(self.llm.respond, request, "an LLM's respond()", LLMPiece) as pieces:
                     await self._take_pieces(pieces, completion, touch)
         except BaseException:
-            if not self.turn.interrupted:  # what it has said is heard to its end
+            if not self.turn.interrupted:  # the user hears what it has said to its end
                 completion.put_waiting()
             raise
         await completion.end_text()
@@ -164,7 +164,7 @@ class BotTurn:
                     completion.usage = clean_usage(piece)
 
     def _call_ids(self) -> set[str]:
-        """Return the ids of all calls so far, in the context and in the completions that are not in it yet."""
+        """Return the ids of all calls, in the context and in the completions that are not in it yet."""
         in_context = (each for message in self.turn.messages for each in message.get("tool_calls", ()))
         return {str(each.get("id")) for each in in_context} | {
             each.id for completion in self._completions for each in completion.calls

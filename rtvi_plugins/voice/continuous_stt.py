@@ -45,7 +45,7 @@ __all__ = ("ListeningStream", "Streams")
 
 log = logging.getLogger("rtvi_plugins")
 
-#: With endpointing, so many frames may wait for the STT: a minute. Older ones are dropped.
+#: How many frames may wait for the STT with endpointing: a minute. Older ones are dropped.
 _MOST_WAITING: Final = 2000
 
 
@@ -58,7 +58,7 @@ class ListeningStream:
     endpointing: bool
     #: The user speaks, as the vendor has found. Without endpointing: an utterance is not settled.
     speaking: bool = False
-    #: Something has come of the vendor.
+    #: The vendor has sent something.
     works: bool = field(default=False, init=False)
     #: The stream has ended or failed.
     is_over: bool = field(default=False, init=False)
@@ -163,7 +163,7 @@ class ListeningStream:
         if self._take_transcript is not None:
             self._take_transcript(piece)
         elif not self.endpointing:
-            pass  # it has come too late
+            pass  # it came too late
         elif self.speaking or (isinstance(piece, Transcript) and piece.final and piece.text.strip()):
             self._unread_transcripts.append(piece)
 

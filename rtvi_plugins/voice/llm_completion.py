@@ -33,7 +33,7 @@ _PAUSE: Final = 0.2
 
 @define(eq=False)
 class Completion:
-    """A completion so far, and its speech. `speech` is None if it is not spoken."""
+    """A completion as far as it has come, and its speech. `speech` is None if it is not spoken."""
 
     session: Session
     next_segment: Callable[[], int]
@@ -136,11 +136,11 @@ class Completion:
     # ---- what the context gets ---------------------------------------------------------------------------------------
 
     def is_over(self, heard: float) -> bool:
-        """Return whether it is settled, and its speech was heard to its end after so many seconds of the turn."""
+        """Return whether it is settled, and its speech was heard to its end after `heard` seconds of the turn."""
         return self.is_settled and (self.speech is None or self.speech.is_settled(heard))
 
     def messages(self, heard: float | None) -> list[Message]:
-        """Return its messages for the context after so many seconds of the turn were heard; None takes all as heard.
+        """Return its messages for the context after `heard` seconds of the turn. None means that all of it was heard.
 
         Calls come with their results, in the order that vendors demand, so that no call is left without one.
         """
@@ -190,5 +190,5 @@ def _is_blank(text: str) -> bool:
 
 
 def _marked(message: Message, cut: bool) -> Message:
-    """Return the message, marked if it was cut short."""
+    """Return the message, marked as interrupted if it was cut."""
     return {**message, "interrupted": True} if cut else message

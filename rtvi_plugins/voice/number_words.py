@@ -26,7 +26,7 @@ _CURRENCIES: Final = {"€": "EUR", "$": "USD", "£": "GBP", "¥": "JPY", "₹":
 _CODES: Final = "EUR|USD|GBP|CHF|JPY|CAD|AUD|SEK|NOK|DKK|PLN|CZK|INR|CNY"
 #: How a time is read: the word after the hour for one and for several, and the gender of the hour's number.
 _HOURS: Final = {"de": ("Uhr", "Uhr", "masculine"), "fr": ("heure", "heures", "feminine"), "nl": ("uur", "uur", "")}
-#: From so many digits on, a number without separators is a code, and is read digit by digit.
+#: From this many digits on, a number without separators is a code, and is read digit by digit.
 _CODE_DIGITS: Final = 7
 
 _ISO: Final = r"(?P<iso>\d{4}-\d{2}-\d{2})"

@@ -81,12 +81,12 @@ class Feed(AsyncIterator[T]):
 #: How long to wait before a stream is opened again, in seconds: the more failures, the longer.
 _DELAYS: Final = (0.0, 0.5, 1.0, 2.0, 4.0, 30.0)
 
-#: A temporary failure to open a stream again is reported when it happens so often in a row.
+#: A temporary failure to open a stream again is reported when it happens this often in a row.
 _REPORTED_AFTER: Final = 3
 
 
 def reopening_delay(failures: int, error: ProviderError | None) -> float:
-    """Return how many seconds to wait before a stream is opened again, after so many failures in a row."""
+    """Return how many seconds to wait before a stream is opened again, after this many failures in a row."""
     if error is not None and not error.retryable:
         return _DELAYS[-1]
     delay = _DELAYS[max(0, min(failures, len(_DELAYS)) - 1)]
@@ -94,7 +94,7 @@ def reopening_delay(failures: int, error: ProviderError | None) -> float:
 
 
 def is_reported(failures: int, error: ProviderError) -> bool:
-    """Return whether the user should know that a stream cannot be opened, after so many failures in a row."""
+    """Return whether the user should know that a stream cannot be opened, after this many failures in a row."""
     return failures == _REPORTED_AFTER or not error.retryable
 
 
@@ -220,7 +220,7 @@ async def retried(
     can_retry: Callable[[], bool] = lambda: True,
     before_retry: Callable[[], None] = lambda: None,
 ) -> None:
-    """Make an attempt, and one by each alternative that takes over. Raise `ProviderError` if it fails for good.
+    """Make an attempt, and one by each alternative that takes over. Raise `ProviderError` if the last one fails.
 
     Without alternatives, there is a second attempt after a temporary failure. `can_retry` returns False if the user has
     already received a part of the failed attempt.
@@ -301,7 +301,7 @@ def as_provider_error(error: BaseException, service: str, doing: str, provider: 
 
 @define(eq=False)
 class ReplayableStream(Generic[T]):
-    """The items so far, and whether more will come. Readers are independent of each other."""
+    """The items that have come, and whether more will come. Readers are independent of each other."""
 
     items: list[T] = field(factory=list[T])
     ended: bool = False

@@ -92,7 +92,7 @@ class _Piece:
 
 @define
 class _Side:
-    """One channel: the end of its sound so far, in samples, and the pieces that wait to be written."""
+    """One channel: the end of its last sound, in samples, and the pieces that wait to be written."""
 
     channel: int
     end: int = 0
@@ -168,7 +168,7 @@ class Recorder:
     def _note_waiting(self, size: int) -> None:
         self._bytes_waiting += size
         if self._bytes_waiting > _MOST_WAITING:
-            self._fail("the disk does not keep up")
+            self._fail("the disk is too slow")
 
     def _fail(self, reason: str) -> None:
         """End the recording early, and log that once. The files keep what they have."""
@@ -182,7 +182,7 @@ class Recorder:
 
     async def write(self, scope: anyio.CancelScope) -> None:
         """Write until the recorder is closed. `record` runs this in a scope that shields the last write."""
-        thread = anyio.CapacityLimiter(1)  # a slow disk holds up no other use of threads
+        thread = anyio.CapacityLimiter(1)  # a slow disk delays no other use of threads
         run = partial(anyio.to_thread.run_sync, abandon_on_cancel=True, limiter=thread)
         with scope:
             closed = False
@@ -195,7 +195,7 @@ class Recorder:
                     self._fail(getattr(error, "strerror", None) or type(error).__name__)
             await run(self._files.close)
         if scope.cancelled_caught:
-            self._fail("the disk takes too long")
+            self._fail("the disk does not finish the last write in time")
 
     def _take_waiting(self) -> tuple[bytes, list[_Piece]]:
         """Return the lines and the pieces of sound that wait to be written, and forget them."""

@@ -50,8 +50,8 @@ _BEFORE_ORDINAL: Final = frozenset(
 def ends_nothing(text: str, *, marks: str = ".") -> bool:
     """Return whether the full stop at the end of `text` belongs to its last word.
 
-    `text` is the sentence so far, or its last 64 characters. `marks` is the whole run of marks: an ellipsis is not an
-    abbreviation.
+    `text` is the sentence up to there, or its last 64 characters. `marks` is the whole run of marks: an ellipsis is not
+    an abbreviation.
     """
     if marks[1:2] in (".", "!", "?", "…"):
         return False
@@ -127,7 +127,7 @@ class Sentences:
     _uncut: str = ""
     #: The position in the rest before which no sentence ends.
     _searched: int = 0
-    #: Whether the text so far ends with a sentence, unless the next word continues it.
+    #: Whether the text ends with a sentence, unless the next word continues it.
     waits: bool = False
 
     def feed(self, text: str) -> list[str]:

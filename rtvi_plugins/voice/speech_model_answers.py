@@ -35,7 +35,7 @@ class ModelSpeech(Speech):
     audio: ReplayableStream[Audio | Word] = field(factory=ReplayableStream[Audio | Word], init=False)
     #: The answer, and the one before if the model was asked again.
     answers: list[Answer] = field(factory=list[Answer], init=False)
-    #: The text so far, and with how many seconds of audio before it each of its pieces came.
+    #: The text that has come, and for each of its pieces the seconds of audio before it.
     _text: str = field(default="", init=False)
     _text_marks: list[tuple[int, float]] = field(factory=list[tuple[int, float]], init=False)
     #: How much of the text is in sentences.
@@ -56,7 +56,7 @@ class ModelSpeech(Speech):
         self._text += text
 
     def say(self, sentence: str) -> None:
-        """Show this sentence. Its audio comes of itself."""
+        """Show this sentence. The model sends its audio without being asked."""
         Speech.say(self, sentence)
         if text := sentence.strip():
             self._place_sentence(text)
@@ -66,7 +66,7 @@ class ModelSpeech(Speech):
         Speech.end(self)
 
     def word(self, word: Word) -> None:
-        """Take note of the time of a word. Its sentence may come later."""
+        """Note the time of a word. Its sentence may come later."""
         self._words.append(word)
         self._place_words()
 
@@ -78,7 +78,7 @@ class ModelSpeech(Speech):
         return Speech.heard_text(self, heard, text)
 
     def _place_sentence(self, sentence: str) -> None:
-        """Take note of the place of a sentence in the audio."""
+        """Note the place of a sentence in the audio."""
         at = max(self._text.find(sentence, self._in_sentences), self._in_sentences)
         mark = bisect_right(self._text_marks, at, key=lambda each: each[0]) - 1
         self._in_sentences = at + len(sentence)
@@ -103,7 +103,7 @@ class ModelSynthesis(SpeechSynthesis):
 
     @property
     def last(self) -> ModelSpeech | None:
-        """Return the speech of the last answer so far."""
+        """Return the speech of the last answer."""
         return self.speeches[-1] if self._speeches else None
 
     @property

@@ -1,4 +1,4 @@
-"""The connection to a speech-to-speech model: kept in step with the context, and opened again when it must be.
+"""The connection to a speech-to-speech model: it follows the context, and is opened again when necessary.
 
 The context belongs to the session. The model receives what others add to it. When they change or remove something, when
 the functions or the provider change, and when the stream fails, another stream is opened with the whole context.
@@ -70,7 +70,7 @@ _STOP_SECONDS: Final = 5.0
 #: How much input a model may leave unread. It is as many pieces as a minute of audio has.
 _MOST_UNREAD: Final = 2000
 
-#: An answer without text for so many seconds of audio reports its usage, which shows that it continues.
+#: An answer without text for this many seconds of audio reports its usage, which shows that it continues.
 _REPORT_SECONDS: Final = 5.0
 
 
@@ -159,7 +159,7 @@ class ModelStream:
         tasks.start_soon(self._converse)
 
     def close(self, error: ProviderError | None = None) -> None:
-        """Close the stream, and end all answers that are open. Nothing more comes of it."""
+        """Close the stream, and end all answers that are open. It yields nothing more."""
         self._scope.cancel()
         self.is_over = True
         for answer in self._open_answers:
@@ -262,7 +262,7 @@ class ModelListener(Protocol):
     """The conversation, which receives what the streams yield. Its methods must neither block nor raise."""
 
     def stream_opened(self, utterances: int, /) -> None:
-        """Note that another stream was opened, and hears so many utterances of a VAD again."""
+        """Note that another stream was opened, and hears this many utterances of a VAD again."""
 
     def stream_lost(self, error: ProviderError | None, /) -> None:
         """Note that the stream is over. `error` is set if the user should know of it."""
@@ -287,7 +287,7 @@ class ModelConnection:
     endpointing: bool
     #: Whether the bot has a turn. Until it ends, the context lacks what the model has said.
     in_turn: bool = False
-    #: Whether the user's audio so far belongs to speech that has no answer.
+    #: Whether the last audio of the user belongs to speech that has no answer.
     is_unanswered: bool = False
     _stream: ModelStream | None = None
     #: The messages that the stream knows, by their identity, each with its content.
@@ -419,7 +419,7 @@ class ModelConnection:
         self._known_messages |= {id(each): (each, each["content"]) for each in messages}
 
     def _additions(self) -> list[Message] | None:
-        """Return the messages that the model does not know; None if it knows something that is true no more."""
+        """Return the messages that the model does not know; None if it knows something that is no longer true."""
         messages, known = self.session.context.messages, self._known_messages
         new = [each for each in messages if id(each) not in known]
         old = [each for each in messages if id(each) in known]
@@ -439,7 +439,7 @@ class ModelConnection:
             stream.send(*(Added(each) for each in as_sent(new, self.name_of_provider)))
 
     def ask(self, messages: Sequence[Message], *, say: str | None, afresh: bool) -> Answer:
-        """Have the model answer, or say a text. `afresh` opens another stream with these messages."""
+        """Make the model answer, or say a text. `afresh` are the messages with which to open another stream."""
         stream, new = self.stream, self._additions()
         if stream is None or new is None or afresh:
             stream, new = self.open(messages), []
@@ -466,6 +466,6 @@ class ModelConnection:
             self.open_if_possible()
 
     def answered(self) -> None:
-        """Forget the user's audio so far, because it has an answer."""
+        """Forget the user's audio, because it has an answer."""
         self.is_unanswered = False
         self._recent_audio.clear()

@@ -32,7 +32,7 @@ __all__ = ("ContinuousAudio", "ModelUser", "last_message", "messages_after")
 
 # ---- audio ---------------------------------------------------------------------------------------------------------
 
-#: After so many seconds without audio, the microphone is off. A shorter gap is the network's.
+#: After this many seconds without audio, the microphone counts as off. A shorter gap is the network's.
 _GAP_SECONDS: Final = 0.5
 
 
@@ -243,7 +243,7 @@ class ModelUser:
         return self._utterances[-1]
 
     def _retract_interim(self, words: _Words) -> None:
-        """Have the client remove the interim transcript."""
+        """Make the client remove the interim transcript."""
         if words.interim:
             words.interim = ""
             self.session.emit(UserTranscription("", final=True))
@@ -302,7 +302,7 @@ class ModelUser:
         return message
 
     def close(self) -> None:
-        """Add the user's words so far to the context at the end of the session, as the client shows them."""
+        """Add the user's last words to the context at the end of the session, as the client shows them."""
         for words in {id(each): each for each in (*self._utterances, *self._unanswered_words)}.values():
             if words.interim:
                 text, words.interim = words.interim, ""
@@ -315,7 +315,7 @@ class ModelUser:
 
 
 def last_message(turn: Turn) -> Message | None:
-    """Return the last message so far."""
+    """Return the last message of the context."""
     return turn.messages[-1] if turn.messages else None
 
 

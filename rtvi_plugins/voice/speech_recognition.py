@@ -122,7 +122,7 @@ class Recogniser:
         self._stream_of(self._provider())
 
     async def recognise(self, utterance: Utterance) -> ProviderError | None:
-        """Recognise one utterance until its audio has ended. Return the error if the STT fails for good."""
+        """Recognise one utterance until its audio has ended. Return the error of the last attempt if the STT fails."""
         failed: ProviderError | None = ProviderError("The STT", "timeout")
         try:
             async with self._lock:
@@ -148,7 +148,7 @@ class Recogniser:
         return stream.is_speech()
 
     def accept_interim(self, utterance: Utterance) -> None:
-        """Take what the client shows as the text of an utterance: nobody waits for the STT any longer."""
+        """Use what the client shows as the text of an utterance: nobody waits for the STT any longer."""
         utterance.text = utterance.text or list(utterance.shown)
         if utterance.interim:
             utterance.text.append(self._make_interim_final(utterance))
@@ -251,7 +251,7 @@ class Recogniser:
         return text
 
     def _retract_interim(self, utterance: Utterance) -> None:
-        """Have the client remove the interim transcript."""
+        """Make the client remove the interim transcript."""
         if utterance.interim:
             utterance.interim = ""
             self._show_transcript("", final=True)

@@ -65,7 +65,7 @@ class Speech:
         self.sentences.end()
 
     def pieces(self, on_taken: Callable[[], None]) -> AsyncIterator[str]:
-        """Return the text for the TTS. The timeline takes note of each piece when the TTS takes it.
+        """Return the text for the TTS. The timeline notes each piece when the TTS takes it.
 
         `on_taken` is called then too, and at the end of the text.
         """
@@ -152,7 +152,7 @@ class SpeechSynthesis:
     #: Called whenever more was heard.
     on_heard: Callable[[], None] | None = field(default=None, init=False)
     _speeches: list[Speech] = field(factory=list[Speech], init=False)
-    #: Set when the audio of the last speech so far is made.
+    #: Set when the audio of the last speech is made.
     _last_made: anyio.Event | None = field(default=None, init=False)
     _tts_failed: bool = field(default=False, init=False)
     _next_report: float = field(default=0.0, init=False)

@@ -1,4 +1,4 @@
-"""Find which part of a text was heard after so many seconds of the audio that a TTS made of it."""
+"""Find which part of a text the user has heard, by the seconds of its audio that were played."""
 
 from __future__ import annotations
 
@@ -80,11 +80,11 @@ class Timeline:
         self.finished = True
 
     def is_over(self, seconds: float) -> bool:
-        """Return whether all of it was heard after so many seconds of its audio."""
+        """Return whether all of it was heard after `heard` seconds of its audio."""
         return self.finished and seconds >= self.seconds - 1e-6
 
     def heard(self, seconds: float) -> int:
-        """Return how many characters of the text were heard after so many seconds of its audio."""
+        """Return how many characters of the text were heard after `heard` seconds of its audio."""
         if seconds <= 0:
             return 0
         if self.is_over(seconds):

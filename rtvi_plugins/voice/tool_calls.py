@@ -1,6 +1,6 @@
 """The function calls of an LLM: made fit to be sent, given ids of their own, checked, and run.
 
-Results of functions that have outlived their turn are reported by the LLM once, and shown to it where it looks.
+The LLM reports the result of a function that has outlived its turn once. It finds the result at the end of its request.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ async def call_functions(
 
 
 def _begin(call: ToolCall, session: Session, results: dict[str, str]) -> FunctionCall | None:
-    """Begin a call, or put down why it is not run."""
+    """Begin a call, or note why it is not run."""
     try:
         if (problem := call.problem or _unknown(call.name, session) or _misfit(call, session)) is not None:
             raise FunctionCallFailed(problem)
@@ -209,17 +209,17 @@ class LateResults:
     _speak: bool = True
 
     def add(self, call_id: str, *, speak: bool) -> None:
-        """Take note of a result. `speak` says whether its report is spoken."""
+        """Note a result. `speak` says whether its report is spoken."""
         self._unread.append(call_id)
         self._speak = speak
         self.request_report()
 
     def mark_read(self) -> None:
-        """Mark every result so far as read, because the LLM is asked now."""
+        """Mark all results as read, because the LLM is asked now."""
         self._unread.clear()
 
     def request_report(self) -> None:
-        """Have the LLM report what it has not read, unless it is asked for something else before."""
+        """Ask the LLM to report what it has not read, unless it is asked for something else before."""
         if self._unread and self._submitted is None and self.is_quiet():
             request = RunLLM(self._speak)
             with suppress(RequestError):

@@ -59,7 +59,7 @@ def text_of(source: TextSource) -> str:
 
 @frozen
 class UserTurn:
-    """The user's turn so far, while the user is silent. This is the argument of `end_of_turn`."""
+    """The user's turn, while the user is silent. This is the argument of `end_of_turn`."""
 
     #: Everything that was recognised.
     text: str
@@ -155,7 +155,7 @@ _ENDS_QUESTION: Final = re.compile(
     re.IGNORECASE,
 )
 
-#: "I think so", "Is that so", "or so" end. Any other "so" goes on, as in "We are three people, so".
+#: "I think so", "Is that so", "or so" end. Any other "so" is followed by more: "We are three people, so".
 _ENDS_WITH_SO: Final = re.compile(
     r"\b(think|thought|hope|guess|believe|suppose|expect|say|said|says|told) so$"
     r"|\b(do|did|does|is|was|that|or|and|even|why|not) so$|^so$",

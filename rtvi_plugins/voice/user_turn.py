@@ -86,7 +86,7 @@ class UserTurns:
     end_of_turn: EndOfTurn
     state: SpokenTurn
     tasks: TaskGroup
-    #: Called when the STT has failed for good.
+    #: Called when the STT has failed and is not tried again.
     on_failure: Callable[[ProviderError], None]
     #: When the user last stopped speaking.
     spoken_until: float = 0.0
@@ -132,7 +132,7 @@ class UserTurns:
         return self._turns_taken > before
 
     def close(self) -> None:
-        """Add the user's words so far to the context at the end of the session, as the client shows them."""
+        """Add the user's last words to the context at the end of the session, as the client shows them."""
         for each in self._utterances:
             self.recogniser.accept_interim(each)
         text = self._turn_text
