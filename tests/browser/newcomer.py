@@ -65,7 +65,7 @@ CALLS: Mapping[str, Sequence[Line]] = {
         Line("My train arrives after midnight, can I still get in?", "late_arrival"),
         Line("What is the address of the hotel?", "directions"),
         Line("Where can I leave my suitcase after I check out?", "luggage"),
-        Line("Are you a real person?", "a rule-based stand-in for a language model"),
+        Line("Are you a real person?", "a rule-based replacement for a language model"),
         over("I would like to speak to the manager.", "person"),
         Line("Can I smoke on the balcony?", "smoking"),
     ),

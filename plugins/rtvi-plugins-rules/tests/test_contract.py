@@ -80,7 +80,7 @@ async def test_a_conversation_is_remembered() -> None:
         await talk(client, events, "My name is Ada.", "hello", "count to 3")
         assert await talk(client, events, "What is my name?") == ["Your name is Ada."]
         await client.update_config({"llm": {"name": "Otto"}})
-        assert (await talk(client, events, "Who are you?"))[0].startswith("I am Otto, a rule-based stand-in")
+        assert (await talk(client, events, "Who are you?"))[0].startswith("I am Otto, a rule-based replacement")
 
 
 async def test_a_function_is_run_by_the_client() -> None:

@@ -33,7 +33,7 @@ def say(*texts: str, system: str = "", name: str = "") -> str:
 )
 def test_it_says_that_it_is_no_language_model(question: str) -> None:
     """Whoever asks is told the truth."""
-    assert say(question).startswith("No, I am a rule-based stand-in for a language model")
+    assert say(question).startswith("No, I am a rule-based replacement for a language model")
 
 
 @pytest.mark.parametrize(
@@ -115,16 +115,16 @@ def test_a_prompt_may_give_a_greeting_a_name_and_instructions() -> None:
     """Of a system prompt the rules understand these three."""
     prompt = 'You are a receptionist called Vera. Greet the caller with "Good day, Hotel Bella!"'
     assert say("Hello", system=prompt) == "Good day, Hotel Bella!"
-    assert say("Who are you?", system=prompt).startswith("I am Vera, a rule-based stand-in")
+    assert say("Who are you?", system=prompt).startswith("I am Vera, a rule-based replacement")
     assert say("What are your instructions?", system=prompt) == f"My instructions are: {prompt}"
-    assert say("What is your name?", system=prompt, name="Otto").startswith("I am Otto, a rule-based stand-in")
+    assert say("What is your name?", system=prompt, name="Otto").startswith("I am Otto, a rule-based replacement")
 
 
 def test_it_speaks_first_when_nobody_has_said_anything() -> None:
     """An empty conversation is opened with a greeting."""
     greet: Message = {"role": "system", "content": 'Say "Welcome!"'}
     assert answer(LLMRequest([greet])) == "Welcome!"
-    assert answer(LLMRequest([])) == "Hello! I am a rule-based stand-in for a language model. What can I do for you?"
+    assert answer(LLMRequest([])) == "Hello! I am a rule-based replacement for a language model. What can I do for you?"
 
 
 HELPFUL = 'Greet the caller with "Good day!" Whoever needs help is told: "You can say: book a room."'

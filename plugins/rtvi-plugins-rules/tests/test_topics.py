@@ -284,9 +284,9 @@ def test_after_a_call_nothing_is_open() -> None:
 @pytest.mark.parametrize(
     ("text", "beginning"),
     [
-        ("are you a robot", "Yes, I am a computer program, a rule-based stand-in for a language model."),
-        ("are you human", "No, I am a rule-based stand-in for a language model."),
-        ("is this a recording", "I am a computer program, a rule-based stand-in for a language model."),
+        ("are you a robot", "Yes, I am a computer program, a rule-based replacement for a language model."),
+        ("are you human", "No, I am a rule-based replacement for a language model."),
+        ("is this a recording", "I am a computer program, a rule-based replacement for a language model."),
     ],
 )
 def test_it_says_what_it_is(text: str, beginning: str) -> None:

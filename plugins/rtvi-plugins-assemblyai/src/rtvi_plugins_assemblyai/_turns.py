@@ -94,7 +94,7 @@ class Turns:
         return [*begun, found] if found.text else begun
 
     def _end(self, confidence: float | None = None) -> list[Piece]:
-        """End the turn that is open, as far as it has come."""
+        """End the turn that is open, with the text that has come."""
         turn, self._latest = self._latest, None
         begun: list[Piece] = [SpeechBegan()] if self.endpointing and turn and not self.is_open else []
         ended: list[Piece] = [SpeechEnded()] if self.endpointing and (turn or self.is_open) else []

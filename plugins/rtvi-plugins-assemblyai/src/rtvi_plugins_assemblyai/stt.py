@@ -129,13 +129,13 @@ def recognition(
         Doc("How sure AssemblyAI must be that the user's turn is over. By default, its judgement is not used."),
     ] = None,
     min_turn_silence: Annotated[
-        Annotated[int, ge(0)] | None, Doc("After how many ms of silence a turn may be over. By default, the model's.")
+        Annotated[int, ge(0)] | None, Doc("The ms of silence after which a turn may be over. By default, the model's.")
     ] = None,
     max_turn_silence: Annotated[
-        Annotated[int, ge(0)] | None, Doc("After how many ms of silence a turn is over. By default, the model's.")
+        Annotated[int, ge(0)] | None, Doc("The ms of silence after which a turn is over. By default, the model's.")
     ] = None,
     vad_threshold: Annotated[
-        Annotated[float, ge(0), le(1)] | None, Doc("How loud speech is. Higher values ignore more noise.")
+        Annotated[float, ge(0), le(1)] | None, Doc("How likely speech must be. Higher values ignore more noise.")
     ] = None,
     language_detection: Annotated[bool, Doc("Report the language, for models of several languages.")] = False,
     language_codes: Annotated[
@@ -143,7 +143,7 @@ def recognition(
     ] = (),
     prompt: Annotated[str, Doc("What the conversation is about, for models that accept a prompt.")] = "",
     filter_profanity: Annotated[bool, Doc("Mask swear words.")] = False,
-    speaker_labels: Annotated[bool, Doc("Tell speakers apart.")] = False,
+    speaker_labels: Annotated[bool, Doc("Distinguish the speakers.")] = False,
     redact_pii: Annotated[bool, Doc("Remove personal data, such as names.")] = False,
     extra: Extra = None,
 ) -> None:

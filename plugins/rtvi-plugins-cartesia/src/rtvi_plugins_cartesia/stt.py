@@ -192,19 +192,19 @@ def recognition(
     ] = "en",
     keyterm: Annotated[Sequence[str], max_len(100), Doc("Words and names to expect, up to 1200 characters.")] = (),
     max_silence_duration_secs: Annotated[
-        Annotated[float, ge(0)] | None, Doc("After how many seconds of silence a part is final. For ink-whisper.")
+        Annotated[float, ge(0)] | None, Doc("The seconds of silence after which a part is final. For ink-whisper.")
     ] = None,
     min_volume: Annotated[
         Annotated[float, ge(0), le(1)] | None, Doc("The volume below which sound is silence. For ink-whisper.")
     ] = None,
     turn_start_threshold: Annotated[
-        Annotated[float, ge(0.5), le(0.9)] | None, Doc("Without a VAD: from which value on the user speaks.")
+        Annotated[float, ge(0.5), le(0.9)] | None, Doc("Without a VAD: the user speaks from this value on.")
     ] = None,
     turn_end_threshold: Annotated[
-        Annotated[float, ge(0.05), le(0.5)] | None, Doc("Without a VAD: below which value the user's turn is over.")
+        Annotated[float, ge(0.05), le(0.5)] | None, Doc("Without a VAD: the user's turn is over below this value.")
     ] = None,
     turn_end_timeout_ms: Annotated[
-        Annotated[int, ge(640), le(11_200)] | None, Doc("Without a VAD: after how many ms of silence a turn is over.")
+        Annotated[int, ge(640), le(11_200)] | None, Doc("Without a VAD: the ms of silence after which a turn is over.")
     ] = None,
     extra: Extra = None,
 ) -> None:

@@ -28,7 +28,7 @@ class Nova:
 
     path: ClassVar[str] = "v1/listen"
     format: ClassVar[Mapping[str, Any]] = {"encoding": "linear16", "sample_rate": 16_000, "channels": 1}
-    #: Asks Deepgram to recognise what it has heard so far.
+    #: Asks Deepgram to recognise what it has heard.
     pause: ClassVar[Mapping[str, str]] = {"type": "Finalize"}
     keep_alive: ClassVar[Mapping[str, str] | None] = {"type": "KeepAlive"}
     #: Whether something is sent for each utterance, also without words.
@@ -76,7 +76,7 @@ class Nova:
         yield from pieces
 
     def _begin(self) -> list[Piece]:
-        """Begin an utterance with its first words. Deepgram's own event also comes of noise, and then has no end."""
+        """Begin an utterance with its first words. Noise also causes Deepgram's own event, which then has no end."""
         if not self.endpointing or self._speaks:
             return []
         self._speaks = True
@@ -106,7 +106,7 @@ class Nova:
             ],
             speaker=Counter(speakers).most_common(1)[0][0] if speakers else None,
             confidence=best["confidence"],
-            # By default, 10 ms of silence are an endpoint, which says nothing of the turn.
+            # By default, 10 ms of silence are an endpoint, which says nothing about the turn.
             ends_turn=bool(message["speech_final"]) if final and self._waits_for_silence else None,
         )
 

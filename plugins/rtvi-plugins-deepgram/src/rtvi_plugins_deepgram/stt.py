@@ -122,15 +122,16 @@ def recognition(
         Doc("What to remove: numbers of payment cards, social security numbers, or others."),
     ] = (),
     diarize_model: Annotated[
-        Literal["latest", "v1"] | str | None, Doc("Tell speakers apart, with this model. By default, they are not.")
+        Literal["latest", "v1"] | str | None,
+        Doc("Distinguish the speakers, with this model. By default, they are not distinguished."),
     ] = None,
     endpointing: Annotated[
         Annotated[int, ge(10), le(10_000)] | Literal[False] | None,
-        Doc("After how many ms of silence a part is final and the turn may be over; false: never. By default, 10."),
+        Doc("The ms of silence after which a part is final and the turn may be over; false: never. By default, 10."),
     ] = None,
     utterance_end_ms: Annotated[
         Annotated[int, ge(1000), le(5000)] | None,
-        Doc("After how many ms without a word the turn may be over. It needs `interim_results`."),
+        Doc("The ms without a word after which the turn may be over. It needs `interim_results`."),
     ] = None,
     language_hint: Annotated[Sequence[str], Doc("The languages to expect, such as `es`, for flux-general-multi.")] = (),
     eot_threshold: Annotated[
@@ -139,7 +140,7 @@ def recognition(
     ] = None,
     eot_timeout_ms: Annotated[
         Annotated[int, ge(500), le(60_000)] | None,
-        Doc("After how many ms of silence Flux ends a turn. By default, 5000."),
+        Doc("The ms of silence after which Flux ends a turn. By default, 5000."),
     ] = None,
     mip_opt_out: OptOut = False,
     extra: Extra = None,

@@ -35,7 +35,7 @@ RATE = 24_000
 _FORMAT = {"encoding": "linear16", "sample_rate": RATE}
 _CLEAR = {"type": "Clear"}
 #: Deepgram accepts 20 flushes in 60 seconds. The end of a request is always flushed. Its first text is flushed at once
-#: unless there were so many flushes, and its other texts unless there were half as many: their speech is needed later.
+#: unless there were this many flushes, and its other texts unless there were half as many: their speech comes later.
 _FLUSHES, _SECONDS = 16, 60.0
 
 

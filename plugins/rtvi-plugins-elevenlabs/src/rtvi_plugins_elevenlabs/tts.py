@@ -169,8 +169,8 @@ def speech(
     similarity_boost: Annotated[
         Annotated[float, ge(0), le(1)] | None, Doc("How close the voice is to the recorded one.")
     ] = None,
-    style: Annotated[Annotated[float, ge(0), le(1)] | None, Doc("How much the style is exaggerated.")] = None,
-    use_speaker_boost: Annotated[bool | None, Doc("Come closer to the recorded speaker, which takes longer.")] = None,
+    style: Annotated[Annotated[float, ge(0), le(1)] | None, Doc("How strongly the style is exaggerated.")] = None,
+    use_speaker_boost: Annotated[bool | None, Doc("Sound more like the recorded speaker, which takes longer.")] = None,
     speed: Annotated[Annotated[float, ge(0.7), le(1.2)] | None, Doc("The speed of the speech; 1 is normal.")] = None,
     apply_text_normalization: Annotated[
         Literal["auto", "on", "off"] | None, Doc("Whether to spell out numbers and the like. By default, auto.")

@@ -10,7 +10,7 @@ In the bot's process::
     _helper      the process, which all sessions share
     _voices      the voices, and which of them a name means
 
-In the helper process, which uses the standard library alone::
+In the helper process, which uses only the standard library::
 
     worker       speak what is requested
     _library     call espeak-ng

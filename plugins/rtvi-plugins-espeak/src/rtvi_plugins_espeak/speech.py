@@ -78,7 +78,7 @@ class EspeakTTS:
             replies.scope.cancel()
 
     async def _request(self, request: dict[str, Any], replies: Replies) -> None:
-        """Read the replies as fast as they come, so that espeak is free for others however slowly this is played."""
+        """Read the replies as fast as they come. So espeak can serve others, even if this audio is played slowly."""
         failure = None
         try:
             with replies.scope:
@@ -89,7 +89,7 @@ class EspeakTTS:
             replies.end(failure)
 
     def close(self) -> None:
-        """Stop speaking for good."""
+        """End the task that reads, and refuse further requests."""
         self._closed = True
         self.tasks.cancel_scope.cancel()
 

@@ -1,4 +1,4 @@
-"""The program of the helper process: speak what is requested. It uses the standard library alone."""
+"""The program of the helper process: speak what is requested. It uses only the standard library."""
 
 from __future__ import annotations
 

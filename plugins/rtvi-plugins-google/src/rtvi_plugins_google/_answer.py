@@ -19,7 +19,7 @@ log = logging.getLogger("rtvi_plugins_google")
 
 #: Reasons to finish that are an answer, if perhaps a short one.
 _FINISHED = ("STOP", "MAX_TOKENS")
-#: Reasons that another attempt may not meet: the model has failed, and not the conversation.
+#: Reasons that may be gone in another attempt: the model has failed, and not the conversation.
 _FAILED = (
     "FINISH_REASON_UNSPECIFIED",
     "MALFORMED_FUNCTION_CALL",
@@ -53,7 +53,7 @@ class Answer:
         return [*self._take(chunk)]
 
     def end(self) -> Usage:
-        """Return the usage. Raise `ProviderError` if the stream broke off."""
+        """Return the usage. Raise `ProviderError` if the stream has ended too early."""
         if not self.finished:
             raise ProviderError(self.provider, "unavailable")
         thoughts = self._usage.get("thoughtsTokenCount", 0)

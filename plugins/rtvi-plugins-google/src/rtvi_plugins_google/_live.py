@@ -64,12 +64,12 @@ class Live:
     #: Messages that others have added. The vendor takes them only with a text that it answers.
     _added: list[str] = field(factory=list[str], init=False)
     _active: _Answer | None = field(default=None, init=False)
-    #: The vendor has more of an answer that was stopped.
+    #: The vendor still sends an answer that was stopped.
     _drops: bool = field(default=False, init=False)
     _ended: int = field(default=0, init=False)
     #: The functions that were called, by the ids of the calls.
     _calls: dict[str, str] = field(factory=dict[str, str], init=False)
-    #: The user is speaking, as far as is known; and the words so far.
+    #: Whether the user is speaking, as far as is known; and the words that they have said.
     _speaks: bool = field(default=False, init=False)
     _activity: bool = field(default=False, init=False)
     _heard: str = field(default="", init=False)

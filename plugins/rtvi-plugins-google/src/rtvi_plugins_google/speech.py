@@ -75,7 +75,7 @@ class GoogleSpeech:
                     yield piece
 
     def _setup(self, request: SpeechRequest) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        """Return the first message, and the conversation so far."""
+        """Return the first message, and the earlier conversation."""
         prepare = partial(parts_of, _PROVIDER, names_of(request.messages))
         system, turns = in_turns(request.messages, prepare, text_part)
         spoken = any(each["role"] not in ("system", "developer") for each in request.messages)
@@ -113,7 +113,7 @@ class _Link:
     async def messages(
         self, request: SpeechRequest, setup: tuple[Mapping[str, Any], list[dict[str, Any]]], stream: WebSocketStream
     ) -> AsyncGenerator[Mapping[str, Any]]:
-        """Yield the setup, the conversation so far, and then the messages for each input."""
+        """Yield the setup, the earlier conversation, and then the messages for each input."""
         first, history = setup
         yield first
         await self._ready.wait()
@@ -209,10 +209,10 @@ def hearing(
     speech: GoogleSpeech,
     /,
     start_sensitivity: Annotated[
-        Literal["low", "high"] | None, Doc("How easily the vendor takes a sound for speech. By default, high.")
+        Literal["low", "high"] | None, Doc("How easily a sound counts as speech. By default, high.")
     ] = None,
     end_sensitivity: Annotated[
-        Literal["low", "high"] | None, Doc("How easily the vendor takes a pause for the end. By default, high.")
+        Literal["low", "high"] | None, Doc("How easily a pause counts as the end of speech. By default, high.")
     ] = None,
     prefix_ms: Annotated[Annotated[int, ge(0)] | None, Doc("How long speech must last to count, in ms.")] = None,
     silence_ms: Annotated[Annotated[int, ge(0)] | None, Doc("How long a pause ends speech, in ms.")] = None,

@@ -86,7 +86,7 @@ def _tools(functions: Sequence[Function]) -> list[Any]:
 
 
 async def _not_called(raw_arguments: dict[str, object]) -> None:
-    """Stand for a function. The framework runs the calls."""
+    """Do nothing: the framework runs the calls."""
 
 
 def _chat(request: LLMRequest) -> Any:

@@ -25,7 +25,7 @@ from rtvi_plugins.errors import DeclarationError
 
 __all__ = ("Parameter", "Reflected", "reflect")
 
-#: The ends of names of keys, but for those of caches.
+#: The ends of names of keys, except keys of caches.
 _KEY = re.compile(
     r"(^|_)(apikey|key|key_id|secret|token|password|credentials?|credentials_info|service_account|service_account_info|"
     r"connection_string|authorization)$"
@@ -49,7 +49,7 @@ class _UnfitError(Exception):
 
 @frozen
 class Parameter:
-    """A parameter of the constructor, as our decorators take it. None stands for "not given"."""
+    """A parameter of the constructor, as our decorators take it. None means "not given"."""
 
     name: str
     annotation: Any
@@ -76,7 +76,7 @@ class Reflected:
 
 
 def reflect(cls: type, unset: Sequence[Any] = ()) -> Reflected:
-    """Read the constructor of a class. `unset` are the values that stand for "not given"."""
+    """Read the constructor of a class. `unset` are the values that mean "not given"."""
     found = Reflected()
     docs = _docs(cls)
     for each, hint in _parameters(cls):
@@ -144,7 +144,7 @@ def _parameters(cls: type) -> list[tuple[inspect.Parameter, Any]]:
     found: dict[str, tuple[inspect.Parameter, Any]] = {}
     for base in cls.__mro__[:-1]:
         init = vars(base).get("__init__")
-        if base.__module__.startswith("livekit.agents"):  # what a plugin tells LiveKit
+        if base.__module__.startswith("livekit.agents"):  # what a plugin passes to LiveKit
             break
         if init is None:
             continue

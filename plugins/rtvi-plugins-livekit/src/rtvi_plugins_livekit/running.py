@@ -123,7 +123,7 @@ class Bridged:
                 arguments = {**self.fixed, **self._values, **self._own_session()}
                 made = self.call(lambda: self.cls(**arguments))
             except Exception as error:
-                # LiveKit's sentence says which option is wrong. It may quote its value, so the log alone has it.
+                # LiveKit's sentence says which option is wrong. It may quote its value, so only the log has it.
                 log.error("%s refuses its options: %s", self.provider, type(error).__name__)
                 log.debug("%s refuses its options", self.provider, exc_info=True)
                 raise ProviderError(self.provider, "bad-request") from None

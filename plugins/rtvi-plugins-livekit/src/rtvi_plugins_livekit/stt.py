@@ -75,7 +75,7 @@ class BridgedSTT(Bridged):
 
 @define
 class _Heard:
-    """What was recognised so far."""
+    """What was recognised."""
 
     any_final: bool = False
     #: The last text is not final.

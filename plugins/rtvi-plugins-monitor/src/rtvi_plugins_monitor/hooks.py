@@ -52,7 +52,7 @@ def session_opened(session: Session) -> None:
 
 @hookimpl
 def session_closed(session: Session, reason: str) -> None:
-    """Show the session no more."""
+    """Remove the session from the view."""
     metrics.OPEN.dec()
     metrics.ENDED.labels(reason or "ok").inc()
     _live.closed(session)
@@ -108,7 +108,7 @@ def _measure(event: Metrics, provider: str) -> None:
 
 @hookimpl
 def server_routes(host: Host) -> Sequence[BaseRoute]:
-    """Return the routes. Both are for the operator alone."""
+    """Return the routes. Both are only for the operator."""
 
     async def exposition(request: Request) -> Response:
         host.check_operator(_secret(request))

@@ -25,7 +25,7 @@ _PASSED: Final = ("authorization", "x-rtvi-operator-secret")
 async def ask_others(request: Request) -> tuple[int, Mapping[int, bytes | None]] | None:
     """Return the number of this worker, and what each other one answers: None if it does not.
 
-    Return None if this worker answers for itself alone: there is no other, or the path names this one. Raise if it
+    Return None if this worker answers only for itself: there is no other, or the path names this one. Raise if it
     names one that is gone.
     """
     workers = workers_of(request)

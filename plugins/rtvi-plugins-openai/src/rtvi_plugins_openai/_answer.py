@@ -61,7 +61,7 @@ class Answer:
         yield from self._take(parse(body))
 
     def end(self) -> Iterator[LLMPiece]:
-        """Yield the rest of the text, function calls and usage. Raise `ProviderError` if the stream broke off."""
+        """Yield the rest of the text, function calls and usage. Raise `ProviderError` if the stream ended too early."""
         if not (self.done or self._finished):
             raise ProviderError(self.provider, "unavailable")
         if said := self._thoughts.end():
@@ -81,7 +81,7 @@ class Answer:
             )
 
     def _choice(self, choice: Mapping[str, Any]) -> Iterator[Text]:
-        if number(choice.get("index")) != 0:  # alternative answers, which were not asked for
+        if number(choice.get("index")) != 0:  # an alternative answer, which was not requested
             return
         self._refuse_error(choice)
         self._finished = self._finished or bool(choice.get("finish_reason"))

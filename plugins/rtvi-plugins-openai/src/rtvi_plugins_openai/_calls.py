@@ -2,7 +2,7 @@
 
 With OpenAI, the first fragment of a call has its `index`, `id` and name, and later ones have the index and more text of
 the arguments. Other servers omit the index or the id, use one index for several calls, repeat all fields in each
-fragment, send all of the arguments so far in each fragment, send the arguments as an object, or send the last fragment
+fragment, send all previous arguments again in each fragment, send the arguments as an object, or send the last fragment
 under the next index.
 """
 

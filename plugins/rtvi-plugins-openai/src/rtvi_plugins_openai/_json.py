@@ -28,7 +28,7 @@ def parse(data: str | bytes) -> Any:
 
 
 def whole_characters(text: str) -> str:
-    """Join halves of characters, and replace a half that stands alone."""
+    """Join halves of characters, and replace a half without its other half."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace") if not _is_whole(text) else text
 
 

@@ -172,7 +172,7 @@ class Realtime:
                 yield Text(event["delta"])
             case "response.output_item.done" if self._active and event["item"]["type"] == "function_call":
                 call = event["item"]
-                if call.get("status") != "incomplete":  # it was cut
+                if call.get("status") != "incomplete":  # it was interrupted
                     self._active.begun = True
                     yield ToolCall.parse(call["call_id"], call["name"], call["arguments"])
             case "response.done":

@@ -46,7 +46,7 @@ Opens: TypeAlias = "Callable[..., AbstractAsyncContextManager[OpenAILLM]]"
 
 @frozen
 class Vendor:
-    """Somebody who offers OpenAI's API. The first of the `models`, which are suggestions, is the default.
+    """A vendor that offers OpenAI's API. The first of the `models`, which are suggestions, is the default.
 
     A vendor without a `key_page` is a server of one's own. It needs no key, and uses the first model that it lists.
     """
@@ -204,8 +204,10 @@ def configure(
         Annotated[float, gt(0), le(1)] | None,
         Doc("Nucleus sampling: choose among the most likely tokens with this total probability."),
     ] = None,
-    frequency_penalty: Annotated[Penalty | None, Doc("Avoid words that were used, the more the more often.")] = None,
-    presence_penalty: Annotated[Penalty | None, Doc("Avoid words that were used, however often.")] = None,
+    frequency_penalty: Annotated[
+        Penalty | None, Doc("Avoid words that were used, and even more those that were used often.")
+    ] = None,
+    presence_penalty: Annotated[Penalty | None, Doc("Avoid words that were used, no matter how often.")] = None,
     max_tokens: Annotated[
         Annotated[int, ge(1)] | None, Doc("The longest answer, in tokens. By default, the model's own limit.")
     ] = None,

@@ -120,7 +120,7 @@ class _Link:
     async def messages(
         self, request: SpeechRequest, session: Mapping[str, Any], stream: WebSocketStream
     ) -> AsyncGenerator[Mapping[str, Any]]:
-        """Yield the session, the conversation so far, and then the events for each input."""
+        """Yield the session, the earlier conversation, and then the events for each input."""
         yield session
         for event in items_of(request.messages[_prompts(request) :]):
             yield event
@@ -225,7 +225,7 @@ def hearing(
     ] = None,
     transcription_model: Annotated[
         Literal["gpt-live-transcribe", "gpt-transcribe", "gpt-realtime-whisper", "gpt-4o-mini-transcribe"] | str,
-        Doc("The model that writes down what the user says. It is paid for separately."),
+        Doc("The model that transcribes what the user says. The vendor charges for it separately."),
     ] = "gpt-live-transcribe",
     language: Annotated[str | None, Doc("The language of the user, such as `en`, for the transcripts.")] = None,
 ) -> None:

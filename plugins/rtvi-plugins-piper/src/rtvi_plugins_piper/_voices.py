@@ -1,7 +1,7 @@
 """Find the files of voices, without importing the package that has them.
 
-A voice is two files, `NAME.onnx` and `NAME.onnx.json`. The package with a voice comes from a stranger. So nothing of it
-is imported, and the helper process refuses files whose SHA-256 is not the expected one.
+A voice is two files, `NAME.onnx` and `NAME.onnx.json`. The author of the package with a voice is unknown. So it is not
+imported, and the helper process refuses files whose SHA-256 is not the expected one.
 """
 
 from __future__ import annotations

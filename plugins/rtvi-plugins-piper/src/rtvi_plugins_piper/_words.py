@@ -1,7 +1,7 @@
 """Find when each word of a text is spoken, from the phonemes and their durations.
 
 espeak-ng makes the phonemes of a whole sentence. It joins words ("of the") and speaks some as several (10:30). So each
-word is also turned into phonemes alone. The two rows are compared, and a word starts where its first phoneme does.
+word is also turned into phonemes separately. The two rows are compared, and a word starts where its first phoneme does.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from difflib import SequenceMatcher
 
 __all__ = ("word_starts",)
 
-#: They stand before the vowel of a syllable, and take time of their own.
+#: Marks before the vowel of a syllable, which have a duration of their own.
 _STRESS = "ˈˌ"
 
 

@@ -23,7 +23,7 @@ __all__ = ("PiperTTS", "Voice", "configure", "keep_helper", "piper_tts", "voices
 @lifespan
 @asynccontextmanager
 async def keep_helper() -> AsyncGenerator[None]:
-    """Keep the helper process with its voices between sessions: to start it takes seconds. The first session does."""
+    """Keep the helper process with its voices between sessions: a start takes seconds. The first session starts it."""
     async with shared_helper.use():
         yield
 

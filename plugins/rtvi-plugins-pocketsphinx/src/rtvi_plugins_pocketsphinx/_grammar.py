@@ -58,7 +58,7 @@ class Grammar:
         return words if words in self.sentences else max(self.sentences, key=lambda each: similarity(each, words))
 
     def recognise_beginning(self, heard: Heard, agreement: float) -> str:
-        """Return the words of a sentence that were heard so far; empty if dictation heard something else."""
+        """Return the words of a sentence that have been heard; empty if dictation heard something else."""
         return heard.grammar if similarity(heard.grammar, heard.dictation) >= agreement else ""
 
 

@@ -12,6 +12,6 @@ class Kind(IntEnum):
 
     START = 16  # to the worker: JSON; begin an utterance, and drop the one before
     AUDIO = 17  # to the worker: 16 kHz PCM
-    INTERIM = 18  # to the worker: empty; reply with what was heard so far
+    INTERIM = 18  # to the worker: empty; reply with what has been heard
     END = 19  # to the worker: empty; the utterance has ended, reply with what was heard
     HEARD = 20  # from the worker: JSON; one reply to each INTERIM and END

@@ -46,7 +46,7 @@ class PocketSphinxSTT:
     _cmn: str | None = None
 
     async def transcribe(self, request: STTRequest, /) -> AsyncGenerator[STTPiece]:
-        """Yield what was heard so far while audio comes, and what was heard in all when it ends.
+        """Yield interim transcripts while audio comes, and the final transcript when it ends.
 
         Raises `ProviderError` if the worker dies (a retry gets a new one), or if the audio is not 16 kHz mono.
         """
@@ -83,7 +83,7 @@ def _so_far(heard: Heard, grammar: Grammar | None, agreement: float) -> str:
 
 
 def _plain(text: str) -> str:
-    """Return the words alone, without marks for noises and for alternative pronunciations."""
+    """Return only the words, without marks for noises and for alternative pronunciations."""
     return " ".join(re.sub(r"<[^>]*>|\[[^\]]*\]|\+\+[^+]*\+\+|\(\d+\)", " ", text).split())
 
 

@@ -57,7 +57,7 @@ def _decoder(**config: object) -> _Decoder:
 
 
 class Recogniser:
-    """Free dictation and, with a grammar, a second decoder that knows its sentences alone.
+    """Free dictation and, with a grammar, a second decoder that knows only its sentences.
 
     A grammar finds one of its sentences in any sound. Only the comparison with dictation shows whether it was spoken.
     """

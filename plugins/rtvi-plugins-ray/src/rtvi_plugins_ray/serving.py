@@ -59,9 +59,8 @@ class Settings:
     """How a bot is served. Times are in seconds.
 
     `store` is a path or a URL, as of `rtvi run --resume`; without one, sessions end with their worker. `keep_days` is
-    that of a `Host`. `address` is
-    where clients reach a worker: `{ip}` and `{port}` stand for its node and its port. `listen` is the address of its
-    socket. `origins`, `plugins` and `limits` are those of `rtvi run`.
+    that of a `Host`. `address` is where clients reach a worker: `{ip}` and `{port}` become the address of its node and
+    its port. `listen` is the address of its socket. `origins`, `plugins` and `limits` are those of `rtvi run`.
     """
 
     store: str | None = None
@@ -216,7 +215,7 @@ def build(
 ) -> Any:
     """Return the application for a bot, as `rtvi run` names it.
 
-    There are from `workers[0]` to `workers[1]` workers, so many that each holds about `sessions`. Each takes `cpus` of
+    There are from `workers[0]` to `workers[1]` workers: enough for each to hold about `sessions`. Each takes `cpus` of
     its node, and at most `per_node` are on one node. If the cluster has several nodes, no node gets all front ends.
     """
     chosen = settings or Settings()
@@ -250,7 +249,7 @@ def build(
     bound = worker.options(**options).bind(target, sent)
     doors: dict[str, Any] = {"num_replicas": front_ends, "ray_actor_options": {"num_cpus": 0}}
     if front_ends > 1 and has_several_nodes():
-        doors["max_replicas_per_node"] = front_ends - 1  # the end of one node must not be the end of all of them
+        doors["max_replicas_per_node"] = front_ends - 1  # if one node dies, a front end must be left
     return front_end.options(**doors).bind(bound, sent)
 
 

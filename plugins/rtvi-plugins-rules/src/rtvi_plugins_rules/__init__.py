@@ -1,4 +1,4 @@
-"""A rule-based stand-in for an LLM. What it answers is in `rules`, how it calls functions in `calling`."""
+"""A rule-based replacement for an LLM. What it answers is in `rules`, how it calls functions in `calling`."""
 
 from .wording import FunctionTexts, Topic
 

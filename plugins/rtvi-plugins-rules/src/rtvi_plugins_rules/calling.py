@@ -1,7 +1,7 @@
 """Function calls: which function the user means, which arguments are missing, and whether to call it.
 
 Nothing is kept between two answers. Each answer goes through what the user has said since the last call, and so finds
-the request that is still open, with the values that it has so far.
+the request that is still open, with the values that it already has.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Aside:
 
 @frozen
 class _Request:
-    """A function that the user wants, with the values so far, and the argument that the bot has asked for."""
+    """A function that the user wants, with the values that are known, and the argument that the bot has asked for."""
 
     function: Function
     values: Mapping[str, Any]

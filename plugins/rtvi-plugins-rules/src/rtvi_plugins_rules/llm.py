@@ -1,4 +1,4 @@
-"""The provider `rules` of kind `llm`: a rule-based stand-in that streams its answers word by word."""
+"""The provider `rules` of kind `llm`: a rule-based replacement for an LLM. It streams its answers word by word."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def answer(request: LLMRequest, name: str = "", knowledge: Knowledge | None = No
 @service("llm", "rules")
 @asynccontextmanager
 async def rules_llm() -> AsyncGenerator[Rules]:
-    """A rule-based stand-in for a language model: no key, no network, always the same answer."""
+    """A rule-based replacement for a language model: no key, no network, always the same answer."""
     yield Rules()
 
 
@@ -117,7 +117,7 @@ def teach(
     ] = (),
     synonyms: Annotated[
         Mapping[str, Sequence[Annotated[str, min_len(1)]]],
-        Doc("Words and phrases that mean the same, by the word that stands for them in examples."),
+        Doc("Words and phrases that mean the same, by the word that examples use for them."),
     ] = MappingProxyType({}),
 ) -> None:
     """Set the topics, the texts of functions, the fallbacks, and the synonyms."""

@@ -37,7 +37,7 @@ DATE = re.compile(r"(?<!\d)\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])(?!\d)
 
 @frozen
 class Number:
-    """A number and where it stands in its text."""
+    """A number and its position in the text."""
 
     value: int | float
     start: int

@@ -22,7 +22,7 @@ from .wording import fresh
 
 __all__ = ("RULES", "Scene", "greeting", "reply")
 
-NATURE = "a rule-based stand-in for a language model"
+NATURE = "a rule-based replacement for a language model"
 _HOW = "I compare your words with examples, and understand nothing."
 
 

@@ -6,7 +6,7 @@ from .phrases import stem
 
 __all__ = ("COMMON", "WEAK")
 
-#: Words that say almost nothing: they stand in sentences about anything.
+#: Words that say almost nothing: they occur in sentences about anything.
 WEAK = frozenset(
     """
     a about actually all also am an and any anything are as at be because been but by can could dear did do does

@@ -20,7 +20,7 @@ _LAST_SPELLED = 12
 class Topic(TypedDict):
     """A topic that users ask about: examples of what they say, and answers, of which the bot takes turns.
 
-    `title` stands for the topic in "Is it about …?"; the default is its name.
+    `title` names the topic in "Is it about …?"; the default is its name.
     """
 
     examples: Sequence[str]
@@ -31,7 +31,7 @@ class Topic(TypedDict):
 class FunctionTexts(TypedDict):
     """How a conversation about a function goes.
 
-    `examples` are sentences that ask for the function. `title` stands for it in "Is it about …?"; the default is its
+    `examples` are sentences that ask for the function. `title` names it in "Is it about …?"; the default is its
     name. `questions` has questions for missing arguments, by argument.
     The others are templates. `confirmation` is asked before the call; without it, nothing is asked. `result` tells the
     result, and `declined` is said if the user does not want the call.

@@ -45,7 +45,7 @@ class RequestMiddleware:
         self.app = app
         self._origins = origins
         self._hosts = hosts
-        # Anybody can send such requests, thousands a second.
+        # Anybody can send thousands of such requests in a second.
         self._refusals: Mapping[type[RequestError], LogThrottle] = {
             family: LogThrottle(log) for family in (HostRefused, OriginRefused)
         }
@@ -70,7 +70,7 @@ class RequestMiddleware:
         host = headers.get("host")
         # Without the header it is HTTP/1.0, as in the health checks of some load balancers. Browsers do not speak it.
         if host is not None and not self._hosts.allows(host):
-            raise HostRefused(f"This server does not answer to the name {host[:100]!r}.")
+            raise HostRefused(f"This server does not accept the host name {host[:100]!r}.")
         origin = headers.get("origin")
         # Browsers send Origin with every WebSocket and every POST. A client that sends none is not a browser.
         if origin is None or self._origins.allows(origin):
@@ -79,7 +79,7 @@ class RequestMiddleware:
         scheme = {"ws": "http", "wss": "https"}.get(scope["scheme"], scope["scheme"])
         if not (self._hosts.checked and origin == f"{scheme}://{host}"):
             raise OriginRefused(
-                f"The origin {origin[:100]!r} is not on this server's list; its operator adds it with --origin."
+                f"The origin {origin[:100]!r} is not allowed by this server; its operator allows it with --origin."
             )
 
     async def _http(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
@@ -96,7 +96,7 @@ class RequestMiddleware:
         except Exception as error:
             self._report(scope, error)
             if response.begun:  # The status is already sent; the server drops the connection.
-                raise RuntimeError("A response broke off; the reason is logged above.") from None
+                raise RuntimeError("A response has ended too early; the reason is logged above.") from None
             await send_error(_unexpected(), scope, receive, response)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -113,7 +113,7 @@ class RequestMiddleware:
 
 
 def _unexpected() -> InternalError:
-    return InternalError("The server made a mistake; its operator finds it in the log.")
+    return InternalError("The server has failed; its operator finds the reason in the log.")
 
 
 class _CorsSend:

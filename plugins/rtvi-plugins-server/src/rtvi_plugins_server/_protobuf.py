@@ -6,7 +6,7 @@ here and not defined: protobuf skips unknown fields.
 
 Frames of audio come and go fifty times a second in each session, so they have a fast path. They are written here, from
 parts that are equal for all frames of a length. A received frame with the length, the beginning and the end of an
-earlier one differs from it in its samples alone. Everything else is read by protobuf.
+earlier one differs from it only in its samples. Everything else is read by protobuf.
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ def _around_bot_audio(id_size: int, length: int, rate: int, channels: int) -> tu
 
 
 def _around(id_size: int, length: int, rate: int, channels: int, name: str) -> tuple[bytes, bytes, bytes]:
-    """Return what is before the id, between the id and so many bytes of samples, and after the samples.
+    """Return the bytes before the id, between the id and samples of this length, and after the samples.
 
     A field that has its default value is not written.
     """

@@ -169,7 +169,7 @@ class _Supervisor:
             [*self.command, *options],
             stdin=subprocess.PIPE,
             env=os.environ | {REPORT_VARIABLE: str(self.report)},
-            start_new_session=sys.platform != "win32",  # else Ctrl-C would reach the child twice
+            start_new_session=sys.platform != "win32",  # otherwise Ctrl-C would reach the child twice
         )
 
     def _stop(self) -> None:

@@ -29,7 +29,7 @@ const config = Object.entries(VALUES).map(([service, values]) => ({
   options: Object.entries(values).map(([name, value]) => ({ name, value })),
 }));
 
-const VOICE = "The options of 'tts' could not be set; the old ones are in force. $.voice: unknown voice 'en-uk'.";
+const VOICE = "The options of 'tts' could not be set; the old ones are still used. $.voice: unknown voice 'en-uk'.";
 
 async function shown() {
   const panel = element("div");

@@ -45,7 +45,7 @@ test("a problem beside its field is a sentence without the field's name", () => 
 });
 
 const VOICE =
-  "The options of 'tts' could not be set; the old ones are in force. " +
+  "The options of 'tts' could not be set; the old ones are still used. " +
   "$.voice: unknown voice 'en-uk'; did you mean 'en-us'?";
 
 test("what a provider's own check refuses is known by the sentence", () => {
@@ -87,6 +87,6 @@ test("nothing is suggested twice", () => {
 
 test("people are told no paths", () => {
   assert.equal(problems.plainly("$.data.d.config[0].options[1].value: tts.speed: too fast"), "Tts.speed: too fast.");
-  assert.match(problems.plainly(VOICE), /in force\. Unknown voice/);
+  assert.match(problems.plainly(VOICE), /still used\. Unknown voice/);
   assert.equal(problems.plainly("It costs $5: too much."), "It costs $5: too much.");
 });

@@ -30,7 +30,7 @@ MOST_FRAGMENTS: Final = 128
 #: The first byte of a frame that is a whole message.
 _TEXT, _BINARY = 0x81, 0x82
 _MASKED: Final = 0x80
-#: Lengths of a payload that mean that the real length follows, in so many bytes.
+#: Lengths of a payload that mean that the real length follows, and in how many bytes.
 _TWO_BYTES, _EIGHT_BYTES = 126, 127
 _PING, _PONG = b"\x89\x00", b"\x8a"
 #: The most bytes of a close frame's reason.
@@ -184,7 +184,7 @@ class FrameWriter:
         self._parser = parser
         self._transport = transport
         self._connection = connection
-        #: The last pong, while it cannot be sent.
+        #: The last pong, as long as it cannot be sent.
         self._pong = b""
 
     def resume(self) -> None:

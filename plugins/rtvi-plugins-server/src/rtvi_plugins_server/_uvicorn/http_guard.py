@@ -115,7 +115,7 @@ class HttpGuard(asyncio.Protocol):
         self._parse()
 
     def on_response_complete(self) -> None:
-        """Go on with the next request, if it has arrived."""
+        """Continue with the next request, if it has arrived."""
         super().on_response_complete()  # type: ignore[misc]  # of uvicorn's protocol
         self._body_arrived = 0
         self._connection.may_buffer(0)
@@ -129,7 +129,9 @@ class HttpGuard(asyncio.Protocol):
                 self._websocket.data_received(self._take(len(self._unparsed)))
             elif (chunked := self._chunked) is not None:
                 self._parse_chunks(chunked)
-                if self._unparsed and not (chunked.ended or self._over):  # very many chunks: others have a turn first
+                if self._unparsed and not (
+                    chunked.ended or self._over
+                ):  # very many chunks: other connections are served first
                     self._pause()
                     asyncio.get_running_loop().call_soon(self._parse)
                     return

@@ -31,7 +31,7 @@ _failures = LogThrottle(log)
 
 #: How many frames are handled in one turn of the loop.
 _FRAMES: Final = 20
-#: Reading pauses when so many bytes wait to be handled.
+#: Reading pauses when this many bytes wait to be handled.
 _BEHIND: Final = 4 * READ_BYTES
 #: What a client may still send after its session has ended, in bytes, and how many bytes each frame adds to that.
 _LATE_BYTES, _LATE_FRAME = 262_144, 1_024
@@ -263,7 +263,7 @@ class Keepalive:
     def check(self, now: float, *, reading: bool, writable: bool) -> Literal["ping", "lost"] | None:
         """Return what to do now. Call it about once a second.
 
-        While the server is not `reading`, it would not see a pong, so the client is not given up.
+        While the server is not `reading`, it would not see a pong, so the client is not disconnected.
         """
         silent = now - self._silent_since
         if self.active:

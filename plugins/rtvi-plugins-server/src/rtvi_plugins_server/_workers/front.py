@@ -249,9 +249,9 @@ class Front:
                 try:
                     keys = write_keys(each.key for each in self._workers.values() if each.takes)
                     socket.send_fds(worker.control, [keys], [accepted.fileno()])
-                except BlockingIOError:  # it takes none at present; the client tries again
+                except BlockingIOError:  # the worker takes no connection now; the client tries again
                     return
-                except OSError:  # it has just ended
+                except OSError:  # the worker has just ended
                     worker.ended = True
                     continue
                 worker.handed += 1
