@@ -44,8 +44,10 @@ HASHED = (*WHEELS, "--require-hashes", "--no-deps")
 #: Seconds between two lines about the progress of an installation.
 PROGRESS_SECONDS = 3
 TESTED = ("3.11", "3.12", "3.13")
-#: Lists of sessions of nox, each of which takes about as long as the other.
-CHECKS = (("typing",), ("lint", "docs", "livekit"))
+#: Sessions of nox in two lists, to which the core's tests on the two other Pythons are added. They take about as long.
+CHECKS = (("lint", "docs", "livekit"), ("typing",))
+#: How much they yield to the tests. One that is hardly ever run breaks the time limits of its own tests.
+CHECKS_NICE = 10
 #: Tests of speech in real time: two at a time, and only what yields the processors to them may run beside them.
 REAL_TIME = ("tests/lossy", "tests/browser", "docs/examples/evaluation")
 #: Those that judge how soon an answer begins, and how it sounds, or that lose packets: nothing may run beside them.
@@ -144,10 +146,10 @@ def test() -> int:
     timed = [each for each in files if each not in TIMELESS]
     # Most tests wait for other processes, so two at a time are faster also beside others. A file's share servers.
     at_once = ["--numprocesses=2", "--dist=loadfile"]
-    with checks(*CHECKS, nice=19) as checked:
-        with checks(*([f"core-{each}"] for each in TESTED if each != version)) as passes:
-            if code := run(*pytest, *at_once, *(f"--ignore={each}" for each in timed)) or passes():
-                return code
+    cores = (f"core-{each}" for each in TESTED if each != version)
+    with checks(*([core, *others] for core, others in zip(cores, CHECKS, strict=True)), nice=CHECKS_NICE) as checked:
+        if code := run(*pytest, *at_once, *(f"--ignore={each}" for each in timed)):
+            return code
         if code := run(*pytest, *at_once, *(each for each in timed if each not in MEASURED)) or checked():
             return code
     return run(*pytest, *MEASURED)
@@ -181,10 +183,10 @@ def uv_settings() -> dict[str, str]:
 
 
 @contextmanager
-def checks(*lists: Sequence[str], nice: int = 0) -> Generator[Callable[[], int]]:
+def checks(*lists: Sequence[str], nice: int) -> Generator[Callable[[], int]]:
     """Run lists of sessions of nox in the background, one beside the other.
 
-    The function waits for them, prints what they wrote, and returns the code. With `nice` they yield to all else.
+    The function waits for them, prints what they wrote, and returns the code. They yield to all else by `nice`.
     """
     with ExitStack() as stack:
         waits = [stack.enter_context(in_background(sessions, nice)) for sessions in lists]

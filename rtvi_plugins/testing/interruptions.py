@@ -98,6 +98,9 @@ class Interruptions:
         """Return whether all is well after a cancellation."""
         try:
             outcome = await cancel_at(start, number)
+            if outcome.seconds > _CANCEL_SECONDS and not outcome.pieces_after:
+                # The first import of a module, or a busy machine, can delay one cancellation, but not two.
+                outcome = await cancel_at(start, number)
         except BaseException as error:
             reraise_control_flow(error, anyio.get_cancelled_exc_class())
             self.findings.found("P207", f"cancelled at await {number}, {describe_failure(error)}")

@@ -582,6 +582,30 @@ async def finish_first(self: Any, request: LLMRequest, /) -> AsyncGenerator[Any]
         raise
 
 
+class SlowOnce:
+    """An LLM whose first cancellation takes long, as the first import of a module does."""
+
+    def __init__(self) -> None:
+        self.cancelled = False
+
+    async def respond(self, request: LLMRequest, /) -> AsyncGenerator[Any]:
+        """Answer with two words."""
+        refuse_json(request)
+        yield Text("Hello ")
+        try:
+            await anyio.lowlevel.checkpoint()
+        except anyio.get_cancelled_exc_class():
+            if not self.cancelled:
+                self.cancelled = True
+                with anyio.CancelScope(shield=True):
+                    await anyio.sleep(1.3)
+            raise
+        yield Text("there.")
+
+
+add("", "one whose first cancellation is slow", "llm", SlowOnce)
+
+
 class Locked:
     """An LLM that is busy for ever after it was cancelled."""
 

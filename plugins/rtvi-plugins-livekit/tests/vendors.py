@@ -19,6 +19,8 @@ from rtvi_plugins_vendor.testing import Answer, FakeRequest, FakeSocket, FakeVen
 __all__ = ("RATE", "SocketVendor", "cartesia", "deepgram", "openai_chat", "openai_speech", "tone")
 
 RATE = 24_000
+#: The shortest timeout, in seconds.
+_TIMEOUT = 0.4
 
 
 def tone(seconds: float) -> bytes:
@@ -87,7 +89,9 @@ CALL = [
 def openai_chat(answer: list[bytes] = TEXT) -> AbstractAsyncContextManager[ScriptedVendor]:
     """Run OpenAI's chat models."""
     # LiveKit does not wait for `data: [DONE]`, as the readme says.
-    return scripted_vendor("/v1/chat/completions", answer, refuse=_refuse, base="/v1", timeout=0.4, end_event=False)
+    return scripted_vendor(
+        "/v1/chat/completions", answer, refuse=_refuse, base="/v1", timeout=_TIMEOUT, end_event=False
+    )
 
 
 def openai_speech() -> AbstractAsyncContextManager[ScriptedVendor]:
@@ -95,7 +99,7 @@ def openai_speech() -> AbstractAsyncContextManager[ScriptedVendor]:
     parts = [_WAV + tone(0.4), tone(0.4)]
     headers = {"content-type": "audio/wav"}
     return scripted_vendor(
-        "/v1/audio/speech", parts, refuse=_refuse, headers=headers, base="/v1", timeout=0.4, end_event=False
+        "/v1/audio/speech", parts, refuse=_refuse, headers=headers, base="/v1", timeout=_TIMEOUT, end_event=False
     )
 
 
@@ -117,6 +121,9 @@ class SocketVendor:
 
     def script(self, name: str, /) -> None:
         """Follow one of the kit's scripts."""
+        # As in `scripted_vendor`: a busy machine delays all failures, and two scripts need the timeout.
+        timeout = _TIMEOUT if name in ("silent", "hang") else 10 * _TIMEOUT
+        self.service_options = {**self.service_options, "timeout": timeout}
         if name.isdigit():
             headers = {"retry-after": "7"} if name == "429" else {}
             self.vendor.on(self._path, Answer(int(name), lambda request: _refuse(int(name), request), headers=headers))
@@ -140,16 +147,16 @@ class SocketVendor:
 
 
 @asynccontextmanager
-async def _sockets(path: str, base: str, talk: Talk, timeout: float) -> AsyncGenerator[SocketVendor]:
+async def _sockets(path: str, base: str, talk: Talk) -> AsyncGenerator[SocketVendor]:
     async with fake_vendor() as vendor:
-        found = SocketVendor(vendor, {"base_url": vendor.url + base, "timeout": timeout}, path, talk)
+        found = SocketVendor(vendor, {"base_url": vendor.url + base}, path, talk)
         found.script("answer")
         yield found
 
 
 def deepgram() -> AbstractAsyncContextManager[SocketVendor]:
     """Run Deepgram's recognition: an interim text after the first second, and a final one when it is asked for it."""
-    return _sockets("/v1/listen", "/v1/listen", _recognise, 0.4)
+    return _sockets("/v1/listen", "/v1/listen", _recognise)
 
 
 def _result(text: str, *, final: bool) -> dict[str, Any]:
@@ -194,7 +201,7 @@ async def _recognise(socket: FakeSocket, script: str) -> None:
 
 def cartesia() -> AbstractAsyncContextManager[SocketVendor]:
     """Run Cartesia's voices: a tone for each piece of text, with its words."""
-    return _sockets("/tts/websocket", "", _speak, 0.4)
+    return _sockets("/tts/websocket", "", _speak)
 
 
 async def _speak(socket: FakeSocket, script: str) -> None:

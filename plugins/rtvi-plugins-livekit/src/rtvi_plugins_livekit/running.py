@@ -26,8 +26,9 @@ T = TypeVar("T")
 
 log = logging.getLogger("rtvi_plugins")
 
-#: How long the end of a stream or an instance may take, in seconds: it says goodbye to the vendor.
-_CLOSE_SECONDS = 1.0
+#: How long the end of a stream or an instance may take, in seconds. Both say goodbye to the vendor, and an interruption
+#: waits for both.
+_CLOSE_SECONDS = 0.4
 
 _BY_STATUS: Mapping[int, ProviderCategory] = {
     401: "auth",
@@ -229,7 +230,7 @@ async def follow(
 
 
 async def shielded(close: Callable[[], Coroutine[Any, Any, object]]) -> None:
-    """Close something, also while the operation is cancelled. It may take a second."""
+    """Close something, also while the operation is cancelled. It may take `_CLOSE_SECONDS`."""
     with anyio.move_on_after(_CLOSE_SECONDS, shield=True):
         try:
             await close()
