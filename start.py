@@ -44,8 +44,8 @@ HASHED = (*WHEELS, "--require-hashes", "--no-deps")
 #: Seconds between two lines about the progress of an installation.
 PROGRESS_SECONDS = 3
 TESTED = ("3.11", "3.12", "3.13")
-#: Sessions of nox in two lists, to which the core's tests on the two other Pythons are added. They take about as long.
-CHECKS = (("lint", "docs", "livekit"), ("typing",))
+#: Lists of sessions of nox that run beside the tests, as the core's tests on the other Pythons do.
+CHECKS = (("typing",), ("lint", "docs", "livekit"))
 #: How much they yield to the tests. One that is hardly ever run breaks the time limits of its own tests.
 CHECKS_NICE = 10
 #: Tests of speech in real time: two at a time, and only what yields the processors to them may run beside them.
@@ -146,8 +146,8 @@ def test() -> int:
     timed = [each for each in files if each not in TIMELESS]
     # Most tests wait for other processes, so two at a time are faster also beside others. A file's share servers.
     at_once = ["--numprocesses=2", "--dist=loadfile"]
-    cores = (f"core-{each}" for each in TESTED if each != version)
-    with checks(*([core, *others] for core, others in zip(cores, CHECKS, strict=True)), nice=CHECKS_NICE) as checked:
+    cores = [[f"core-{each}"] for each in TESTED if each != version]
+    with checks(*cores, *CHECKS, nice=CHECKS_NICE) as checked:
         if code := run(*pytest, *at_once, *(f"--ignore={each}" for each in timed)):
             return code
         if code := run(*pytest, *at_once, *(each for each in timed if each not in MEASURED)) or checked():

@@ -161,7 +161,7 @@ async def test_a_vendor_that_was_heard_may_be_quiet_after_a_pause() -> None:
         async for _ in socket:
             pass
 
-    async with listening(once, conversation(), quiet=0.01) as found:
+    async with listening(once, conversation(), timeout=600, quiet=0.01) as found:
         assert await anext(found) == {"text": "Hello"}
         assert await anext(found) is None
 

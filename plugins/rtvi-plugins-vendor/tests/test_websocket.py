@@ -430,6 +430,30 @@ async def test_a_vendor_may_be_silent_while_it_is_sent_to() -> None:
         assert vendor.requests[0].messages == [b"audio"] * 5
 
 
+async def test_a_message_can_be_expected_while_it_is_sent_to() -> None:
+    """Whoever expects it may wait once more after it was late."""
+
+    async def endlessly() -> AsyncIterator[bytes]:
+        yield b"audio"
+        await anyio.sleep_forever()
+
+    async def late(socket: FakeSocket) -> None:
+        await anext(socket)
+        await expired.wait()
+        await socket.send({"text": "Hello"})
+        await anyio.sleep_forever()
+
+    expired = anyio.Event()
+    async with serving(late, timeout=600) as (_, acme), acme.open("ws") as stream, stream.sending(endlessly()):
+        stream.expect(0.01)
+        assert await category_of(stream) == "timeout"
+        assert stream.is_late
+        stream.expect(None)
+        expired.set()
+        assert await anext(stream) == {"text": "Hello"}
+        assert not stream.is_late
+
+
 async def test_a_failure_of_the_messages_is_raised_where_the_block_receives() -> None:
     """It ends neither the service nor other requests."""
 

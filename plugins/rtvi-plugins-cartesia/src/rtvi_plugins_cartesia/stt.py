@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from itertools import chain
 from typing import Annotated, Any, Literal
@@ -138,8 +138,9 @@ class _Reader:
     _words: list[Word] = field(factory=list[Word])
     _language: str | None = None
 
-    def read(self, message: Any) -> Iterator[Transcript]:
-        """Yield the transcript of a message. None is a vendor that has nothing to add."""
+    def read(self, message: Any) -> list[Transcript]:
+        """Return the transcripts of a message. None is a vendor that has nothing to add."""
+        found: list[Transcript] = []
         self.is_flushed = False
         with malformed_answers(PROVIDER):
             match message:
@@ -155,12 +156,13 @@ class _Reader:
                         self._text, self._language = shown, message.get("language")
                         self._words += chain.from_iterable(map(_words, message.get("words") or []))
                     if shown.strip():
-                        yield Transcript(shown.strip(), False, language=message.get("language"))
+                        found.append(Transcript(shown.strip(), False, language=message.get("language")))
                 case _:
                     pass
         if self.is_flushed and self._text.strip():
-            yield Transcript(self._text.strip(), True, language=self._language, words=self._words)
+            found.append(Transcript(self._text.strip(), True, language=self._language, words=self._words))
             self._text, self._words = "", []
+        return found
 
 
 def _words(found: Mapping[str, Any]) -> list[Word]:

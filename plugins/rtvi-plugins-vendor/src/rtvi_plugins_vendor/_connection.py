@@ -112,6 +112,8 @@ class Connection:
     _waiting: Batch = field(factory=Batch)
     _news: anyio.Event = field(factory=anyio.Event)
     _closing: bool = False
+    #: What ends the sleep of `_watch`.
+    _look: anyio.CancelScope = field(factory=anyio.CancelScope)
     _last_written: float = -math.inf
 
     @property
@@ -220,7 +222,13 @@ class Connection:
                     inbox.give_up()
                 else:
                     deadlines.append(inbox.deadline)
-            await anyio.sleep_until(min(deadlines))
+            with anyio.CancelScope(deadline=min(deadlines)) as self._look:
+                await anyio.sleep_forever()
+
+    def look_by(self, deadline: float) -> None:
+        """Look at this time for waits that take too long, or before."""
+        if deadline < self._look.deadline:
+            self._look.deadline = deadline
 
     async def _keep_alive(self, message: Outgoing, every: float) -> None:
         """Send a message whenever nothing else was sent for a while."""

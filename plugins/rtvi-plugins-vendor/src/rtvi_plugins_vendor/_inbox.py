@@ -36,6 +36,8 @@ class Inbox:
     is_late: bool = False
     #: When the reader began to wait.
     waits_since: float | None = None
+    #: By when the reader must have a message, also while anything is being sent.
+    wanted_by: float = math.inf
     _items: deque[tuple[Any, int]] = field(factory=deque[tuple[Any, int]])
     _size: int = 0
     _failure: Failure | None = None
@@ -56,11 +58,6 @@ class Inbox:
         if not self.over:
             self.over, self._failure = True, failure
             self._news.set()
-
-    @property
-    def has_message(self) -> bool:
-        """Whether `receive` would return at once."""
-        return bool(self._items)
 
     async def receive(self) -> Any:
         """Return the next message. `StopAsyncIteration` is the end."""
@@ -91,7 +88,13 @@ class Inbox:
     @property
     def deadline(self) -> float:
         """When the vendor must have sent something. The connection looks at it: a timer for each message costs more."""
-        return math.inf if self.waits_since is None or self._senders else self.waits_since + self.timeout
+        if self.waits_since is None:
+            return math.inf
+        return self.wanted_by if self._senders else min(self.wanted_by, self.waits_since + self.timeout)
+
+    def want_by(self, deadline: float) -> None:
+        """Set by when the reader must have a message. It may be late once more."""
+        self.wanted_by, self.is_late = deadline, False
 
     def give_up(self) -> None:
         """Have the reader raise that nothing has come in time."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable
+import math
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -46,9 +47,18 @@ class WebSocketStream:
         return self._inbox.timeout
 
     @property
-    def has_message(self) -> bool:
-        """Whether the next message is here, so that nobody needs to wait for it."""
-        return self._inbox.has_message
+    def is_late(self) -> bool:
+        """Whether the last `ProviderError` means that no message came in time."""
+        return self._inbox.is_late
+
+    def expect(self, seconds: float | None) -> None:
+        """Raise `ProviderError` where the reader waits if no message comes for this time, also during `sending`.
+
+        It stays so for all messages until the next call. None is no limit.
+        """
+        deadline = math.inf if seconds is None else anyio.current_time() + seconds
+        self._inbox.want_by(deadline)
+        self._connection.look_by(deadline)
 
     async def send(self, message: Outgoing) -> None:
         """Send bytes, text, or a value as JSON. It returns once the message is written.
@@ -101,8 +111,8 @@ class WebSocketStream:
     def __aiter__(self) -> WebSocketStream:
         return self
 
-    async def __anext__(self) -> Any:
-        return await self._inbox.receive()
+    def __anext__(self) -> Awaitable[Any]:
+        return self._inbox.receive()
 
     async def _send_all(self, messages: AsyncIterable[Outgoing]) -> None:
         number = 0

@@ -10,13 +10,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, aclosing
 from types import TracebackType
 from typing import Any, Self
 
-import anyio
 from attrs import define, field, setters
 
 from rtvi_plugins.errors import ProviderError
@@ -65,7 +63,6 @@ class Listening(AsyncIterator[Any]):
     is_paused: bool = field(default=False, init=False)
     _used: float = field(default=0.0, init=False)
     _heard: bool = field(default=False, init=False)
-    _patience: anyio.CancelScope = field(factory=anyio.CancelScope, init=False)
     _sending: AbstractAsyncContextManager[None] = field(init=False)
 
     async def __aenter__(self) -> Self:
@@ -79,25 +76,25 @@ class Listening(AsyncIterator[Any]):
         return await self._sending.__aexit__(type, error, traceback)
 
     async def __anext__(self) -> Any:
-        if self.stream.has_message:  # a cancel scope costs more than reading it
-            self._heard = True
-            return await anext(self.stream)
-        with anyio.CancelScope(deadline=self._deadline()) as self._patience:
-            try:
-                message: object = await anext(self.stream)
-            except StopAsyncIteration:
-                raise ProviderError(self.stream.provider, "unavailable") from None
-            self._heard = True
-            return message
-        if self.quiet is None or not self._heard:
-            raise ProviderError(self.stream.provider, "timeout")
-        return None
+        if self.is_paused:
+            self._expect()
+        try:
+            message: object = await anext(self.stream)
+        except StopAsyncIteration:
+            raise ProviderError(self.stream.provider, "unavailable") from None
+        except ProviderError:
+            if self.stream.is_late and self.is_paused and self.quiet is not None and self._heard:
+                return None
+            raise
+        self._heard = True
+        return message
 
     def settle(self) -> list[Usage | Settled]:
         """Return the pieces that answer a pause: the length of its audio, and `Settled`. Empty if no pause waits."""
         if not self.is_paused:
             return []
         self.is_paused = False
+        self.stream.expect(None)
         self._heard = self._heard and not self.hears_silence
         return [self.usage(), Settled()]
 
@@ -112,14 +109,12 @@ class Listening(AsyncIterator[Any]):
             async for message in messages:
                 if message is self.pause:
                     self.is_paused = True
-                    self._patience.deadline = self._deadline()
+                    self._expect()
                 yield message
 
-    def _deadline(self) -> float:
-        if not self.is_paused:
-            return math.inf
+    def _expect(self) -> None:
         quiet = self.quiet if self._heard else None
-        return anyio.current_time() + (self.stream.timeout if quiet is None else quiet)
+        self.stream.expect(self.stream.timeout if quiet is None else quiet)
 
 
 async def one_utterance(
