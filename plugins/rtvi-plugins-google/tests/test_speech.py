@@ -57,17 +57,22 @@ FINAL = Transcript("Three nights.", final=True, language="en-US")
 
 @asynccontextmanager
 async def talking(
-    *items: SpeechInput, server: LiveServer | None = None, **request: Any
+    *items: SpeechInput, server: LiveServer | None = None, timeout: float = 4.0, **request: Any
 ) -> AsyncGenerator[tuple[Any, Feed[SpeechInput], Any]]:
-    """Hold a conversation with this input. Yield its pieces, its input and the vendor."""
+    """Hold a conversation with this input. Yield its pieces, its input and the vendor.
+
+    `timeout` is that of the service, in seconds.
+    """
     feed = feed_of(*items)
-    async with live_vendor(server) as vendor, google_speech(KEY, **vendor.service_options) as speech:
-        speaking(speech)
-        hearing(speech)
-        assert isinstance(speech, SpeechModel)
-        async with aclosing(speech.converse(SpeechRequest(feed, **request))) as pieces:
-            with anyio.fail_after(20):
-                yield pieces, feed, vendor
+    async with live_vendor(server) as vendor:
+        options: dict[str, Any] = {**vendor.service_options, "timeout": timeout}
+        async with google_speech(KEY, **options) as speech:
+            speaking(speech)
+            hearing(speech)
+            assert isinstance(speech, SpeechModel)
+            async with aclosing(speech.converse(SpeechRequest(feed, **request))) as pieces:
+                with anyio.fail_after(20):
+                    yield pieces, feed, vendor
 
 
 def sent(vendor: Any) -> list[Any]:
@@ -250,7 +255,7 @@ async def test_options_are_sent() -> None:
 )
 async def test_a_vendor_may_fail_in_every_way(script: str, category: str) -> None:
     """In the middle of an answer, or before."""
-    async with talking(Typed("Hello")) as (pieces, _, vendor):
+    async with talking(Typed("Hello"), timeout=0.4 if script == "silent" else 4.0) as (pieces, _, vendor):
         vendor.script(script)
         with pytest.raises(ProviderError) as failed:
             await answer_of(pieces)
@@ -259,7 +264,7 @@ async def test_a_vendor_may_fail_in_every_way(script: str, category: str) -> Non
 
 async def test_an_answer_that_stops_is_a_timeout() -> None:
     """The vendor owes its end."""
-    async with talking(Typed("Hello"), server=LiveServer(holds=True)) as (pieces, _, _):
+    async with talking(Typed("Hello"), server=LiveServer(holds=True), timeout=0.4) as (pieces, _, _):
         with pytest.raises(ProviderError, match="google did not answer in time"):
             await answer_of(pieces)
 

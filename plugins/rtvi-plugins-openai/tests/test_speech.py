@@ -53,17 +53,22 @@ HEARD.append(Transcript("Three nights.", final=True, language="en", utterance=0)
 
 @asynccontextmanager
 async def talking(
-    *items: SpeechInput, server: RealtimeServer | None = None, **request: Any
+    *items: SpeechInput, server: RealtimeServer | None = None, timeout: float = 4.0, **request: Any
 ) -> AsyncGenerator[tuple[Any, Feed[SpeechInput], Any]]:
-    """Hold a conversation with this input. Yield its pieces, its input and the vendor."""
+    """Hold a conversation with this input. Yield its pieces, its input and the vendor.
+
+    `timeout` is that of the service, in seconds.
+    """
     feed = feed_of(*items)
-    async with realtime_vendor(server) as vendor, openai_speech(KEY, **vendor.service_options) as speech:
-        speaking(speech)
-        hearing(speech)
-        assert isinstance(speech, SpeechModel)
-        async with aclosing(speech.converse(SpeechRequest(feed, **request))) as pieces:
-            with anyio.fail_after(20):
-                yield pieces, feed, vendor
+    async with realtime_vendor(server) as vendor:
+        options: dict[str, Any] = {**vendor.service_options, "timeout": timeout}
+        async with openai_speech(KEY, **options) as speech:
+            speaking(speech)
+            hearing(speech)
+            assert isinstance(speech, SpeechModel)
+            async with aclosing(speech.converse(SpeechRequest(feed, **request))) as pieces:
+                with anyio.fail_after(20):
+                    yield pieces, feed, vendor
 
 
 def sent(vendor: Any) -> list[Any]:
@@ -292,7 +297,7 @@ async def test_a_vendor_may_fail_in_every_way(script: str, category: str) -> Non
     """In the middle of an answer, or before."""
     async with talking(Typed("Hello")) as (_, _, vendor):
         vendor.script(script)
-        async with openai_speech(KEY, base_url=vendor.vendor.url, timeout=0.2) as speech:
+        async with openai_speech(KEY, base_url=vendor.vendor.url, timeout=0.2 if script == "silent" else 4.0) as speech:
             speaking(speech)
             hearing(speech)
             with pytest.raises(ProviderError) as failed:
@@ -303,7 +308,7 @@ async def test_a_vendor_may_fail_in_every_way(script: str, category: str) -> Non
 
 async def test_an_answer_that_stops_is_a_timeout() -> None:
     """The vendor owes its end."""
-    async with talking(Typed("Hello"), server=RealtimeServer(holds=True)) as (pieces, _, _):
+    async with talking(Typed("Hello"), server=RealtimeServer(holds=True), timeout=0.4) as (pieces, _, _):
         with pytest.raises(ProviderError, match="openai did not answer in time"):
             await answer_of(pieces)
 
