@@ -144,9 +144,12 @@ def _must_be(what: str, *, or_none: bool = False) -> Any:
 
 @frozen
 class Text:
-    """A piece of an LLM's answer, to be shown and spoken as it comes. Pieces are joined without a separator."""
+    """A piece of an LLM's answer, to be shown and spoken as it comes. Pieces are joined without a separator.
 
-    text: str
+    A text of another type raises `ValueError`.
+    """
+
+    text: str = field(validator=_must_be("a str"))
 
 
 @frozen

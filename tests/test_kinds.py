@@ -11,7 +11,7 @@ from attrs import define
 
 from rtvi_plugins import LLM, STT, TTS, VAD, Kind, Session, action, bot, options, service
 from rtvi_plugins.errors import StartFailed
-from rtvi_plugins.kinds import BUILTIN_KINDS, Audio, Transcript, Word, kind_of
+from rtvi_plugins.kinds import BUILTIN_KINDS, Audio, Text, Transcript, Word, kind_of
 
 from .fakes.wire import connected, host_of, settle
 
@@ -143,6 +143,7 @@ async def test_a_session_cannot_be_switched_to_what_is_not_of_its_kind() -> None
 @pytest.mark.parametrize(
     ("piece", "fields", "sentence"),
     [
+        (Text, {"text": None}, "text must be a str."),
         (Word, {"text": 5}, "text must be a str."),
         (Word, {"text": None}, "text must be a str."),
         (Word, {"start": -0.1}, "start must be a number of seconds from 0."),
@@ -161,9 +162,10 @@ async def test_a_session_cannot_be_switched_to_what_is_not_of_its_kind() -> None
         (Transcript, {"utterance": -1}, "utterance must be a whole number from 0 or None."),
     ],
 )
-def test_a_piece_of_speech_refuses_a_wrong_field(piece: Any, fields: dict[str, Any], sentence: str) -> None:
+def test_a_piece_refuses_a_wrong_field(piece: Any, fields: dict[str, Any], sentence: str) -> None:
     """The error names the piece, the field and the author's line."""
-    good: dict[str, Any] = {"text": "one", "start": 0.0} if piece.__name__ == "Word" else {"text": "one", "final": True}
+    more: dict[type, dict[str, Any]] = {Word: {"start": 0.0}, Transcript: {"final": True}}
+    good: dict[str, Any] = {"text": "one", **more.get(piece, {})}
     with pytest.raises(ValueError, match=rf"^{piece.__name__}\({next(iter(fields))}=") as caught:
         piece(**{**good, **fields})
     assert str(caught.value).endswith(sentence)
