@@ -19,6 +19,19 @@ _FIELDS = tuple(name for name in Message.__annotations__ if name not in _ALWAYS_
 
 _ROLES: tuple[str, ...] = get_args(Role)
 
+_CALL_SCHEMA: Mapping[str, Any] = {
+    "type": "object",
+    "properties": {
+        "id": {"type": "string"},
+        "function": {
+            "type": "object",
+            "properties": {"name": {"type": "string"}, "arguments": {"type": "string"}},
+            "required": ["name", "arguments"],
+        },
+    },
+    "required": ["id", "function"],
+}
+
 
 class roles:  # noqa: N801 - a validator, in lower case like those of attrs
     """A validator of messages: only these roles, each message with text and nothing else.
@@ -64,6 +77,8 @@ class roles:  # noqa: N801 - a validator, in lower case like those of attrs
                     granted = ", ".join((*_ALWAYS_ALLOWED, *self.fields))
                     yield member_path(f"[{index}]", name), f"a message may have {granted} only"
             yield from self._content(message, f"[{index}].content")
+            if "tool_calls" in self.fields:
+                yield from _problems_of_calls(message.get("tool_calls"), f"[{index}].tool_calls")
 
     def _content(self, message: Mapping[str, Any], path: str) -> Iterator[tuple[str, str]]:
         content = message.get("content")
@@ -96,10 +111,21 @@ class roles:  # noqa: N801 - a validator, in lower case like those of attrs
         content: list[Any] = [{"type": "string"}, {"type": "array", "items": part}]
         if "tool_calls" in self.fields:
             content.append({"type": "null"})
-        refused = {name: False for name in _FIELDS if name not in self.fields}
+        fields: dict[str, Any] = {name: False for name in _FIELDS if name not in self.fields}
+        if "tool_calls" in self.fields:
+            fields["tool_calls"] = {"items": _CALL_SCHEMA}
         return {
-            "items": {"properties": {"role": {"enum": list(self.allowed)}, "content": {"anyOf": content}, **refused}}
+            "items": {"properties": {"role": {"enum": list(self.allowed)}, "content": {"anyOf": content}, **fields}}
         }
+
+
+def _problems_of_calls(calls: Any, path: str) -> Iterator[tuple[str, str]]:
+    """Yield the problems of `tool_calls`. Providers read these fields, and would fail for all other values."""
+    for index, call in enumerate(calls if is_array(calls) else ()):
+        function = call.get("function") if is_object(call) else None
+        needed = (call.get("id"), function.get("name"), function.get("arguments")) if is_object(function) else (None,)
+        if not all(isinstance(each, str) for each in needed):
+            yield f"{path}[{index}]", "a call has an id, and a function with name and arguments, which are texts"
 
 
 def _listed_names(argument: str, names: Any) -> tuple[str, ...]:

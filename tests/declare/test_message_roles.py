@@ -30,6 +30,16 @@ TEXT = {"type": "text", "text": "What is this?"}
 IMAGE = {"type": "image_url", "image_url": {"url": "http://169.254.169.254/latest/meta-data"}}
 CALLS = [{"id": "1", "type": "function", "function": {"name": "pay", "arguments": "{}"}}]
 
+#: A provider would fail for each of these, and another session would then be left without it.
+BAD_CALLS: list[Any] = [
+    {},
+    {"id": "1", "function": None},
+    {"id": "1", "type": "function", "function": {"name": "pay"}},
+    {"id": "1", "type": "function", "function": {"name": "pay", "arguments": {}}},
+    {"id": 1, "type": "function", "function": {"name": "pay", "arguments": "{}"}},
+    {"type": "function", "function": {"name": "pay", "arguments": "{}"}},
+]
+
 PLAIN: list[Any] = [
     {"role": "user", "content": "Hello."},
     {"role": "user", "content": ""},
@@ -169,6 +179,9 @@ async def test_what_replaces_the_conversation_holds_text_of_any_role(name: str) 
         for part in PARTS:
             error = await wire.error(replace([*sent, {"role": "user", "content": [part]}]))
             assert error["code"] == "not-granted"
+        for call in BAD_CALLS:
+            error = await wire.error(replace([*sent, {"role": "assistant", "content": "Well.", "tool_calls": [call]}]))
+            assert (error["code"], "[4].tool_calls[0]" in error["error"]) == ("not-granted", True)
         assert await messages_of(wire) == sent
         assert (await wire.answer(replace(sent)))["type"] in ("action-response", "config")
 
@@ -283,6 +296,7 @@ def test_clients_are_told_what_is_accepted() -> None:
     assert [each["type"] for each in item["content"]["anyOf"]] == ["string", "array"]
     (more,) = restricted_schema(shape, ANY_ROLE)["allOf"]
     assert "name" not in more["items"]["properties"]
+    assert more["items"]["properties"]["tool_calls"]["items"]["required"] == ["id", "function"]
 
 
 # ---- declared by others --------------------------------------------------------------------------------------------
