@@ -149,11 +149,14 @@ ERROR = {"type": "error", "done": True, "title": "key-of-a-test", "message": "ke
         ({**ERROR, "status_code": 429}, None, "rate"),
         (ERROR, None, "unavailable"),
         ({"type": "chunk"}, None, "unavailable"),
+        ({"type": "chunk", "context_id": 5}, None, "unavailable"),
         ({"type": "unknown"}, 1008, "bad-request"),
         ({"type": "unknown"}, 1000, "unavailable"),
     ],
 )
-async def test_failures(message: dict[str, object], code: int | None, category: str) -> None:
+async def test_failures(
+    message: dict[str, object], code: int | None, category: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """Messages of the type `error`, with or without a context, and close codes."""
 
     async def fail(socket: FakeSocket) -> None:
@@ -172,6 +175,7 @@ async def test_failures(message: dict[str, object], code: int | None, category: 
             await said(tts, "Hello.")
     assert failed.value.category == category
     assert "key-of" not in str(failed.value)
+    assert caplog.records == []
 
 
 async def test_the_key_is_checked() -> None:

@@ -147,12 +147,15 @@ async def test_nothing_to_say() -> None:
         ({"message": "key-of-a-test", "error": "voice_id_does_not_exist", "code": 1008}, None, "bad-request"),
         ({"message": "key-of-a-test", "error": "key-of-a-test"}, None, "unavailable"),
         ({"alignment": {"chars": ["a"]}}, None, "unavailable"),
+        ({"audio": "no base64", "contextId": ["a"]}, None, "unavailable"),
         ({"audio": None}, 1008, "bad-request"),
         ({"audio": None}, 1011, "unavailable"),
         ({"audio": None}, 1000, "unavailable"),
     ],
 )
-async def test_failures(message: dict[str, object], code: int | None, category: str) -> None:
+async def test_failures(
+    message: dict[str, object], code: int | None, category: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """Messages with an error, and close codes."""
 
     async def fail(socket: FakeSocket) -> None:
@@ -169,6 +172,7 @@ async def test_failures(message: dict[str, object], code: int | None, category: 
             await said(tts, "Hello.")
     assert failed.value.category == category
     assert "key-of" not in str(failed.value)
+    assert caplog.records == []
 
 
 async def test_the_key_is_checked() -> None:

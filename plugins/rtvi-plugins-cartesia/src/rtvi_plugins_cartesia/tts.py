@@ -63,10 +63,12 @@ class CartesiaTTS:
         yield Usage(characters=speech.characters, model=self.fields.get("model_id"))
 
 
-def _request_of(message: Mapping[str, Any]) -> object:
-    # An error of the connection has no context, and goes to all requests.
-    context = message.get("context_id")
-    return context.partition(".")[0] if context else None
+def _request_of(message: Any) -> object:
+    match message:
+        case {"context_id": str(context)} if context:
+            return context.partition(".")[0]
+        case _:  # an error of the connection has no context, and goes to all requests
+            return None
 
 
 @define(eq=False)

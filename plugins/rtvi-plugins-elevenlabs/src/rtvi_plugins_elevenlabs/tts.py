@@ -84,9 +84,12 @@ class ElevenLabsTTS:
         yield Usage(characters=speech.characters, model=self.fields.get("model_id"))
 
 
-def _context_of(message: Mapping[str, Any]) -> object:
-    # An error of the connection has no context, and goes to all requests.
-    return message.get("contextId") or message.get("context_id")
+def _context_of(message: Any) -> object:
+    match message:
+        case {"contextId": str(context)} | {"context_id": str(context)} if context:
+            return context
+        case _:  # an error of the connection has no context, and goes to all requests
+            return None
 
 
 def _category_of_refusal(status: int, body: bytes) -> ProviderCategory:
