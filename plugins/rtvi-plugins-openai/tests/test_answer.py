@@ -132,7 +132,12 @@ def test_fields_of_an_unknown_shape_say_nothing(odd: dict[str, Any]) -> None:
     assert put_together([odd, *saying("Hi").chunks])[0] == Text("Hi")
 
 
-@pytest.mark.parametrize("data", ["", "[]", "3", "{", "<html>"])
+def test_an_event_without_data_says_nothing() -> None:
+    """Some servers begin with how long to wait before connecting again."""
+    assert put_together(["", *saying("Hi").chunks])[0] == Text("Hi")
+
+
+@pytest.mark.parametrize("data", [" ", "[]", "3", "{", "<html>"])
 def test_what_is_no_chunk_is_an_error(data: str) -> None:
     """A server that speaks something else is not one that can be used."""
     with pytest.raises(ProviderError, match="acme is not available"):

@@ -22,6 +22,7 @@ from rtvi_plugins_vendor import (
 @pytest.mark.parametrize(
     ("status", "category"),
     [
+        (200, "unavailable"),
         (302, "bad-request"),
         (400, "bad-request"),
         (401, "auth"),
@@ -35,7 +36,7 @@ from rtvi_plugins_vendor import (
     ],
 )
 def test_a_status_has_a_category(status: int, category: str) -> None:
-    """A redirect counts as a wrong URL."""
+    """A redirect counts as a wrong URL. A success does not open a WebSocket: a page answers in place of the vendor."""
     assert category_of_status(status) == category
 
 

@@ -191,6 +191,15 @@ async def test_a_vendor_may_explain_its_refusal() -> None:
     assert (failed.value.category, len(vendor.asked)) == ("quota", 1)  # waiting does not help, so it asked once
 
 
+async def test_a_url_that_is_too_long_is_a_bad_request() -> None:
+    """A client that chooses a long name causes it, so it is no failure of the vendor."""
+    vendor = Vendor([answering({})])
+    async with vendor.connect() as http:
+        with pytest.raises(ProviderError) as failed:
+            await http.get("x" * 70_000)
+    assert (failed.value.category, failed.value.retryable, vendor.asked) == ("bad-request", False, [])
+
+
 async def test_an_answer_that_is_no_json_is_a_failure() -> None:
     """As a proxy's page would be."""
     async with Vendor([partial(httpx2.Response, 200, text="<html>")]).connect() as http:
@@ -309,9 +318,12 @@ async def test_a_reader_may_be_cancelled() -> None:
     gc.collect()
 
 
-async def read_json(*parts: bytes) -> list[object]:
+async def read_json(*parts: bytes, type: str = SSE["content-type"]) -> list[object]:
     """Return the names and values of the events of an answer."""
-    async with streaming(Body(parts)).connect() as http, http.stream("POST", "chat", json={}) as response:
+    async with (
+        streaming(Body(parts), {"content-type": type}).connect() as http,
+        http.stream("POST", "chat", json={}) as response,
+    ):
         return [each async for each in response.json_events()]
 
 
@@ -321,6 +333,19 @@ async def test_events_with_json_are_read() -> None:
         ("text", {"a": 1}),
         ("message", []),
     ]
+
+
+async def test_events_without_data_are_left_out() -> None:
+    """Servers send them to keep a connection open, or say how long to wait before connecting again."""
+    parts = (b"retry: 3000\n\n", b"id: 1\n\n", b"event: ping\n\n", b"data:\n\n", b'data: {"a": 1}\n\n')
+    assert await read_json(*parts) == [("message", {"a": 1})]
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "latin-1", "hex", "idna", "undefined", "unicode_escape", "utf-16"])
+async def test_events_are_utf_8_whatever_the_vendor_says(charset: str) -> None:
+    """As their standard says. Python has encodings that cannot be used here. A byte order mark is left out."""
+    data = b'\xef\xbb\xbfdata: "Gr\xc3\xbc\xc3\x9fe \\u0041"\n\n'
+    assert await read_json(data, type=f"text/event-stream; charset={charset}") == [("message", "Grüße A")]
 
 
 async def test_an_event_without_json_is_a_failure_of_the_vendor() -> None:

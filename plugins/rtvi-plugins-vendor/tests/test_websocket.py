@@ -261,7 +261,14 @@ async def test_the_end_of_the_service_closes_its_connections() -> None:
 
 @pytest.mark.parametrize(
     ("status", "category", "asked"),
-    [(401, "auth", 1), (402, "quota", 1), (400, "bad-request", 1), (429, "rate", 3), (503, "unavailable", 3)],
+    [
+        (200, "unavailable", 3),
+        (401, "auth", 1),
+        (402, "quota", 1),
+        (400, "bad-request", 1),
+        (429, "rate", 3),
+        (503, "unavailable", 3),
+    ],
 )
 async def test_a_refused_connection(status: int, category: str, asked: int) -> None:
     """Temporary refusals are tried again, as often as `retry` allows."""
@@ -284,6 +291,20 @@ async def test_a_long_wait_is_not_worth_it() -> None:
             async with acme.open("ws"):
                 pytest.fail("it opened")
     assert (failed.value.retry_after, len(vendor.requests)) == (60, 1)
+
+
+async def test_a_url_that_is_too_long(caplog: pytest.LogCaptureFixture) -> None:
+    """A client that chooses a long name causes it, so it is no failure of the vendor."""
+    async with serving(echo) as (vendor, acme):
+        assert await category_of_opening(acme.open("x" * 70_000)) == "bad-request"
+    assert (vendor.requests, caplog.records) == ([], [])
+
+
+async def test_a_path_may_have_a_query() -> None:
+    """It is kept if there are no other parameters."""
+    async with serving(echo) as (vendor, acme), acme.open("ws?model=small"):
+        pass
+    assert vendor.requests[0].params == {"model": "small"}
 
 
 async def test_nobody_listens() -> None:
@@ -660,6 +681,22 @@ async def test_a_lost_connection_is_opened_again() -> None:
                 await anext(stream)
                 assert await category_of(stream) == "unavailable"
     assert len(vendor.requests) == 2
+
+
+async def test_a_silent_connection_is_not_used_again() -> None:
+    """It may be dead, and a ping notices that much later. Requests that use it already go on."""
+    async with serving(contexts, timeout=0.1) as (vendor, acme):
+        shared = acme.share("ws", route=context_of)
+        async with shared.open("a") as going_on:
+            async with shared.open("b") as late:
+                assert await category_of(late) == "timeout"
+            async with shared.open("b") as again:
+                await again.send({"context": "b", "text": "1"})
+                assert (await anext(again))["text"] == "1"
+            await going_on.send({"context": "a", "text": "2"})
+            assert (await anext(going_on))["text"] == "2"
+        first, second = vendor.requests
+        assert (await first.outcome(), first.close_code, second.state) == ("left", 1000, "running")
 
 
 async def test_a_connection_that_is_lost_as_soon_as_it_is_open(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,6 +42,8 @@ class Answer:
 
     def take(self, data: str) -> Iterator[Text]:
         """Yield the text of an event. Raise `ProviderError` if it reports an error, or is not a chunk."""
+        if not data:  # the event has only an id, or how long to wait before connecting again
+            return
         if data.strip() == _DONE:
             self.done = True
             return

@@ -155,6 +155,8 @@ class Connection:
             self._fail(
                 lambda: StatusError(self.settings.provider, category_of_status(status), status, retry_after=wait)
             )
+        except* httpx2.InvalidURL:  # as `transport_failures` has it
+            self._fail_as("bad-request")
         except* (Lost, httpx2.HTTPError, orjson.JSONDecodeError):
             self._fail_as("unavailable")
         except* Exception:

@@ -39,14 +39,18 @@ class VendorResponse:
         return self.raw.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
 
     def events(self) -> AsyncIterator[httpx2.ServerSentEvent]:
-        """Iterate over the server-sent events. Another type of content is a `ProviderError`."""
+        """Iterate over the server-sent events. Another type of content is a `ProviderError`.
+
+        The data is empty if the vendor sends only a name, an id, or how long to wait before connecting again.
+        """
+        self.raw.encoding = "utf-8-sig"  # by their standard, whatever the vendor says; a byte order mark is left out
         return self._read_by(aiter(httpx2.EventSource(self.raw)))
 
     def json_events(self) -> AsyncIterator[tuple[str, Any]]:
         """Iterate over the names and the JSON values of the server-sent events. The default name is "message".
 
-        The event `[DONE]`, which some vendors send at the end, ends the iteration. Data that is not JSON is a
-        `ProviderError`.
+        The event `[DONE]`, which some vendors send at the end, ends the iteration. Events without data are left out.
+        Data that is not JSON is a `ProviderError`.
         """
         return _JSONEvents(self.provider, self.events())
 
@@ -124,7 +128,8 @@ class _JSONEvents(AsyncIterator[tuple[str, Any]]):
     events: AsyncIterator[httpx2.ServerSentEvent]
 
     async def __anext__(self) -> tuple[str, Any]:
-        event = await anext(self.events)
+        while not (event := await anext(self.events)).data:
+            pass
         if event.data.strip() == "[DONE]":
             raise StopAsyncIteration
         try:

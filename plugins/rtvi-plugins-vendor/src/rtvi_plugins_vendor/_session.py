@@ -73,7 +73,7 @@ async def open_session(
         "sec-websocket-key": b64encode(token_bytes(16)).decode(),
         "sec-websocket-version": "13",
     }
-    async with client.stream("GET", path, params=params, headers={**headers, **upgrade}) as response:
+    async with client.stream("GET", path, params=params or None, headers={**headers, **upgrade}) as response:
         if response.status_code != 101:
             raise Refused(response)
         session = Session(response.extensions["network_stream"])

@@ -55,8 +55,11 @@ class StatusError(ProviderError):
 
 
 def category_of_status(status: int) -> ProviderCategory:
-    """Return the category of an HTTP status that is not a success. A redirect means that the base URL is wrong."""
-    return _BY_STATUS.get(status, "unavailable" if status >= 500 else "bad-request")
+    """Return the category of an HTTP status that refuses a request. A redirect means that the base URL is wrong.
+
+    A success refuses a WebSocket: a page answers in place of the vendor, as during maintenance.
+    """
+    return _BY_STATUS.get(status, "bad-request" if 300 <= status < 500 else "unavailable")
 
 
 def category_of_close(code: int) -> ProviderCategory | None:
@@ -86,9 +89,14 @@ def _seconds_until(date: str) -> float:
 
 @contextmanager
 def transport_failures(provider: str) -> Generator[None]:
-    """Raise `ProviderError` for failures of the connection to a vendor: `timeout` or `unavailable`."""
+    """Raise `ProviderError` for failures of the connection to a vendor: `timeout` or `unavailable`.
+
+    A URL that is too long is a `bad-request`, as if the vendor had refused it: clients may choose what is in it.
+    """
     try:
         yield
+    except httpx2.InvalidURL:
+        raise ProviderError(provider, "bad-request") from None
     except httpx2.TimeoutException:
         raise ProviderError(provider, "timeout") from None
     except (httpx2.HTTPError, httpx2.StreamError):

@@ -126,6 +126,8 @@ class SharedWebSocket:
         finally:
             del connection.inboxes[context]
             _leave(connection, inbox, goodbye)
+            if inbox.is_late and connection is self._connection:
+                self._connection = None  # it may be dead, so the next request does not wait for it too
             self._close_former(connection)
 
     def move(self, path: str, *, params: Mapping[str, Any] | None = None) -> None:
