@@ -6,6 +6,8 @@ the bot has finished its answer to the line before, so a conversation can be pip
 
 from __future__ import annotations
 
+import json
+import re
 import shlex
 import signal
 import sys
@@ -193,9 +195,41 @@ class _Console:
         await self._shown.wait()
 
 
+#: The name of a value that is a JSON object or array, and a word as a shell reads it, also with quotes.
+_JSON_NAME = re.compile(r"""[^\s="']+=(?=[{\[])""")
+_WORD = re.compile(r"""(?:[^\s"'\\]|\\.|"(?:[^"\\]|\\.)*"|'[^']*')+(?=\s|$)""")
+
+
 def _split(line: str) -> list[str]:
+    """Split a line as a shell does, but leave JSON objects and arrays as they are: they need no quotes around them."""
+    words: list[str] = []
+    rest = line
+    while rest := rest.lstrip():
+        if end := _end_of_json(rest):
+            words.append(rest[:end])
+        else:
+            word = _WORD.match(rest)
+            end = word.end() if word is not None else len(rest)
+            words += _shell_words(rest[:end])
+        rest = rest[end:]
+    return words
+
+
+def _end_of_json(text: str) -> int:
+    """Return where a `name={…}` or `name=[…]` at the beginning of a text ends, and 0 if there is none."""
+    name = _JSON_NAME.match(text)
+    if name is None:
+        return 0
     try:
-        return shlex.split(line)
+        _, end = json.JSONDecoder().raw_decode(text, name.end())
+    except ValueError:
+        return 0
+    return end if text[end : end + 1].strip() == "" else 0
+
+
+def _shell_words(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
     except ValueError as error:
         raise UsageError(f"The line cannot be read: {error}.") from None
 

@@ -576,6 +576,22 @@ def test_the_console_obeys_its_commands() -> None:
     assert len(lines) == 8
 
 
+def test_objects_and_arrays_need_no_quotes_in_the_console() -> None:
+    """They are JSON, with spaces and quotes within. Quotes as in a shell still work."""
+    call = "/call llm:append_to_messages messages="
+    code, lines, _ = talk(
+        call + '[{"role": "user", "content": "it\'s me"}]',
+        call + """'[{"role": "user", "content": "and me"}]'""",
+        '/call bot:greet name="{you} there" loud=true',
+        call + '[{"role": "user"}',
+        "/call llm:get_context",
+    )
+    assert lines[:3] == ["true", "true", '"Hello {you} there!"']
+    assert lines[3].startswith("! ")
+    assert '"it\'s me"' in lines[4]
+    assert code == FAILED
+
+
 def test_the_console_shows_what_there_is() -> None:
     """Everything, for its user has the bot's own file."""
     _, lines, _ = talk("/help", "/actions", "/config")
