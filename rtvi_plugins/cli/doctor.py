@@ -211,11 +211,13 @@ def _of_bot(target: str, env: str | None, installed: Installed) -> Iterator[Find
 
 def _missing_keys(host: Host, bot: str) -> Iterator[Finding]:
     """Yield each missing key once, with all providers that need it."""
-    needed: dict[str, list[tuple[str, str, int]]] = defaultdict(list)
-    for service, providers in host.missing_keys().items():
-        for place, (label, variables) in enumerate(providers.items()):
+    needed: dict[str, list[tuple[str, str, bool]]] = defaultdict(list)
+    for name, missing in host.missing_keys().items():
+        service = host.registry.services[name]
+        takes_over = any(not missing[label] for label in service.chosen_from[service.default].labels)
+        for label, variables in missing.items():
             for variable in variables:
-                needed[variable].append((service, label, place))
+                needed[variable].append((name, label, label == service.default and not takes_over))
     for variable, found in needed.items():
         who = " and the provider ".join(f"{label!r} of {service!r}" for service, label, _ in found)
         what = f"The provider {who} {'needs' if len(found) == 1 else 'need'} the key {variable}, which is not set."
@@ -223,8 +225,8 @@ def _missing_keys(host: Host, bot: str) -> Iterator[Finding]:
         page = next((each.key_page for each in specs if each.key_page), None)
         made = f"Make a key at {page}, and store" if page else "Store"
         fix = f"{made} it: rtvi keys set {variable} (or set the variable, or send it with each start request)"
-        is_needed_first = any(place == 0 for *_, place in found)  # the others are only asked if the first one fails
-        yield Finding("missing-key", bot, what, fix, "broken" if is_needed_first else "warning")
+        is_needed = any(needed for *_, needed in found)
+        yield Finding("missing-key", bot, what, fix, "broken" if is_needed else "warning")
 
 
 def _mend_bot(line: str) -> str:

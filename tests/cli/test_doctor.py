@@ -53,6 +53,10 @@ async def receptionist(session: Session, /, llm: LLM) -> None:
     """A bot."""
 '''
 
+FAILOVER_BOT = SERVICE.replace("acme", "keyless").replace("api_key: Secret, /", "") + BOT.replace(
+    "import LLM", "import Failover, LLM"
+).replace('"acme"', 'Failover("acme", "keyless")')
+
 ENTRIES: Mapping[str, str] = {"llm.acme": "acme"}
 API: Mapping[str, str] = {"1": "acme"}
 
@@ -127,6 +131,9 @@ ENVIRONMENTS = {
     ),
     "a bot whose key is missing": Broken(
         "missing-key", "needs the key ACME_API_KEY", "rtvi keys set ACME_API_KEY", bot=BOT
+    ),
+    "a bot whose key is missing, although another provider takes over": Broken(
+        "missing-key", "needs the key ACME_API_KEY", "rtvi keys set ACME_API_KEY", bot=FAILOVER_BOT, level="warning"
     ),
 }
 
