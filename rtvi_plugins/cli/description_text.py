@@ -111,6 +111,8 @@ def merge_all_of(schema: Described) -> dict[str, Any]:
 
 def _narrower(keyword: str, one: Any, other: Any) -> Any:
     match keyword:
+        case "anyOf":
+            return list(_both_unions(one, other))
         case "properties":
             both = {name: {"allOf": [one[name], other[name]]} for name in one if other.get(name)}
             return {name: each for name, each in {**one, **other, **both}.items() if each is not False}
@@ -126,6 +128,19 @@ def _narrower(keyword: str, one: Any, other: Any) -> Any:
             return one
         case _:
             return other
+
+
+def _both_unions(one: Sequence[Described], other: Sequence[Described]) -> Iterator[Described]:
+    """Yield the members of a union that a grant has narrowed by another one, such as that of `optional(le(1))`."""
+    for each in one:
+        if each.get("type") == "null":
+            yield from (each for narrower in other if narrower.get("type") == "null")
+        else:
+            yield from (
+                merge_all_of({"allOf": [each, narrower]})
+                for narrower in other
+                if narrower.get("type", each.get("type")) == each.get("type")
+            )
 
 
 # ---- types and bounds ----------------------------------------------------------------------------------------------
@@ -176,15 +191,15 @@ _BOUNDS: Mapping[str, str] = {
     "exclusiveMinimum": "above {}",
     "maximum": "to {}",
     "exclusiveMaximum": "below {}",
-    "minLength": "at least {} characters",
-    "maxLength": "at most {} characters",
-    "minItems": "at least {} items",
-    "maxItems": "at most {} items",
     "pattern": "as in /{}/",
 }
 
+#: The words for the lengths of texts and arrays, by the keywords of the shortest and the longest.
+_LENGTHS = {("minLength", "maxLength"): "character", ("minItems", "maxItems"): "item"}
+
 
 def _bounds(schema: Described, choice: str = "one of") -> Iterator[str]:
+    yield from _lengths(schema)
     bounds = [form.format(schema[name]) for name, form in _BOUNDS.items() if name in schema]
     if bounds:
         yield " ".join(bounds)
@@ -198,6 +213,20 @@ def _bounds(schema: Described, choice: str = "one of") -> Iterator[str]:
             yield "or null"
         else:
             yield from _bounds(merge_all_of(member), "such as" if {"type": "string"} in schema["anyOf"] else "one of")
+
+
+def _lengths(schema: Described) -> Iterator[str]:
+    for (shortest, longest), word in _LENGTHS.items():
+        match schema.get(shortest), schema.get(longest):
+            case None, None:
+                continue
+            case None, number:
+                text = f"at most {number}"
+            case number, None:
+                text = f"at least {number}"
+            case least, number:
+                text = str(number) if least == number else f"{least} to {number}"
+        yield f"{text} {word}{'' if number == 1 else 's'}"
 
 
 def _shown(value: Any) -> str:

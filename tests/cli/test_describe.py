@@ -6,18 +6,19 @@ This file is also a bot that it describes, `tests/cli/test_describe.py:hotel`.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
+import pytest
 from attrs import frozen
 from attrs.validators import ge, le, max_len
 from typing_extensions import deprecated
 
 from rtvi_plugins import Doc, Grant, Kind, Secret, Session, action, bot, lifespan, options, service
 from rtvi_plugins.cli import OK, USAGE
-from rtvi_plugins.cli.description_text import parameter_lines
+from rtvi_plugins.cli.description_text import facts, parameter_lines
 
 BOT = f"{Path(__file__).with_name('test_cli.py')}:parrot"
 HOTEL = f"{__file__}:hotel"
@@ -241,6 +242,35 @@ def test_describe_tells_what_clients_are_offered(run: Run) -> None:
         assert line in out.splitlines()
     assert "hang_up" not in out
     assert "llm.messages" not in out
+
+
+@pytest.mark.parametrize(
+    ("schema", "text"),
+    [
+        ({"type": "string", "minLength": 1}, "string, at least 1 character"),
+        ({"type": "string", "minLength": 2, "maxLength": 80}, "string, 2 to 80 characters"),
+        ({"type": "array", "items": {"type": "string"}, "minItems": 3, "maxItems": 3}, "array of string, 3 items"),
+        ({"type": "array", "items": {"type": "string"}, "maxItems": 1}, "array of string, at most 1 item"),
+    ],
+)
+def test_describe_tells_lengths(schema: Mapping[str, Any], text: str) -> None:
+    """As people say them."""
+    assert ", ".join(facts({"schema": schema, "required": False})) == text
+
+
+@pytest.mark.parametrize(
+    ("narrower", "text"),
+    [
+        ([{"maximum": 1.0}, {"type": "null"}], "number, from 0 to 1.0, or null"),
+        ([{"type": "number", "maximum": 1}, {"type": "number", "minimum": 2}], "number, from 0 to 1, from 2 to 2"),
+        ([{"enum": [0, 1]}, {"type": "null"}], "number, from 0 to 2, one of 0 1, or null"),
+    ],
+)
+def test_describe_tells_how_a_grant_narrows_an_option_that_may_be_null(narrower: object, text: str) -> None:
+    """The bounds of both hold, as for `Grant("llm.temperature", optional(le(1.0)))`."""
+    union = [{"type": "number", "minimum": 0, "maximum": 2}, {"type": "null"}]
+    schema = {"anyOf": union, "allOf": [{"anyOf": narrower}]}
+    assert ", ".join(facts({"schema": schema, "required": False})) == text
 
 
 def test_describe_dev_tells_everything(run: Run) -> None:
