@@ -37,6 +37,7 @@ from ..protocol.config import SessionConfig
 from ..protocol.offer import Offer
 from ..protocol.start_request import StartRequest
 from ..protocol.state_machine import RTVIProtocol
+from ..security import LogThrottle
 from ..session import (
     Alternatives,
     ClientInfo,
@@ -110,6 +111,7 @@ class BotSession(Session[Any]):
         self.resumed = False
         self._functions, self._old_names = shared.functions, shared.old_names
         self._state: Any = None
+        self._provider_failures: dict[tuple[str | None, str | None], LogThrottle] = {}
         self._observes_events = shared.hooks.is_implemented("event_emitted")
         limits, config = shared.limits, SessionConfig(start.values)
         offer = shared.offers.get(start.providers, start.grants)
@@ -140,10 +142,22 @@ class BotSession(Session[Any]):
         self._parts.end.fail(error)
 
     def _error_reported(self, error: RequestError) -> None:
-        provider, category = (error.provider, error.category) if isinstance(error, ProviderFailed) else (None, None)
+        provider, category = None, None
+        if isinstance(error, ProviderFailed):
+            provider, category = error.provider, error.category
+            self._log_provider_failure(error)
         self._parts.shared.hooks.notify(
             "error_reported", session=self, code=error.code, provider=provider, category=category
         )
+
+    def _log_provider_failure(self, error: ProviderFailed) -> None:
+        """Log it once a minute for each provider and category, because a client can ask for it again and again."""
+        kind = error.provider, error.category
+        failures = self._provider_failures.setdefault(kind, LogThrottle(log, self.clock.now))
+        if (suppressed := failures.next_line()) is not None:
+            sentence, category = error.message.removesuffix("."), error.category or error.code
+            about = {"session": self.id, "code": error.code}
+            log.warning("session %s: %s (%s)%s", self.id, sentence, category, suppressed, extra=about)
 
     def _old_name_used(self, name: str) -> None:
         self._old_names.used(self.client, self.start_data, name)
@@ -156,7 +170,9 @@ class BotSession(Session[Any]):
 
     @property
     def providers(self) -> Mapping[str, str]:
-        return self._parts.protocol.offer.providers
+        services = self._parts.shared.offers.registry.services
+        chosen = self._parts.protocol.offer.providers
+        return {name: label for name, label in chosen.items() if not services[name].is_own}
 
     @overload
     def config(self) -> Mapping[str, Mapping[str, Any]]: ...
@@ -319,7 +335,7 @@ class BotSession(Session[Any]):
     @property
     def _own_functions(self) -> Offer:
         """Return the bot's own actions that it grants to its LLM, with the providers in use."""
-        return self._functions.get(self.providers)
+        return self._functions.get(self._parts.protocol.offer.providers)
 
     # ---- the conversation ------------------------------------------------------------------------------------------
 

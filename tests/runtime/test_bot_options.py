@@ -12,6 +12,7 @@ from rtvi_plugins import Session, Was, action, bot, options
 from rtvi_plugins.errors import BotError
 from rtvi_plugins.loading import compose
 from rtvi_plugins.registry.installed_plugins import Installed
+from rtvi_plugins.testing import connect
 
 from ..fakes.wire import OPERATOR, connected, host_of
 
@@ -61,6 +62,12 @@ async def whisper(session: Session, /) -> None:
 def forget() -> None:
     """Start each test without applied values."""
     applied.clear()
+
+
+async def test_the_bot_is_no_provider_of_its_options() -> None:
+    """`session.providers` lists what a client or the operator can choose."""
+    async with connect(agent) as client:
+        assert client.session.providers == {}
 
 
 async def test_options_of_a_bot_are_set_at_the_start_and_on_change() -> None:

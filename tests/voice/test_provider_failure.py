@@ -36,6 +36,21 @@ async def test_a_provider_that_fails_for_good_is_apologised_for() -> None:
         assert [each["code"] for each in wire.data_of("error")] == ["provider-failed"]
 
 
+async def test_a_failure_is_logged_once_a_minute_with_its_session(caplog: pytest.LogCaptureFixture) -> None:
+    """The operator learns of it, and a client that asks again and again does not fill the log."""
+    fakes = Fakes(*[[ProviderError("scripted", "auth")] for _ in range(3)])
+    async with fakes.session() as wire:
+        for _ in range(2):
+            await write(wire)
+            await wait(wire, 6.0)
+        (record,) = caplog.records
+        assert record.getMessage() == f"session {vars(record)['session']}: scripted refused its key (auth)"
+        assert vars(record)["code"] == "provider-failed"
+        wire.clock.advance(60.0)
+        await write(wire)
+        assert caplog.records[-1].getMessage().endswith("(auth) (1 more like this since the last such line)")
+
+
 async def test_a_failure_that_passes_is_not_noticed() -> None:
     """If the failure may be temporary, the LLM is asked a second time."""
     fakes = Fakes([ProviderError("scripted", "rate")], [Text("Fine.")])
