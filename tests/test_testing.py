@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -139,6 +141,64 @@ async def test_a_script_that_ends_is_a_failure() -> None:
         with pytest.raises(RequestError) as failed:
             await client.ask("Hello")
     assert failed.value.code == "provider-failed"
+
+
+VENDOR = '''
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from rtvi_plugins import LLM, Secret, action, options, service
+
+
+@service("llm", "vendor")
+@asynccontextmanager
+async def vendor(api_key: Secret, /) -> AsyncGenerator[LLM]:
+    """A vendor."""
+    raise NotImplementedError
+    yield
+
+
+@options(vendor)
+def configure(llm: LLM, /, model: str = "small") -> None:
+    """Set the model."""
+    llm.model = model
+
+
+@action(vendor)
+async def count_answers(llm: LLM, /) -> int:
+    """Count the answers that are left."""
+    return len(llm.answers)
+'''
+
+
+@bot(
+    services={"llm": "vendor"},
+    config={"llm": {"model": "large"}},
+    client=["llm.model", "llm:count_answers"],
+)
+async def caller(session: Session, /, llm: LLM) -> None:
+    """Names the options and actions of its provider."""
+    await converse(session, llm=llm)
+
+
+async def test_a_fake_provider_has_the_options_and_actions_of_the_installed_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bot may name them, a client may use them, and no key is needed."""
+    info = tmp_path / "vendor-1.0.dist-info"
+    info.mkdir()
+    entry_points = "[rtvi_plugins]\nllm.vendor = vendor_llm\n[rtvi_plugins.api]\n1 = vendor_llm\n"
+    (info / "entry_points.txt").write_text(entry_points, "utf-8")
+    (tmp_path / "vendor_llm.py").write_text(VENDOR, "utf-8")
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    monkeypatch.delitem(sys.modules, "vendor_llm", raising=False)
+    async with connect(caller, fake_provider("llm.vendor", ScriptedLLM("Hello."))) as client:
+        assert (await client.get_config()).values["llm"] == {"model": "large"}
+        assert (await client.update_config({"llm": {"model": "small"}})).values["llm"] == {"model": "small"}
+        assert await client.action("llm:count_answers") == 1
+        assert await client.ask("Hello?") == "Hello."
+        with pytest.raises(RequestError, match="model"):
+            await client.update_config({"llm": {"model": 3}})
 
 
 def test_a_fake_provider_needs_a_kind_and_a_provider() -> None:

@@ -32,6 +32,7 @@ from ..protocol.codec import encode
 from ..protocol.operator_fields import key_variable
 from ..registry.grants import known_names
 from ..registry.installed_plugins import Installed
+from ..resuming import SessionStore
 from ..runtime.action_threads import action_threads
 from ..runtime.system_clock import ManualClock
 from ..session import Secret, Session
@@ -70,6 +71,7 @@ def host_for(
     record: str | os.PathLike[str] | None = None,
     api_keys: Mapping[str, str | Mapping[str, str]] | None = None,
     environ: Mapping[str, str] | None = None,
+    store: SessionStore | None = None,
 ) -> Host:
     """Return a host for tests. Providers come from `modules`, then from the installed ones.
 
@@ -90,6 +92,7 @@ def host_for(
         dev=dev,
         environ={**(environ or {}), **variables},
         operator_secret=Secret(SECRET),
+        store=store,
     )
     _check_keys(keys, host)
     return host
@@ -157,6 +160,7 @@ async def connect(
     config: Mapping[str, Any] | Sequence[Any] | None = None,
     api_keys: Mapping[str, str | Mapping[str, str]] | None = None,
     operator: Mapping[str, Any] | None = None,
+    request: Mapping[str, Any] | None = None,
     version: str = "2.1.0",
     timeout: float = 10.0,
     installed: Installed | None = None,
@@ -164,21 +168,34 @@ async def connect(
     clock: ManualClock | None = None,
     dev: bool = False,
     environ: Mapping[str, str] | None = None,
+    store: SessionStore | None = None,
     audio: bool = False,
 ) -> AsyncGenerator[SessionClient]:
     """Start a session with a bot and connect a client to it, in this process.
 
     `services` and `config` come from the client, and are checked against the bot's grants. `operator` (service options,
-    defaults, grants) comes from the operator. `api_keys` and `environ` are as for `host_for`. The client's `session` is
-    the session as the bot sees it. With `audio`, its transport carries audio in both directions: 16 kHz, mono.
+    defaults, grants) comes from the operator. `request` has more fields of the start request, as in
+    `session.start_data`. `api_keys` and `environ` are as for `host_for`. The client's `session` is the session as the
+    bot sees it. With `audio`, its transport carries audio in both directions: 16 kHz, mono.
+
+    With a `store` that outlives its process, such as a `SQLiteStore`, leaving the block loses the connection and ends
+    the process. Another `connect` with the same store and `request={"resume": token}` continues the session.
     """
-    body: dict[str, Any] = dict(operator or {})
+    body: dict[str, Any] = {**(request or {}), **(operator or {})}
     if services is not None:
         body["services"] = dict(services)
     if config is not None:
         body["config"] = config
     host = host_for(
-        bot, *modules, installed=installed, limits=limits, clock=clock, dev=dev, api_keys=api_keys, environ=environ
+        bot,
+        *modules,
+        installed=installed,
+        limits=limits,
+        clock=clock,
+        dev=dev,
+        api_keys=api_keys,
+        environ=environ,
+        store=store,
     )
     async with host:
         started = await host.start(body, secret=SECRET)

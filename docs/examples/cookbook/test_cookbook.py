@@ -191,10 +191,10 @@ async def test_session_state() -> None:
 
 async def test_resume() -> None:
     """The second session knows the first one."""
-    async with connect(resume.receptionist, operator={"user": "ada"}) as client:
+    async with connect(resume.receptionist, request={"user": "ada"}) as client:
         await client.send_text("My name is Ada.")
         await sentence(client)
-    async with connect(resume.receptionist, operator={"user": "ada"}) as client:
+    async with connect(resume.receptionist, request={"user": "ada"}) as client:
         await client.send_text("What is my name?")
         assert await sentence(client) == "Your name is Ada."
 

@@ -16,7 +16,7 @@ class Table:
     guests: int = 0
 
 
-@bot(services={"llm": "openai"}, functions=["bot:book"], state=Table)
+@bot(services={"llm": "openai"}, config={"llm": {"temperature": 0.2}}, functions=["bot:book"], state=Table)
 async def host(session: Session[Table], /, llm: LLM) -> None:
     """Books tables."""
     await converse(session, llm=llm)
