@@ -10,10 +10,11 @@ from __future__ import annotations
 from ..hosting import ConnectionStream
 from ..runtime.system_clock import ManualClock
 from .conformance import ProviderCheck, check_providers, find_problems
+from .fake_providers import fake_provider
 from .package_check import PackageReport, check_package, load_checks, rule_tests
 from .results import Problem, Report, Result, State
 from .rules import RULES, Level, Rule
-from .scripted_models import ScriptedAnswer, ScriptedLLM, ScriptedSpeech, ScriptedSpeechModel, fake_provider
+from .scripted_models import ScriptedAnswer, ScriptedLLM, ScriptedSpeech, ScriptedSpeechModel
 from .sessions import Line, SessionClient, call, connect, host_for, play, seconds_heard, settle, silence, speak, wait
 from .stores import check_store
 from .vendor_failures import SCRIPTS, FakeVendor, Vendor
