@@ -110,6 +110,28 @@ async def test_a_lost_connection_is_a_failure_and_is_replaced(url: str) -> None:
         await store.forget("s", 2)
 
 
+async def test_who_looks_something_up_waits_no_longer_than_they_want(url: str) -> None:
+    """The server holds the connection for as long as another transaction locks the table."""
+    async with PostgresStore(url) as store:
+        await store.write("s", 1, {OWNER: "one"}, 60)
+        with psycopg.connect(url) as connection:
+            connection.execute("LOCK TABLE rtvi.session")
+            with anyio.move_on_after(0.2) as scope:
+                await store.read("s")
+            assert scope.cancelled_caught
+        assert await store.owner("s") == "one"
+        await store.forget("s")
+
+
+async def test_a_lost_connection_is_noticed_within_seconds(url: str) -> None:
+    """By the network, unless the URL has other values."""
+    for more, expected in (("", "5000"), ("?tcp_user_timeout=70000", "70000")):
+        async with PostgresStore(url + more) as store:
+            with store._pool.connection() as connection:  # pyright: ignore[reportPrivateUsage]
+                found = connection.info.get_parameters()
+            assert (found["tcp_user_timeout"], found["keepalives_idle"]) == (expected, "30")
+
+
 async def test_a_schema_of_a_newer_release_is_refused(url: str) -> None:
     """It is not changed by a process that does not know it."""
     async with PostgresStore(url):

@@ -33,6 +33,15 @@ _WRITE: Final = (
 )
 #: How long to wait for a connection, in seconds.
 _TIMEOUT: Final = 5.0
+#: Unless the URL has other values: a connection that a machine or a firewall in between has lost is noticed within
+#: seconds. The system's own times are minutes and hours.
+_NETWORK: Final[Mapping[str, Any]] = {
+    "connect_timeout": int(_TIMEOUT),
+    "keepalives_idle": 30,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": int(1000 * _TIMEOUT),
+}
 #: How many writes share a transaction. How many claims and look-ups are under way at once: when a machine has died,
 #: hundreds of sessions are claimed, and each would open a connection.
 _BATCH, _CLAIMS = 500, 16
@@ -60,19 +69,22 @@ class PostgresStore:
 
     def __init__(self, url: str) -> None:
         try:
-            conninfo_to_dict(url)
+            given = conninfo_to_dict(url)
         except psycopg.ProgrammingError as error:
             raise ValueError(str(error).strip()) from None
         self._url = url
+        self._network = {name: value for name, value in _NETWORK.items() if name not in given}
         #: One connection more than claims, for the writer.
-        self._pool = ConnectionPool(url, min_size=1, max_size=_CLAIMS + 1, timeout=_TIMEOUT, open=False)
+        self._pool = ConnectionPool(
+            url, kwargs=self._network, min_size=1, max_size=_CLAIMS + 1, timeout=_TIMEOUT, open=False
+        )
         self._writing = anyio.CapacityLimiter(1)
         self._claiming = anyio.CapacityLimiter(_CLAIMS)
         self._writer = BatchWriter(self._write_batch, most=_BATCH)
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        await self._in_thread(self._open)
+        await anyio.to_thread.run_sync(self._open, limiter=self._claiming)
         try:
             tasks = await self._stack.enter_async_context(anyio.create_task_group())
             self._stack.callback(tasks.cancel_scope.cancel)
@@ -107,19 +119,20 @@ class PostgresStore:
     async def _close(self) -> None:
         await self._stack.aclose()
         with anyio.CancelScope(shield=True):
-            await self._in_thread(self._pool.close)
+            await anyio.to_thread.run_sync(self._pool.close, limiter=self._claiming)
 
     async def _write_batch(self, batch: Sequence[_Write]) -> Mapping[int, Exception]:
         return await anyio.to_thread.run_sync(self._write_all, batch, limiter=self._writing)
 
     async def _in_thread(self, function: Callable[[], T]) -> T:
-        return await anyio.to_thread.run_sync(function, limiter=self._claiming)
+        # A server that is stuck holds its connections for as long as it likes. Their number bounds that of the threads.
+        return await anyio.to_thread.run_sync(function, limiter=self._claiming, abandon_on_cancel=True)
 
     # ---- in threads ------------------------------------------------------------------------------------------------
 
     def _open(self) -> None:
         # Not through the pool, which would try again until its time is over.
-        with psycopg.connect(self._url, connect_timeout=int(_TIMEOUT)) as connection:
+        with psycopg.connect(self._url, **self._network) as connection:
             prepare(connection)
         self._pool.open()
 
