@@ -10,6 +10,7 @@ The module has more than 300 lines because it is one class, with what servers of
 from __future__ import annotations
 
 import hmac
+import logging
 import os
 import secrets
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -35,6 +36,7 @@ from .errors import (
     RateLimited,
     RequestError,
     ServerFull,
+    StartFailed,
     StoreUnavailable,
     Unauthorized,
     UnknownSession,
@@ -74,6 +76,8 @@ from .utils.waiting import cancellation_classes
 from .voice.recording import check_folder
 
 __all__ = ("Clock", "Connection", "ConnectionStream", "Host", "Limits", "ManualClock", "Started", "SystemClock")
+
+_log = logging.getLogger("rtvi_plugins")
 
 #: How often a resume starts again because the owner has changed the session meanwhile.
 _ATTEMPTS = 3
@@ -436,7 +440,7 @@ class Host:
         self._sessions[session.id] = session
         failed: RequestError | None = await self._tasks.start(self._hold, session, address)
         if failed is not None:
-            raise failed
+            raise Draining("The server is shutting down.") if self.draining and session.closed else failed
 
     # ---- resuming --------------------------------------------------------------------------------------------------
 
@@ -497,7 +501,7 @@ class Host:
                 with reading():
                     start, config = decode_json(saved.state["start"]), decode_json(saved.state["config"])
                     await self._postponed.wait_for([start, config])
-                    request = self._read(start["body"], trusted=start["trusted"])
+                    request = self._read_saved(id, start)
                     request = with_config(request, self.registry, config["providers"], config["values"])
                     session = LiveSession(id, self._shared, request, start, saved)
                 await self._open(session, None)
@@ -506,6 +510,15 @@ class Host:
                 if not saved.changed or attempt == _ATTEMPTS:
                     raise
         raise AssertionError
+
+    def _read_saved(self, id: str, start: Mapping[str, Any]) -> StartRequest:
+        """Read the start request of a saved session again. Another release may not accept it any more."""
+        try:
+            return self._read(start["body"], trusted=start["trusted"])
+        except RequestError as error:
+            about = {"session": id, "code": error.code}
+            _log.error("session %s cannot be resumed, its start request is refused: %s", id, error.message, extra=about)
+            raise StartFailed("This server cannot read the saved session.", retryable=True) from None
 
     async def _hold(
         self, session: LiveSession, address: str | None, *, task_status: TaskStatus[RequestError | None]

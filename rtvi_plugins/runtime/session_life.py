@@ -77,6 +77,8 @@ class LiveSession:
         #: Set when the session has ended and its record is finished.
         self.finished = anyio.Event()
         self._services_opened, self._saved = False, saved
+        #: Cancelled if the session ends while its services open.
+        self._opening: anyio.CancelScope | None = None
         #: What lets a client come back; None if it cannot.
         self.resumable = Resumable.create(self.session, self.parts, body, saved)
 
@@ -100,7 +102,8 @@ class LiveSession:
             try:
                 try:
                     self.parts.services.begin(keepers)
-                    await self.parts.failovers.open_all()
+                    with anyio.CancelScope() as self._opening:
+                        await self.parts.failovers.open_all()
                     await self._restore()
                 except RequestError as error:
                     task_status.started(error)
@@ -192,6 +195,8 @@ class LiveSession:
             parts.actions.end()
         if parts.tasks is not None:
             parts.tasks.cancel_scope.cancel()
+        elif self._opening is not None:
+            self._opening.cancel()
         parts.outbox.close()
         if self._service_keepers is not None:
             self._service_keepers.start_soon(self._close_although_stuck)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncGenerator, Callable, Collection, Generator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -137,6 +138,23 @@ async def test_a_record_that_cannot_be_read(make_store: Callable[[], SessionStor
         assert await result(client, "a") == ["a"]
         await resume(client, two)
         assert await result(client, "b") == ["a", "b"]
+
+
+async def test_a_start_that_another_release_refuses(caplog: pytest.LogCaptureFixture) -> None:
+    """The log says why, the client may try again elsewhere, and it reads nothing of what only the operator may send."""
+    store = MemoryStore()
+    async with host(store, address="one") as one, host(store, address="two") as two, visitor() as client:
+        await start(client, one)
+        id = client.token.partition(".")[0]
+        sent = {"body": {"service_options": {"llm.scripted": {"region": "eu"}}}, "trusted": True}
+        await store.write(id, 1, {"start": json.dumps(sent)}, 60)
+        error = await refusal(client, two)
+        assert (error.code, error.retryable) == ("start-failed", True)
+        assert "region" not in json.dumps(error.to_json())
+        assert await result(client, "a") == ["a"]
+    (line,) = caplog.messages
+    assert line.startswith(f"session {id} cannot be resumed, its start request is refused: ")
+    assert "region" in line
 
 
 @pytest.mark.parametrize("full", [True, False])

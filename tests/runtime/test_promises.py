@@ -14,7 +14,7 @@ import pytest
 from attrs import define
 
 from rtvi_plugins import LLM, Session, action, bot, service
-from rtvi_plugins.errors import ServerFull, StartFailed, UnknownSession
+from rtvi_plugins.errors import Draining, ServerFull, StartFailed, UnknownSession
 from rtvi_plugins.hosting import Limits, ManualClock
 
 from ..fakes.faults import Faults, fresh_faults
@@ -524,6 +524,22 @@ async def test_a_service_that_does_not_open_refuses_the_start(faults: Faults) ->
         with pytest.raises(StartFailed) as raised:
             await host.start({"services": {"llm": "broken"}})
         assert WORDS not in json.dumps(raised.value.to_json())
+        await settle()
+        assert (host.open_sessions, faults.ledger.open.total()) == (0, 0)
+
+
+async def test_a_start_is_answered_when_the_server_ends_meanwhile(faults: Faults) -> None:
+    """It does not wait for a service that takes long to open."""
+    async with host_of(faults.slow_bot) as host, anyio.create_task_group() as tasks:
+
+        async def start() -> None:
+            with pytest.raises(Draining):
+                await host.start({})
+
+        tasks.start_soon(start)
+        await settle()
+        assert faults.ledger.opened == ["llm.slow"]
+        host.end_sessions()
         await settle()
         assert (host.open_sessions, faults.ledger.open.total()) == (0, 0)
 
