@@ -68,7 +68,9 @@ class Snapshot:
         if self.saver.notes:
             now, end, at = self.session.clock.now(), parts.end, self.wall_clock()
             times = {"at": at, "left": end.too_long_at - now, "idle": now - end.last_received}
-            self.saver.note("time", {**times, "until": at + self.saver.keep_seconds})
+            if self.saver.history_seconds:  # otherwise the store removes the record then
+                times["until"] = at + self.saver.keep_seconds
+            self.saver.note("time", times)
 
     def _compare(self, key: str, now: tuple[Any, ...], to_json: Callable[[Any], Any]) -> None:
         before = self._noted_parts.get(key, ())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -566,6 +567,18 @@ async def test_times_go_on() -> None:
         clocks[1].advance(2)
         await settle()
         assert client.events[-1]["data"]["code"] == "session-too-long"
+
+
+async def test_a_clock_that_is_minutes_ahead_refuses_no_resume(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store knows for how long a session can be resumed, whatever the clocks of two machines say."""
+    store = MemoryStore()
+    async with host(store) as one, host(store) as other, visitor() as client:
+        await client.start(one)
+        assert await client.result("bot:book", name="a") == "booked a"
+        ahead = time.time() + 180
+        monkeypatch.setattr("rtvi_plugins.runtime.saved_sessions.time.time", lambda: ahead)
+        await client.resume(other)
+        assert await client.result("bot:ordered") == ["a"]
 
 
 async def test_a_resume_is_no_activity_of_the_user() -> None:
