@@ -36,6 +36,8 @@ def open_store(target: str, *, full: bool = False, environ: Mapping[str, str] = 
     `full` is that of `SQLiteStore`. Raise `AuthorError` if nothing installed has the scheme of the URL, or if the keys
     cannot be used.
     """
+    if not target.strip():
+        raise AuthorError("The store of sessions has no name. Write a file or a URL, as in sessions.db.")
     keys = read_store_keys(environ)
     store = _open(target, full=full)
     if not keys:

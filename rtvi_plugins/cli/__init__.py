@@ -21,6 +21,7 @@ from .command_line import (
     read_secret,
     read_services,
     read_value,
+    secret_in,
     set_service_options,
 )
 from .failures import (
@@ -57,6 +58,7 @@ __all__ = (
     "read_services",
     "read_value",
     "requested",
+    "secret_in",
     "set_service_options",
     "show_traces",
 )

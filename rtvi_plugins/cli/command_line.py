@@ -24,6 +24,7 @@ __all__ = (
     "read_secret",
     "read_services",
     "read_value",
+    "secret_in",
     "set_service_options",
 )
 
@@ -99,8 +100,22 @@ def read_secret(variable: str | None) -> Secret | None:
     """Return the secret in the environment variable that the command line names. None if it names none."""
     if variable is None:
         return None
-    if not (text := os.environ.get(variable)):
+    if (found := secret_in(os.environ, variable)) is None:
         raise UsageError(f"The environment variable {variable} is not set.")
+    return found
+
+
+def secret_in(environ: Mapping[str, str], variable: str) -> Secret | None:
+    """Return the operator's secret in a variable of an environment; None if there is none.
+
+    HTTP removes white space around it. Raise a `UsageError` if HTTP cannot carry it.
+    """
+    if not (text := environ.get(variable, "").strip()):
+        return None
+    if not (text.isascii() and text.isprintable()):
+        raise UsageError(
+            f"{variable} has characters that an HTTP header cannot carry. Make one that has none: openssl rand -hex 32"
+        )
     from ..session import Secret
 
     return Secret(text)

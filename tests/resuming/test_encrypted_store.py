@@ -140,6 +140,12 @@ async def test_a_store_is_encrypted_if_the_environment_has_a_key(tmp_path: Path)
         assert (await store.owner("s") or "").startswith("aes1:")
 
 
+def test_a_store_without_a_name_is_refused() -> None:
+    """As from a variable that is not set."""
+    with pytest.raises(AuthorError, match="has no name"):
+        open_store(" ", environ={})
+
+
 def test_an_unknown_scheme_is_named() -> None:
     """With those that are installed."""
     with pytest.raises(AuthorError, match=r"No store for mysql:// is installed\. Installed: .*redis"):

@@ -251,7 +251,15 @@ async def test_half_an_answer_is_broken_off(routed: Host, serving: Serving) -> N
 
 
 @pytest.mark.parametrize(
-    "options", [{"origins": ["app.example"]}, {"origins": ["https://a.example/x"]}, {"public_url": "x"}]
+    "options",
+    [
+        {"origins": ["app.example"]},
+        {"origins": ["https://a.example/x"]},
+        {"origins": ["https://*.example"]},
+        {"public_url": "x"},
+        {"public_url": "https://a.example#x"},
+        {"proxies": ["proxy.example"]},
+    ],
 )
 def test_what_is_no_origin_is_refused_at_once(host: Host, options: Any) -> None:
     """An entry that could never match is an error of the operator's, not a surprise for the first browser."""

@@ -68,8 +68,13 @@ def run(argv: list[str]) -> int:
         (["bot.py", "--drain-seconds", "nan"], "--drain-seconds nan is not a time; write 0 or more."),
         (["bot.py", "--resume-seconds", "0"], "--resume-seconds 0.0 is not a time; write a number above 0."),
         (["bot.py", "--resume-seconds", "inf"], "--resume-seconds inf is not a time; write a number above 0."),
-        (["bot.py", "--resume-sync"], "--resume-sync needs --resume."),
-        (["bot.py", "--keep-days", "30"], "--keep-days needs --resume."),
+        (["bot.py", "--resume-seconds", "5"], "--resume-seconds needs --resume, which saves the sessions; add it, or"),
+        (["bot.py", "--resume-sync"], "--resume-sync needs --resume, which saves the sessions; add it, or leave out"),
+        (["bot.py", "--keep-days", "30"], "--keep-days needs --resume, which saves"),
+        (["bot.py", "--resume", " "], "--resume is empty; write a value, or leave it out."),
+        (["bot.py", "--host", ""], "--host is empty; write a value, or leave it out."),
+        (["bot.py", "--public-url", ""], "--public-url is empty"),
+        (["bot.py", "--record", ""], "--record is empty"),
         (["bot.py", "--resume", "--keep-days", "-1"], "--keep-days -1.0 is not a time; write a number of days, or 0"),
         (["bot.py", "--resume", "redis://127.0.0.1/0", "--resume-sync"], "--resume-sync is for files."),
         ([str(DESK), "--limit", "idle_second=5"], "There is no limit 'idle_second'; did you mean 'idle_seconds'?"),
@@ -77,15 +82,29 @@ def run(argv: list[str]) -> int:
         ([str(DESK), "--limit", "deadline=-1"], "The limit deadline must be greater than 0, not '-1'."),
         (["bot.py", "--dev", "--host", "0.0.0.0"], "leave out --dev or --host 0.0.0.0."),
         (["bot.py", "--dev", "--public-url", "https://bots.example"], "leave out --dev or --public-url."),
-        (["bot.py", "--public-url", "bots.example"], "--public-url bots.example is not a URL; write it as in"),
+        (
+            ["bot.py", "--public-url", "bots.example"],
+            "--public-url: 'bots.example' is not the URL of a server; write it",
+        ),
+        (["bot.py", "--public-url", "http://[::1"], "--public-url: 'http://[::1' is not the URL of a server; write"),
+        (
+            ["bot.py", "--public-url", "https://a.example/?b=c"],
+            "is not the URL of a server; write it as in 'https://bots",
+        ),
         (["nowhere.py"], "There is no file 'nowhere.py'."),
         ([f"{DESK}"], "several bots: desk, wreckers, office, stubborn, deaf, parrot, leaver, tuned."),
         ([f"{DESK}:dask"], "did you mean 'desk'?"),
         ([f"{DESK}:desk", "--plugin", "nowhere"], "No plugin 'nowhere' is installed."),
         ([f"{DESK}:stubborn", "--service-option", "llm.url=x"], "There is no service option 'llm.url'."),
         ([f"{DESK}:desk", "--record", str(DESK)], f"Cannot record to {DESK}: "),
-        ([f"{DESK}:desk", "--origin", "app.example"], "'app.example' is not an origin; write it as in"),
+        ([f"{DESK}:desk", "--origin", "app.example"], "'app.example' is not an origin; write it in full"),
         ([f"{DESK}:desk", "--origin", "https://app.example/page"], "write 'https://app.example'."),
+        ([f"{DESK}:desk", "--origin", "https://app.example?page=1"], "write 'https://app.example'."),
+        ([f"{DESK}:desk", "--origin", "http://[::1"], "'http://[::1' is not an origin; write it in full and in ASCII"),
+        ([f"{DESK}:desk", "--origin", "https://*.example"], "'https://*.example' is not an origin; write it in full"),
+        ([f"{DESK}:desk", "--origin", "https://bücher.example"], "is not an origin; write it in full and in ASCII"),
+        ([f"{DESK}:desk", "--origin", "https://a.example,https://b.example"], "is not an origin; write it in full"),
+        ([f"{DESK}:desk", "--proxy", "10.0.0.300"], "'10.0.0.300' is not the address or the network of a proxy; write"),
     ],
 )
 def test_a_mistake_is_answered_by_a_sentence(
@@ -149,10 +168,12 @@ def test_a_lifespan_that_does_not_open_is_named(tmp_path: Path, capsys: pytest.C
     assert "Traceback" not in printed.err
 
 
+@pytest.mark.parametrize("waits", ["await anyio.sleep_forever()", "threading.Event().wait(600)"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_a_server_that_is_still_opening(tmp_path: Path, number: int) -> None:
-    """What was opened is closed."""
-    (tmp_path / "bot.py").write_text(SLOW.format(opens="print('opening', flush=True); await anyio.sleep_forever()"))
+def test_a_signal_ends_a_server_that_is_still_opening(tmp_path: Path, number: int, waits: str) -> None:
+    """What was opened is closed, also if it blocks the event loop, as the import of a large library does."""
+    opens = f"import threading; print('opening', flush=True); {waits}"
+    (tmp_path / "bot.py").write_text(SLOW.format(opens=opens))
     argv = [*RUN, str(tmp_path / "bot.py"), "--port", "0"]
     with subprocess.Popen(argv, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -476,9 +497,30 @@ def test_a_body_that_is_too_long_is_answered_over_a_socket_too(start: Start) -> 
         assert (response.status_code, response.json()["error"]) == (413, "message-too-large")
 
 
+@pytest.mark.parametrize("secret", ["geheimes-Schloß", "one\ntwo"])
+def test_a_secret_that_no_header_can_carry_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], secret: str
+) -> None:
+    """Otherwise every start with it would be refused."""
+    monkeypatch.setenv("RTVI_OPERATOR_SECRET", secret)
+    assert run([f"{DESK}:office"]) == USAGE
+    printed = capsys.readouterr().err
+    assert "RTVI_OPERATOR_SECRET has characters that an HTTP header cannot carry." in printed
+    assert secret not in printed
+
+
+def test_an_empty_secret_is_none(start: Start) -> None:
+    """As from a file with an empty line."""
+    with start("office", RTVI_OPERATOR_SECRET=" \n") as running:
+        assert "secret" not in running.line
+        running.signal()
+        assert running.process.stderr is not None
+        assert "RTVI_OPERATOR_SECRET is not set" in running.process.stderr.read()
+
+
 def test_the_operators_secret_comes_from_the_environment(start: Start) -> None:
-    """A trusted start carries it in a header."""
-    with start("office", RTVI_OPERATOR_SECRET="secret-of-a-test") as running:
+    """A trusted start carries it in a header, which has no white space around it."""
+    with start("office", RTVI_OPERATOR_SECRET="secret-of-a-test\n") as running:
         assert running.post("/start").status_code == 401
         assert running.post("/start", headers={"x-rtvi-operator-secret": "secret-of-a-test"}).status_code == 200
         assert "and the operator's secret" in running.line

@@ -23,11 +23,11 @@ from ray.serve import config
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from rtvi_plugins.cli import secret_in
 from rtvi_plugins.errors import MessageTooLarge
 from rtvi_plugins.hosting import Host, Limits
 from rtvi_plugins.loading import load_bot
 from rtvi_plugins.resuming import SessionStore
-from rtvi_plugins.session import Secret
 from rtvi_plugins.stores import open_store
 from rtvi_plugins_server import create_app
 from rtvi_plugins_server.embedding import serving
@@ -85,10 +85,10 @@ class Worker:
         family = socket.AF_INET6 if ":" in listens else socket.AF_INET
         listener = socket.create_server((listens, 0), family=family, backlog=2048)
         self.address = chosen.address.format(ip=ip, port=listener.getsockname()[1])
-        secrets = (os.environ.get(each) for each in ("RTVI_OPERATOR_SECRET", "RTVI_OPERATOR_SECRET_PREVIOUS"))
+        secrets = (secret_in(os.environ, each) for each in ("RTVI_OPERATOR_SECRET", "RTVI_OPERATOR_SECRET_PREVIOUS"))
         self.host = Host(
             load_bot(target),
-            operator_secret=[Secret(each) for each in secrets if each],
+            operator_secret=[each for each in secrets if each is not None],
             plugins=chosen.plugins,
             limits=chosen.limits,
             store=None if chosen.store is None else open_store(chosen.store),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
 __all__ = ("Proxies", "address_group", "client_group", "trusted_proxies")
@@ -18,7 +18,7 @@ class Proxies:
     """The addresses and networks of the proxies in front of the server. Raises `ValueError` for an invalid one."""
 
     def __init__(self, written: Iterable[str] = ()) -> None:
-        self._networks = [ip_network(each, strict=False) for each in written]
+        self._networks = [_network(each) for each in written]
 
     def __bool__(self) -> bool:
         return bool(self._networks)
@@ -31,6 +31,15 @@ class Proxies:
         if isinstance(found, IPv6Address) and found.ipv4_mapped is not None:
             found = found.ipv4_mapped
         return any(found in each for each in self._networks)
+
+
+def _network(written: str) -> IPv4Network | IPv6Network:
+    try:
+        return ip_network(written.strip(), strict=False)
+    except ValueError:
+        raise ValueError(
+            f"{written!r} is not the address or the network of a proxy; write it as in '10.0.0.5' or '10.0.0.0/24'"
+        ) from None
 
 
 def trusted_proxies(written: Iterable[str], public_url: str | None) -> Proxies:

@@ -7,16 +7,19 @@ import math
 import os
 import sys
 from collections.abc import Sequence
+from ipaddress import ip_address
 from typing import Final
-from urllib.parse import urlsplit
 
 from rtvi_plugins.cli import UsageError, examples
 
-__all__ = ("LOOPBACK", "parser", "read_options")
+from ._origins import public_origin_of
+
+__all__ = ("is_loopback", "parser", "read_options")
 
 #: Where a store of sessions is, for a `--resume` without a value.
 STORE_VARIABLE: Final = "RTVI_STORE"
-LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+#: How long a saved session waits for its client, in seconds.
+_RESUME_SECONDS: Final = 60.0
 
 _DEV_IS_LOCAL = (
     "--dev grants every client everything but service options, so it listens on this machine only; leave out --dev or "
@@ -28,7 +31,17 @@ def read_options(argv: Sequence[str]) -> argparse.Namespace:
     """Return the options of a command line. Raise `UsageError` for values that do not fit."""
     chosen = parser().parse_args(argv)
     _check(chosen)
+    if chosen.resume_seconds is None:
+        chosen.resume_seconds = _RESUME_SECONDS
     return chosen
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether an address to listen on can be reached from this machine only."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -149,8 +162,7 @@ def _add_others(parser: argparse.ArgumentParser) -> None:
         "--resume-seconds",
         metavar="N",
         type=float,
-        default=60.0,
-        help="how long a saved session waits for its client (%(default)g)",
+        help=f"how long a saved session waits for its client ({_RESUME_SECONDS:g})",
     )
     parser.add_argument(
         "--resume-sync",
@@ -178,7 +190,10 @@ def _add_others(parser: argparse.ArgumentParser) -> None:
 
 
 def _check(chosen: argparse.Namespace) -> None:
-    if chosen.dev and chosen.host not in LOOPBACK:
+    for option in ("host", "public_url", "record", "resume"):
+        if (given := getattr(chosen, option)) is not None and not given.strip():  # as from a variable that is not set
+            raise UsageError(f"--{option.replace('_', '-')} is empty; write a value, or leave it out.")
+    if chosen.dev and not is_loopback(chosen.host):
         raise UsageError(_DEV_IS_LOCAL.format(option=f"--host {chosen.host}"))
     if chosen.dev and chosen.public_url:
         raise UsageError(_DEV_IS_LOCAL.format(option="--public-url"))
@@ -192,14 +207,19 @@ def _check(chosen: argparse.Namespace) -> None:
             raise UsageError(f"--{name} {getattr(chosen, option)} is too small; write 1 or more.")
     if not chosen.drain_seconds >= 0:
         raise UsageError(f"--drain-seconds {chosen.drain_seconds} is not a time; write 0 or more.")
-    if not 0 < chosen.resume_seconds < math.inf:
+    if chosen.resume_seconds is not None and not 0 < chosen.resume_seconds < math.inf:
         raise UsageError(f"--resume-seconds {chosen.resume_seconds} is not a time; write a number above 0.")
     if not 0 <= chosen.keep_days < math.inf:
         raise UsageError(f"--keep-days {chosen.keep_days} is not a time; write a number of days, or 0 to keep nothing.")
-    for option in ("resume_sync", "keep_days"):
+    for option in ("resume_seconds", "resume_sync", "keep_days"):
         if chosen.resume is None and getattr(chosen, option):
-            raise UsageError(f"--{option.replace('_', '-')} needs --resume.")
+            name = f"--{option.replace('_', '-')}"
+            raise UsageError(f"{name} needs --resume, which saves the sessions; add it, or leave out {name}.")
     if chosen.resume_sync and "://" in str(chosen.resume):
         raise UsageError("--resume-sync is for files. A server of a database has settings of its own.")
-    if chosen.public_url and urlsplit(str(chosen.public_url)).scheme not in ("http", "https"):
-        raise UsageError(f"--public-url {chosen.public_url} is not a URL; write it as in https://bots.example.")
+    if chosen.public_url:
+        url: str = chosen.public_url
+        try:
+            public_origin_of(url if chosen.on is None else url.replace("{ip}", "node").replace("{port}", "1"))
+        except ValueError as error:
+            raise UsageError(f"--public-url: {error}.") from None

@@ -10,16 +10,20 @@ in Host shows it. An IP address cannot be pointed elsewhere, so addresses and lo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from ipaddress import ip_address
+from typing import Final
 from urllib.parse import urlsplit
 
-__all__ = ("ANY", "HostList", "OriginList", "host_of", "origin_of")
+__all__ = ("ANY", "HostList", "OriginList", "host_of", "origin_of", "public_origin_of")
 
 #: In place of an origin: every page.
 ANY = "*"
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+#: A name or an address as browsers send it: they write other characters in another way.
+_HOST: Final = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
 
 
 def origin_of(url: str) -> str:
@@ -29,10 +33,24 @@ def origin_of(url: str) -> str:
         host, port = parts.hostname, parts.port
     except ValueError:
         host = port = parts = None
-    if parts is None or not parts.scheme or not host or parts.username is not None:
-        raise ValueError(f"{url!r} is not an origin; write it as in 'https://app.example', or '*' for all")
+    is_host = host is not None and _HOST.fullmatch(host) is not None
+    if parts is None or not parts.scheme or host is None or not is_host or parts.username is not None:
+        raise ValueError(
+            f"{url!r} is not an origin; write it in full and in ASCII, as in 'https://app.example', or '*' for all"
+        )
     shown = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{shown}" + ("" if port in (None, _DEFAULT_PORTS.get(parts.scheme)) else f":{port}")
+
+
+def public_origin_of(url: str) -> str:
+    """Return the origin of the URL by which clients know a server. Raise `ValueError` if it is not such a URL."""
+    try:
+        origin = origin_of(url)
+    except ValueError:
+        origin = ""
+    if not origin.startswith(("http://", "https://")) or "?" in url or "#" in url:
+        raise ValueError(f"{url!r} is not the URL of a server; write it as in 'https://bots.example/hotel'")
+    return origin
 
 
 def host_of(header: str) -> str | None:
@@ -56,9 +74,10 @@ class OriginList:
 
 
 def _exact(url: str) -> str:
-    if urlsplit(url).path not in ("", "/"):
-        raise ValueError(f"{url!r} has a path, and browsers send none; write {origin_of(url)!r}")
-    return origin_of(url)
+    origin, parts = origin_of(url), urlsplit(url.strip())
+    if parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise ValueError(f"{url!r} has more than an origin, and browsers send no more; write {origin!r}")
+    return origin
 
 
 class HostList:

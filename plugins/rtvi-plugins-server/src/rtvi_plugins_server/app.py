@@ -22,7 +22,7 @@ from ._addresses import trusted_proxies
 from ._endpoints import Endpoints
 from ._error_responses import no_route_response
 from ._middleware import RequestMiddleware
-from ._origins import HostList, OriginList, host_of, origin_of
+from ._origins import HostList, OriginList, host_of, public_origin_of
 from ._page import Page
 from ._websocket_endpoint import WebSocketEndpoint
 from .starting import BODY_BYTES
@@ -68,7 +68,7 @@ def create_app(
     The app limits what a session may use, but not connections: on a server other than `rtvi run`, limit their number,
     and the size and duration of requests, there or in a proxy.
     """
-    public_origin = [] if public_url is None else [origin_of(public_url)]
+    public_origin = [] if public_url is None else [public_origin_of(public_url)]
     if allowed_hosts is None and host.dev:
         allowed_hosts = ()
     names = None if allowed_hosts is None else [*allowed_hosts, *filter(None, map(_name, public_origin))]

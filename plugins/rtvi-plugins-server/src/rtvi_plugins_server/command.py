@@ -14,15 +14,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from rtvi_plugins.cli import OK, Failure, UsageError, load, log_to_stderr, set_service_options, show_traces
+from rtvi_plugins.cli import OK, Failure, UsageError, load, log_to_stderr, secret_in, set_service_options, show_traces
 
-from ._options import LOOPBACK, parser, read_options
+from ._options import is_loopback, parser, read_options
 from ._workers.control import Place, prefix_of
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
     from rtvi_plugins.hosting import Host
+    from rtvi_plugins.session import Secret
 
     from ._reload import Report
     from ._uvicorn.server import Server
@@ -103,7 +104,7 @@ def _run(
     host = _host(chosen, environ, place)
     if report is not None:
         report.loaded(chosen.bot)
-    has_secret = any(environ.get(each) for each in SECRET_VARIABLES)
+    has_secret = bool(_operator_secrets(environ))
     if place is None or place.key == 0:
         for hint in _hints(chosen, host, has_secret):
             _tell_operator(chosen.log_format, hint)
@@ -137,10 +138,13 @@ def _how_to_start(host: Host, has_secret: bool) -> str:
     return " (start a session with POST /start or /connect and the operator's secret)" if has_secret else ""
 
 
+def _operator_secrets(environ: Mapping[str, str]) -> list[Secret]:
+    return [secret for each in SECRET_VARIABLES if (secret := secret_in(environ, each)) is not None]
+
+
 def _host(chosen: argparse.Namespace, environ: Mapping[str, str], place: Place | None) -> Host:
     from rtvi_plugins.hosting import Host  # imported here, so that `rtvi run --help` is quick
     from rtvi_plugins.limits import Limits
-    from rtvi_plugins.session import Secret
 
     try:
         limits = Limits.parse(chosen.limit)
@@ -153,12 +157,12 @@ def _host(chosen: argparse.Namespace, environ: Mapping[str, str], place: Place |
         store = open_store(chosen.resume, full=chosen.resume_sync)
     host = Host(
         load(chosen.bot, chosen.env),
-        operator_secret=[Secret(secret) for each in SECRET_VARIABLES if (secret := environ.get(each))],
+        operator_secret=_operator_secrets(environ),
         limits=limits,
         dev=chosen.dev,
         environ=environ,
         plugins=chosen.plugin,
-        record=chosen.record or None,
+        record=chosen.record,
         watch=_BLOCKED_SECONDS,
         postpone=True,
         store=store,
@@ -188,7 +192,7 @@ def _serve(
             host,
             origins=chosen.origin,
             # An attacker's domain may point at this machine's loopback. A public address anybody can reach anyway.
-            allowed_hosts=() if chosen.host in LOOPBACK else None,
+            allowed_hosts=() if is_loopback(chosen.host) else None,
             public_url=chosen.public_url,
             proxies=chosen.proxy,
         )
@@ -258,7 +262,8 @@ def _cannot_listen(host: str, port: int, error: OSError) -> str:
         return f"Port {port} of {host} is used by another program; end that program, or choose a port with --port."
     if error.errno == errno.EACCES:
         return f"This user may not listen on port {port}; choose a port from 1024 on with --port."
-    return f"This machine cannot listen on {host}, port {port}: {error.strerror or 'the address is not known'}."
+    reason = (error.strerror or "the address is not known").partition(" (while attempting")[0]
+    return f"This machine cannot listen on {host}, port {port}: {reason}."
 
 
 def _url(host: str, port: int) -> str:
