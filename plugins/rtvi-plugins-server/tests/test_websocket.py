@@ -464,10 +464,28 @@ def test_a_client_that_answers_no_ping_is_one_line_in_the_log(
     assert caplog.messages == ["closed a WebSocket: the client does not answer pings"]
 
 
+def test_a_client_is_asked_after_a_time_in_which_the_process_was_stopped() -> None:
+    """It was not silent: nobody has listened. If it does not answer then, it is given up."""
+
+    async def run() -> None:
+        harness = Harness()
+        await harness.begin()
+        now = asyncio.get_running_loop().time()
+        harness.check(now)
+        harness.check(now + 60)
+        assert harness.transport.payloads(Opcode.PING) == [b""]
+        harness.check(now + 79)
+        assert not harness.transport.closed
+        harness.check(now + 81)
+        assert harness.transport.closed
+
+    asyncio.run(run())
+
+
 def test_a_silent_client_is_asked_and_given_up(host: Host, monkeypatch: pytest.MonkeyPatch, loop: str) -> None:
     """One that answers stays; one that does not has lost its network."""
     monkeypatch.setattr(websocket, "_PING_SECONDS", 0.5)
-    monkeypatch.setattr(websocket, "_LOST_SECONDS", 1.5)
+    monkeypatch.setattr(websocket, "_PONG_SECONDS", 1.0)
     with live(host, loop=loop) as server, bare(server) as silent, polite(server) as answering:
         pings = [opcode for opcode, _ in silent.frames()]
         assert pings == [Opcode.PING]

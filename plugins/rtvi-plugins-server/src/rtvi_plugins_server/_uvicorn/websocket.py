@@ -35,8 +35,8 @@ _FRAMES: Final = 20
 _BEHIND: Final = 4 * READ_BYTES
 #: What a client may still send after its session has ended, in bytes, and how many bytes each frame adds to that.
 _LATE_BYTES, _LATE_FRAME = 262_144, 1_024
-#: A silent client is sent a ping after the first time, and disconnected after the second.
-_PING_SECONDS, _LOST_SECONDS = 20.0, 40.0
+#: A silent client is sent a ping after the first time, and disconnected if it sends nothing in the second.
+_PING_SECONDS, _PONG_SECONDS = 20.0, 20.0
 _POLICY, _RESTART = 1008, 1012
 
 
@@ -257,23 +257,22 @@ class Keepalive:
     def __init__(self, now: float) -> None:
         #: Set when anything arrives from the client.
         self.active = True
-        self._pinged = False
         self._silent_since = now
+        #: When the ping was sent that the client has not answered.
+        self._pinged_at: float | None = None
 
     def check(self, now: float, *, reading: bool, writable: bool) -> Literal["ping", "lost"] | None:
         """Return what to do now. Call it about once a second.
 
-        While the server is not `reading`, it would not see a pong, so the client is not disconnected.
+        While the server is not `reading`, it would not see a pong, so the client is not disconnected. If the process
+        itself was stopped for a while, the client is sent a ping first.
         """
-        silent = now - self._silent_since
         if self.active:
-            self.active = self._pinged = False
-            self._silent_since = now
-        elif silent >= _LOST_SECONDS and reading:
-            return "lost"
-        elif silent >= _PING_SECONDS and writable and not (self._pinged and reading):
-            self._pinged = True
-            if not reading:
-                self._silent_since = now
+            self.active = False
+            self._silent_since, self._pinged_at = now, None
+        elif self._pinged_at is not None and reading:
+            return "lost" if now >= self._pinged_at + _PONG_SECONDS else None
+        elif now >= self._silent_since + _PING_SECONDS and writable:
+            self._silent_since, self._pinged_at = now, now if reading else None
             return "ping"
         return None
