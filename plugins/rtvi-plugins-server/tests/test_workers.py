@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import re
@@ -285,6 +286,44 @@ def test_many_silent_connections_are_never_held(monkeypatch: pytest.MonkeyPatch)
     for client in asyncio.run(flood()):
         client.close()
     assert 0 < most <= 6
+
+
+def test_connections_that_wait_leave_descriptors_for_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where a process may open few files."""
+    monkeypatch.setattr(front, "most_connections", lambda: 32)
+    with socket.socket() as listener:
+        assert Front([], 0, listener, lambda text: None)._most_waiting == 32  # pyright: ignore[reportPrivateUsage]
+
+
+def test_a_worker_that_cannot_be_started_ends_no_other(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The front tries again later. At the start of the server, it is an error."""
+
+    def exhausted(*args: Any, **options: Any) -> None:
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(front, "Popen", exhausted)
+    with socket.socket() as listener:
+        serving = Front([], 1, listener, lambda text: None)
+        serving._missing = 1  # pyright: ignore[reportPrivateUsage]
+        with pytest.raises(OSError, match="temporarily"):
+            serving._spawn()  # pyright: ignore[reportPrivateUsage]
+        serving._announced = True  # pyright: ignore[reportPrivateUsage]
+        serving._spawn()  # pyright: ignore[reportPrivateUsage]
+        assert serving._missing == 1  # pyright: ignore[reportPrivateUsage]
+        assert serving._not_before > time.monotonic()  # pyright: ignore[reportPrivateUsage]
+    assert caplog.messages == ["No worker can be started: Resource temporarily unavailable. Trying again in 0.2 s."]
+
+
+@pytest.mark.anyio
+async def test_a_number_of_a_worker_that_is_far_too_long_is_no_number() -> None:
+    """Python reads no number of so many digits."""
+    host = Host(clerk, environ={})
+    transport = httpx2.ASGITransport(WorkerApp(create_app(host), 0, None))
+    async with host, httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
+        response = await http.get(f"/w{'9' * 5_000}/health")
+    assert (response.status_code, response.json()["error"]) == (404, "not-found")
 
 
 def test_nothing_is_handed_to_a_worker_that_has_ended() -> None:

@@ -18,7 +18,7 @@ from rtvi_plugins.security import LogThrottle
 
 from .._addresses import Proxies, address_group
 
-__all__ = ("ConnectionLimiter", "ConnectionLimits", "RequestRate", "TrackedConnection")
+__all__ = ("ConnectionLimiter", "ConnectionLimits", "RequestRate", "TrackedConnection", "most_connections")
 
 log = logging.getLogger("rtvi_plugins.server")
 
@@ -28,7 +28,7 @@ _FREE, _FREE_PART = 32, 4
 _BURST_SECONDS: Final = 2.0
 
 
-def _descriptors() -> float:
+def most_connections() -> float:
     """Return how many connections the process can hold while enough descriptors stay free."""
     try:
         import resource  # not on Windows
@@ -157,7 +157,7 @@ class ConnectionLimiter:
 
     def __init__(self, limits: ConnectionLimits) -> None:
         self.limits = limits
-        self._most = min(limits.connections, _descriptors())
+        self._most = min(limits.connections, most_connections())
         #: One address never gets so many that no other client can connect.
         self._most_per_address = min(limits.connections_per_address, max(1, self._most // 2))
         self.connections: set[TrackedConnection] = set()

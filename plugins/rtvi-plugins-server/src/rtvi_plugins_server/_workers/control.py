@@ -24,9 +24,8 @@ LONGEST: Final = 4096
 
 _FORM: Final = struct.Struct("<I?IQ")
 
-
 #: The beginning of the paths of any worker.
-NUMBER: Final = re.compile(r"^/w\d+(?=/)")
+NUMBER: Final = re.compile(r"^/w\d{1,9}(?=/)", re.ASCII)
 
 
 def prefix_of(key: int) -> str:

@@ -14,7 +14,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from subprocess import Popen
 from typing import Final
 
@@ -24,6 +24,7 @@ from rtvi_plugins.cli import OK
 from rtvi_plugins.errors import Draining, ServerFull
 
 from .._refusals import refusal
+from .._uvicorn.connections import most_connections
 from .control import LONGEST, VARIABLE, Report, write_keys
 
 __all__ = ("Front",)
@@ -38,7 +39,8 @@ _MOVABLE: Final = re.compile(rb"POST \S+\?sent=1 ")
 _PEEKED, _PATIENCE = 256, 5.0
 #: How long to wait for the rest of a line, in seconds: a socket with a part of it is always readable.
 _AGAIN: Final = 0.05
-#: How many connections may wait for their first line. Of more, the one that has waited longest is closed.
+#: How many connections may wait for their first line; fewer if the process may open fewer files. Of more, the one that
+#: has waited longest is closed.
 _MOST_WAITING: Final = 1_000
 #: The wait before a worker is started again: doubled each time that it ends before it has lived for this long.
 _FIRST_WAIT, _LONGEST_WAIT, _LIVES = 0.1, 30.0, 10.0
@@ -100,6 +102,7 @@ class Front:
     _next_key: int = field(default=0, init=False)
     _wait: float = field(default=_FIRST_WAIT, init=False)
     _waiting: dict[asyncio.Task[None], None] = field(factory=dict[asyncio.Task[None], None], init=False)
+    _most_waiting: float = field(factory=lambda: min(_MOST_WAITING, most_connections()), init=False)
     _announcement: str = field(default="", init=False)
     _announced: bool = field(default=False, init=False)
     #: How many workers are to be started, and when.
@@ -137,17 +140,30 @@ class Front:
     # ---- workers -------------------------------------------------------------------------------------------------
 
     def _spawn(self) -> None:
-        for _ in range(self._missing):
-            key, self._next_key = self._next_key, self._next_key + 1
-            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            with theirs:
-                environ = os.environ | {VARIABLE: f"{key}:{theirs.fileno()}"}
-                # In a session of its own: Ctrl-C in a terminal would reach it, and then our signal too.
-                process = Popen(self.command, env=environ, pass_fds=[theirs.fileno()], start_new_session=True)
-            ours.setblocking(False)
-            self._workers[key] = _Worker(key, process, ours, time.monotonic())
-            asyncio.get_running_loop().add_reader(ours, self._hear, self._workers[key])
-        self._missing = 0
+        while self._missing:
+            try:
+                self._start_worker()
+            except OSError as error:  # the machine has no process or no memory left
+                if not self._announced:
+                    raise
+                self._wait = min(2 * self._wait, _LONGEST_WAIT)
+                self._not_before = time.monotonic() + self._wait
+                log.error("No worker can be started: %s. Trying again in %g s.", error.strerror, self._wait)
+                return
+            self._missing -= 1
+
+    def _start_worker(self) -> None:
+        key, self._next_key = self._next_key, self._next_key + 1
+        with ExitStack() as stack:
+            ours, theirs = map(stack.enter_context, socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+            environ = os.environ | {VARIABLE: f"{key}:{theirs.fileno()}"}
+            # In a session of its own: Ctrl-C in a terminal would reach it, and then our signal too.
+            process = Popen(self.command, env=environ, pass_fds=[theirs.fileno()], start_new_session=True)
+            stack.pop_all()
+        theirs.close()
+        ours.setblocking(False)
+        self._workers[key] = _Worker(key, process, ours, time.monotonic())
+        asyncio.get_running_loop().add_reader(ours, self._hear, self._workers[key])
 
     def _hear(self, worker: _Worker) -> None:
         try:
@@ -228,9 +244,9 @@ class Front:
             except OSError:  # no descriptor is left, or the client has already disconnected
                 await asyncio.sleep(_AGAIN)
                 continue
-            if len(self._waiting) >= _MOST_WAITING:
+            if len(self._waiting) >= self._most_waiting:
                 await asyncio.sleep(0)  # let the tasks run that close connections: accepting may not have waited
-            if len(self._waiting) >= _MOST_WAITING:
+            if len(self._waiting) >= self._most_waiting:
                 longest = next(iter(self._waiting))
                 del self._waiting[longest]
                 longest.cancel()
