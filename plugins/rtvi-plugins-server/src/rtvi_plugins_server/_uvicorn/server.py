@@ -138,7 +138,7 @@ class Server(uvicorn.Server):
             async with self._host:
                 opened.set_result(None)
                 await self._closing.wait()
-        except Exception as error:
+        except (Exception, KeyboardInterrupt) as error:  # the latter by a signal, see `handle_exit`
             if opened.done():
                 raise
             opened.set_exception(error)
@@ -202,8 +202,11 @@ class Server(uvicorn.Server):
 
     def _abandon(self) -> None:
         """End the process although sessions have not ended: a task cannot be forced to end."""
-        names = ", ".join(dict.fromkeys(self._host.unclosed)) or "a bot or an action"
-        log.error("abandoned %d sessions: %s did not end when it was cancelled", self._host.open_sessions, names)
+        if sessions := self._host.open_sessions:
+            names = ", ".join(dict.fromkeys(self._host.unclosed)) or "a bot or an action"
+            log.error("abandoned %d sessions: %s did not end when it was cancelled", sessions, names)
+        else:
+            log.error("ended the process: a lifespan, the store of sessions or a plugin did not close in time")
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)
