@@ -81,21 +81,29 @@ class Feed(AsyncIterator[T]):
 #: How long to wait before a stream is opened again, in seconds: the more failures, the longer.
 _DELAYS: Final = (0.0, 0.5, 1.0, 2.0, 4.0, 30.0)
 
+#: The longest of them. A vendor that asks to wait longer is asked again then, because until then the bot hears nothing.
+_LONGEST_DELAY: Final = _DELAYS[-1]
+
 #: A temporary failure to open a stream again is reported when it happens this often in a row.
 _REPORTED_AFTER: Final = 3
 
 
 def reopening_delay(failures: int, error: ProviderError | None) -> float:
     """Return how many seconds to wait before a stream is opened again, after this many failures in a row."""
-    if error is not None and not error.retryable:
-        return _DELAYS[-1]
+    if error is not None and _lasts(error):
+        return _LONGEST_DELAY
     delay = _DELAYS[max(0, min(failures, len(_DELAYS)) - 1)]
     return max(delay, (error and error.retry_after) or 0.0)
 
 
 def is_reported(failures: int, error: ProviderError) -> bool:
     """Return whether the user should know that a stream cannot be opened, after this many failures in a row."""
-    return failures == _REPORTED_AFTER or not error.retryable
+    return failures == _REPORTED_AFTER or _lasts(error)
+
+
+def _lasts(error: ProviderError) -> bool:
+    """Return whether a failure is not over soon."""
+    return not error.retryable or (error.retry_after or 0.0) > _LONGEST_DELAY
 
 
 # ---- reading -------------------------------------------------------------------------------------------------------

@@ -193,6 +193,22 @@ async def test_a_vendor_that_stays_away_is_reported_once() -> None:
         assert (await said(wire))[0] == ("user", "hello there")
 
 
+async def test_a_vendor_that_asks_for_a_long_wait_is_reported_and_tried_before() -> None:
+    """The user would otherwise talk to a bot that hears nothing, and not know it."""
+    vendor = Vendor()
+    fakes = Fakes([Text("Fine.")], listens=vendor.listen)
+    async with session(fakes) as wire:
+        vendor.errors.append(ProviderError("script", "rate", retry_after=86_400.0))
+        await silence(wire, 29.0)
+        assert failures(wire) == [str(ProviderError("script", "rate"))]
+        assert vendor.connections == 1
+        await silence(wire, 2.0)
+        await speak(wire, 1, 0.5)
+        await silence(wire, 2.0)
+        assert (await said(wire))[0] == ("user", "hello there")
+        assert vendor.connections == 2
+
+
 async def test_an_stt_that_is_replaced_loses_nothing() -> None:
     """The next one hears the utterance from its beginning. With one that cannot listen, the bot uses push-to-talk."""
     fakes = Fakes([Text("Fine.")], [Text("Noon.")], listens=Vendor().listen)
