@@ -241,6 +241,8 @@ class SpeechSynthesis:
                             usage = clean_usage(piece)
         if first is None and any(map(str.isalnum, "".join(speech.sentences.items))):
             log.warning("%s made no audio of a text", named("a TTS", self._alternatives.provider))
+            if self._alternatives.seconds is not None:
+                raise ProviderError("The TTS", "no-answer")  # another provider can speak the text
         speech.timeline.finish()
         self.turn.flush()
         self.session.emit(

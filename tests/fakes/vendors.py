@@ -30,10 +30,12 @@ from rtvi_plugins.kinds import (
 
 from .providers import LINES, lines_in, spell
 
-__all__ = ("HANG", "Vendors", "calling", "failure")
+__all__ = ("HANG", "MUTE", "Vendors", "calling", "failure")
 
 #: What a vendor does instead of failing: nothing, until it is left.
 HANG: Final = "hang"
+#: What a voice does instead of failing: it reads the text, and makes no audio.
+MUTE: Final = "mute"
 #: What a vendor does that fails: raise, or hang. An empty text is nothing. Of a list, each request takes the next.
 Fault = Exception | str | list[Any]
 
@@ -68,6 +70,8 @@ class _TTS:
     async def synthesize(self, request: TTSRequest, /) -> AsyncGenerator[TTSPiece]:
         await self.vendors.ask(self.name, self.vendors.before)
         async for text in request.text:
+            if self.vendors.before.get(self.name) == MUTE:
+                continue
             self.vendors.texts.append((self.name, text))
             yield spell(text + " ")
             await self.vendors.fail(self.vendors.after.get(self.name))

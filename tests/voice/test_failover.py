@@ -15,7 +15,7 @@ from rtvi_plugins.kinds import Text, Thought
 
 from ..fakes.conversation import APOLOGY, failures, later, said, silence, speak, spoken, write
 from ..fakes.providers import RATE
-from ..fakes.vendors import HANG, Vendors, calling, failure
+from ..fakes.vendors import HANG, MUTE, Vendors, calling, failure
 from ..fakes.wire import Wire, connected, connection_to, host_of, settle
 
 pytestmark = pytest.mark.anyio
@@ -426,7 +426,7 @@ async def test_a_client_that_becomes_ready_is_told_who_serves(vendors: Vendors) 
 # ---- speech ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("fault", [failure("unavailable"), HANG])
+@pytest.mark.parametrize("fault", [failure("unavailable"), HANG, MUTE])
 async def test_the_next_voice_speaks_the_whole_text(vendors: Vendors, fault: Any) -> None:
     """The user had heard nothing of it."""
     vendors.before["tts.a"] = fault
@@ -437,6 +437,21 @@ async def test_the_next_voice_speaks_the_whole_text(vendors: Vendors, fault: Any
         assert spoken(wire).split() == ["Good", "day.", "How", "are", "you?"]
         assert failures(wire) == []
         assert [who for who, *_ in failovers(wire)] == ["tts"]
+
+
+async def test_if_all_voices_are_mute_the_answer_is_shown(vendors: Vendors) -> None:
+    """As with a single one. None of them is left out afterwards."""
+    vendors.before |= {"tts.a": MUTE, "tts.b": MUTE}
+    async with connected(talker, vendors, audio=RATE) as wire:
+        await write(wire)
+        await silence(wire, 3.0)
+        assert await said(wire) == [("user", "go"), ("assistant", "llm.a answers.")]
+        assert (spoken(wire), failures(wire)) == ("", [])
+        vendors.before.clear()
+        await write(wire)
+        await silence(wire, 3.0)
+        assert spoken(wire).split() == ["llm.a", "answers."]
+        assert vendors.was_asked()[-1] == "tts.a"
 
 
 async def test_a_voice_that_waits_for_text_is_not_silent(vendors: Vendors) -> None:
