@@ -156,6 +156,8 @@ class Saver:
                 await self._write(changes)
         except Fenced:
             self._has_lost_session = True
+            text = "session %s ends in this process: another one has resumed it, or its record is gone from the store"
+            log.info(text, self.session, extra={"session": self.session})
             self.stop()
             return self.on_lost()
         except BaseException as raised:

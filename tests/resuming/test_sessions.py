@@ -879,6 +879,20 @@ async def test_a_record_that_is_gone_after_an_outage_is_written_again(moves: boo
         assert store.records() == {}
 
 
+async def test_a_session_whose_record_is_gone_is_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """As after a time in which its process was stopped. It ends: another process may have had it, and ended it."""
+    caplog.set_level("INFO", "rtvi_plugins")
+    store = Counting()
+    async with host(store) as one, visitor() as client:
+        await client.start(one)
+        (session,) = store.records()
+        await store.forget(session)
+        client.call("bot:book", name="a")
+        await settle()
+        assert (client.connection.close_code, done) == (1012, {})
+    assert [each for each in caplog.messages if f"session {session} ends in this process: " in each] == caplog.messages
+
+
 async def test_a_session_that_went_on_elsewhere_during_an_outage_is_not_written_again() -> None:
     """Its owner before ends as soon as it reaches the store."""
     store, clock = Counting(), ManualClock()
