@@ -152,7 +152,7 @@ def _parsed(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise BotError(f"There is no file {str(path)!r}.")
     try:
-        written = tomllib.loads(path.read_text("utf-8"))
+        written = tomllib.loads(path.read_text("utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BotError(f"{path} is not TOML: {error}.") from None
     _, problems = check(_SHAPE, written)

@@ -86,6 +86,8 @@ def _split(target: str) -> tuple[str, str]:
 
 
 def _load_module(name: str) -> ModuleType:
+    if not name or name.startswith("."):
+        raise BotError(f"{name!r} names no module. Write a path ending in .py, or package.module:bot.")
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:

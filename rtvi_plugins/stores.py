@@ -103,7 +103,7 @@ def read_store_keys(environ: Mapping[str, str]) -> list[Secret]:
         raise AuthorError(f"{_KEYS} and {_FILE} are both set. Set one of them.")
     if path:
         try:
-            text = Path(path).read_text("utf-8")
+            text = Path(path).read_text("utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not text"
             raise AuthorError(f"The keys of the store in {path} cannot be read: {reason}.") from None

@@ -84,6 +84,11 @@ def test_an_environment_changes_it(write: Write) -> None:
     assert spec.services["voice"] == ("echo",)
 
 
+def test_the_mark_that_editors_of_windows_write_is_ignored(write: Write) -> None:
+    """TOML does not allow it."""
+    assert bot_spec(load_bot_file(write('\ufeffservices = { llm = "echo" }'))).name == "porter"
+
+
 def test_the_name_is_that_of_the_file(write: Write) -> None:
     """Unless it says another."""
     assert bot_spec(load_bot_file(write('services = { llm = "echo" }'))).name == "porter"

@@ -116,6 +116,9 @@ def test_a_bot_may_import_its_neighbours(write: Write) -> None:
         ("written_none.py:xyz", "has no bot 'xyz'; it has none."),
         ("written_nowhere:bot", "There is no module 'written_nowhere'. Write a path ending in .py"),
         ("written_nowhere.deeper", "There is no module 'written_nowhere.deeper'."),
+        ("", "'' names no module. Write a path ending in .py"),
+        (":bot", "'' names no module. Write"),
+        ("..neighbour:bot", "'..neighbour' names no module. Write"),
     ],
 )
 def test_a_bot_that_is_not_there_is_told_with_what_to_write(target: str, message: str, write: Write) -> None:

@@ -149,15 +149,19 @@ def set_service_options(host: Host, words: Iterable[str]) -> None:
     Keys are not accepted: other users of the machine can read a command line.
     """
     from ..errors import InvalidStart
+    from ..utils.json_values import member_path
 
     found: dict[str, dict[str, Any]] = {}
+    written: dict[str, str] = {}
     for name, text in _pairs(words, _SERVICE_OPTION):
         provider, option, type = _service_option(host, name)
         found.setdefault(provider, {})[option] = read_value(text, type)
+        written[member_path(member_path("$.service_options", provider), option)] = name
     try:
         host.set_service_options(found)
     except InvalidStart as error:
-        raise UsageError(f"--service-option: {' '.join(each.message for each in error.problems)}") from None
+        problems = (f"{written.get(each.path, each.path)}: {each.message}" for each in error.problems)
+        raise UsageError(f"--service-option {' '.join(problems)}") from None
 
 
 def _service_option(host: Host, name: str) -> tuple[str, str, str]:

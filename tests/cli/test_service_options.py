@@ -122,6 +122,8 @@ async def test_a_former_name_is_accepted() -> None:
         (["llm.nobody.base_url=x"], "llm.far.base_url, llm.near.base_url"),
         (["llm.host=x"], "There is no service option 'llm.host'."),
         (["llm.api_key=x"], "'llm.api_key' is a key. Set it in the environment, as NEAR_API_KEY."),
+        (["llm.timeout=0"], "--service-option llm.timeout: expected"),
+        (["llm.near.timeout=0"], "--service-option llm.near.timeout: expected"),
         (["llm.timeout=0"], "must be > 0"),
         (["llm.timeout=soon"], "got a string"),
         (["llm.far.base_url=http://me:word@x"], "must not contain a user name or password"),
