@@ -201,7 +201,8 @@ def _line(entry: Mapping[str, Any]) -> str:
             return f"{entry['role']}{' (interrupted)' if entry['interrupted'] else ''}: {entry['text']}"
         case "action" | "function":
             name, outcome = entry.get("action") or entry["function"], entry.get("outcome", "outcome unknown")
-            return f"{entry['by']} calls {name} {_values(entry['arguments'])}: {outcome}"
+            call = f"{entry['by']} calls {name} {_values(entry['arguments'])}".rstrip()
+            return f"{call}: {outcome}"
         case "config":
             return f"{entry['by']} sets {_values(entry['changed'])}"
         case "started":

@@ -36,23 +36,25 @@ async def clerk(session: Session, /, llm: LLM) -> None:
 
 
 @action(clerk)
-async def book(session: Session, /, name: str) -> str:
+async def book(session: Session, /, name: str = "nobody") -> str:
     """Book a room."""
     return f"booked {name}"
 
 
-def hold(start: Mapping[str, Any], *, ends: bool = True, keep_days: float = 1.0, key: str = "") -> str:
+def hold(
+    start: Mapping[str, Any], *, ends: bool = True, keep_days: float = 1.0, key: str = "", name: str | None = "Ada"
+) -> str:
     """Hold a session whose start request has these fields, put its record into the file, and return its id."""
-    return anyio.run(partial(_hold, start, ends=ends, keep_days=keep_days, key=key))
+    return anyio.run(partial(_hold, start, ends=ends, keep_days=keep_days, key=key, name=name))
 
 
-async def _hold(start: Mapping[str, Any], *, ends: bool, keep_days: float, key: str) -> str:
+async def _hold(start: Mapping[str, Any], *, ends: bool, keep_days: float, key: str, name: str | None) -> str:
     memory = MemoryStore()
     host = Host(clerk, modules=[Fakes()], clock=ManualClock(), environ={}, store=memory, keep_days=keep_days)
     async with host, visitor() as client:
         started = await host.start(start)
         await client._connect(host.claim(started.token), {})  # pyright: ignore[reportPrivateUsage]
-        await client.result("bot:book", name="Ada")
+        await client.result("bot:book", **({} if name is None else {"name": name}))
         options = [{"name": "provider", "value": "other"}]
         await client.answer(client.send("update-config", {"config": [{"service": "llm", "options": options}]}))
         if ends:
@@ -113,6 +115,12 @@ def test_a_transcript_is_shown(run: Run) -> None:
         'client sets llm.provider="other"',
         "ended",
     ]
+
+
+def test_a_call_without_arguments_is_shown(run: Run) -> None:
+    """Without a space for them."""
+    shown = run("sessions", "show", hold({}, name=None))[1]
+    assert "  client calls bot:book: ok\n" in shown
 
 
 def test_sessions_are_exported_as_json_lines(run: Run) -> None:
