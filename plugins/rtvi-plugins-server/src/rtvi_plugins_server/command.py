@@ -39,8 +39,8 @@ _BACKLOG: Final = 128
 
 _DEV = "Development mode: every client is granted everything but service options, on this machine only."
 _NO_SECRET = (
-    f"No client can start this bot: it is not public, and {SECRET_VARIABLES[0]} is not set. Set it and have a proxy "
-    "send it, or write public=True in @bot, or try the bot with --dev."
+    f"No client can start this bot: it is not public, and {SECRET_VARIABLES[0]} is not set. Set it, and send it "
+    "from your own server; or write public=True in @bot, or try the bot with --dev."
 )
 _NO_PROXY = (
     "--public-url without --proxy: all clients seem to have the proxy's address, so nothing is limited per client "
