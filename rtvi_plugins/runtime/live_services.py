@@ -136,8 +136,8 @@ class Opener:
             variable = key_variable(provider.spec.provider, parameter.name)
             page = f" Keys are made at {provider.spec.key_page}." if provider.spec.key_page else ""
             raise MissingKey(
-                f"The provider {provider.label!r} needs the key {parameter.name!r}, and the operator has given none: "
-                f"set {variable}, or send it in a trusted start.{page}"
+                f"The provider {provider.label!r} needs the key {parameter.name!r}, which is missing. Set {variable}, "
+                f"or store it: rtvi keys set {variable}. A start request with the operator's secret may bring it.{page}"
             )
         return found
 
