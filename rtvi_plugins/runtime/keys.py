@@ -70,16 +70,21 @@ class ProcessKeys:
         }
 
     def log_missing(self, registry: Registry, postponed: Collection[tuple[str, str]] | None = None) -> None:
-        """Log which providers cannot take over when another one fails, because their key is missing.
+        """Log the providers that have no key: those of a `Failover`, and the default one of each other service.
 
         With `postponed`, log only those.
         """
         for name, service in registry.services.items():
-            for label in [each for one in service.chosen_from.values() if len(one.labels) > 1 for each in one.labels]:
+            in_failover = [each for one in service.chosen_from.values() if len(one.labels) > 1 for each in one.labels]
+            for label in dict.fromkeys([*in_failover, service.default]):
                 if postponed is not None and (name, label) not in postponed:
                     continue
-                if variables := ", ".join(missing_keys(service.providers[label].spec, self.find)):
+                variables = ", ".join(missing_keys(service.providers[label].spec, self.find))
+                if variables and label in in_failover:
                     log.warning("%s.%s of a Failover has no key. Set %s.", name, label, variables)
+                elif variables:
+                    text = "%s.%s has no key in this process. Set %s, or send it with each start request."
+                    log.info(text, name, label, variables)
 
 
 def _key_variables(registry: Registry) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -117,6 +118,19 @@ async def double(session: Session, /, llm: LLM) -> None:
 def host_with(which: Any = talker, environ: Any = ENVIRON) -> Host:
     """A host with the key of the test."""
     return host_of(which, sys.modules[__name__], environ=environ)
+
+
+@pytest.mark.parametrize("environ", [{}, ENVIRON])
+async def test_the_missing_keys_of_default_providers_are_logged_at_the_start(
+    environ: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """At level INFO, because each start request may bring them."""
+    caplog.set_level(logging.INFO, "rtvi_plugins")
+    async with host_with(environ=environ):
+        pass
+    text = "has no key in this process. Set ACME_API_KEY, or send it with each start request."
+    logged = [each.getMessage() for each in caplog.records]
+    assert logged == ([] if environ else [f"llm.acme {text}", f"tts.acme {text}"])
 
 
 async def test_a_refused_key_is_named_once() -> None:
