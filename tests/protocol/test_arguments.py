@@ -1,4 +1,4 @@
-"""Arguments as they are sent, bound to those that an action declares: all of them, or everything that is wrong."""
+"""Arguments as they are sent are bound to those that an action declares, or every problem is reported."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def listed(**values: Any) -> list[dict[str, Any]]:
 
 
 def problems(sent: Any, binder: Binder = BINDER) -> list[tuple[str, str]]:
-    """Where and what is wrong."""
+    """The path and the text of each problem."""
     with pytest.raises((InvalidArguments, NotGranted)) as raised:
         binder.bind(sent, PATH)
     return [(each.path, each.message) for each in raised.value.problems]
@@ -50,17 +50,17 @@ def problems(sent: Any, binder: Binder = BINDER) -> list[tuple[str, str]]:
     ],
 )
 def test_arguments_are_bound_by_name(sent: Any) -> None:
-    """In either form and any order, under present or former names; none that was not sent is made up."""
+    """They may have either form, any order, and present or former names. An argument that was not sent is left out."""
     assert BINDER.bind(sent, PATH) == {"text": "a", "times": 2}
 
 
 def test_no_arguments_are_none() -> None:
-    """LLMHelper leaves them out where an action takes none."""
+    """LLMHelper sends none if an action takes none."""
     assert Binder({}, {}).bind(None, PATH) == Binder({}, {}).bind([], PATH) == {}
 
 
 def test_all_problems_are_reported_at_once() -> None:
-    """With its path, the argument's name, and the nearest one that there is."""
+    """Each problem has its path, the argument's name, and the nearest known name."""
     assert problems(listed(times=0, moods=["a", 1], tex="a")) == [
         ("$.data.arguments[0].value", "times: must be >= 1, got 0"),
         ("$.data.arguments[1].value[1]", "moods: expected a string, got the number 1"),
@@ -70,7 +70,7 @@ def test_all_problems_are_reported_at_once() -> None:
 
 
 def test_an_argument_is_sent_once() -> None:
-    """Its former name is its name."""
+    """Its former name counts as its name."""
     assert problems(listed(text="a", sentence="b")) == [
         ("$.data.arguments[1].name", "text: was sent already; send each argument once."),
     ]
@@ -90,12 +90,12 @@ def test_an_argument_is_sent_once() -> None:
     ],
 )
 def test_a_malformed_argument_is_reported_at_its_path(sent: Any, path: str) -> None:
-    """Whatever it is instead."""
+    """It may be any other value."""
     assert problems(sent)[0][0] == path
 
 
 def test_a_narrowed_argument_is_right_and_not_granted() -> None:
-    """A mistake of type is told before anything else; an argument that was not sent is not narrowed."""
+    """A wrong type is reported first. An argument that was not sent is not checked against the grant."""
     binder = Binder(PARAMETERS, {"text": max_len(3), "times": in_([1])})
     assert binder.bind(listed(text="abc"), PATH) == {"text": "abc"}
     found = problems(listed(text="abcd", times=2), binder)
@@ -107,10 +107,10 @@ def test_a_narrowed_argument_is_right_and_not_granted() -> None:
 
 
 def test_a_narrowing_that_fails_in_itself_grants_nothing() -> None:
-    """A validator of grants that raises what is not a ValueError has found nothing right."""
+    """If a validator of a grant raises another exception than ValueError, the value is not granted."""
 
     def broken(instance: object, attribute: object, value: Any) -> None:
-        """Accept nothing."""
+        """Raise for each value."""
         raise AttributeError("words of an exception")
 
     assert problems(listed(text="a"), Binder(PARAMETERS, {"text": broken})) == [
@@ -131,7 +131,7 @@ anything = st.lists(entries, max_size=4) | st.dictionaries(names, values, max_si
 @settings(deadline=None, max_examples=300)
 @given(sent=anything)
 def test_whatever_is_sent_is_bound_or_refused(sent: Any) -> None:
-    """Nothing else is raised, every problem has a path inside of the arguments, and what is bound is declared."""
+    """Nothing else is raised. The path of every problem is inside of the arguments. Bound arguments are declared."""
     bound, found = outcome(sent)
     assert (bound is None) == bool(found)
     assert all(each.path.startswith(PATH) for each in found)
@@ -141,7 +141,7 @@ def test_whatever_is_sent_is_bound_or_refused(sent: Any) -> None:
 @settings(deadline=None, max_examples=200)
 @given(sent=st.dictionaries(names, values, max_size=4))
 def test_both_forms_mean_the_same(sent: dict[str, Any]) -> None:
-    """A list of names and values, or an object of values by name."""
+    """The forms are a list of names and values, and an object of values by name."""
     (bound, found), (other, others) = outcome(listed_of(sent)), outcome(sent)
     assert bound == other
     assert [each.message for each in found] == [each.message for each in others]
@@ -153,7 +153,7 @@ def listed_of(sent: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def outcome(sent: Any) -> tuple[dict[str, Any] | None, Sequence[Problem]]:
-    """What was bound, or the problems."""
+    """The bound arguments, or the problems."""
     try:
         return BINDER.bind(sent, PATH), ()
     except InvalidArguments as error:
@@ -161,7 +161,7 @@ def outcome(sent: Any) -> tuple[dict[str, Any] | None, Sequence[Problem]]:
 
 
 def test_named_values_have_their_paths() -> None:
-    """A name that is not a string, or one without a value, becomes a problem and nothing else."""
+    """A name that is not a string, or a name without a value, is a problem and nothing else."""
     found: list[Problem] = []
     sent = [{"name": "a", "value": None}, {"name": "b"}, {"name": 1, "value": 2}]
     assert list(named_values(sent, "$", found)) == [NamedValue("a", None, "$[0].value", "$[0].name")]

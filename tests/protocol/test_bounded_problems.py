@@ -1,4 +1,4 @@
-"""However much is wrong with a message, the work of saying so and the answer are bounded."""
+"""If very much is wrong with a message, the work to report it and the answer are bounded."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ STARTS: dict[str, Any] = {
 
 @pytest.fixture
 def searches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """With how many names each search for the nearest name compares."""
+    """The numbers of names that each search for the nearest name compares."""
     found: list[int] = []
     original = difflib.get_close_matches
 
@@ -65,7 +65,7 @@ def searches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 @pytest.mark.anyio
 @pytest.mark.parametrize("body", STARTS.values(), ids=STARTS)
 async def test_a_start_that_is_wrong_everywhere_gets_a_short_answer(body: object, searches: list[int]) -> None:
-    """The first problems are listed, and names are searched for as often at most."""
+    """The first problems are listed. There are at most as many searches for names."""
     async with host_of(faulty) as host:
         with pytest.raises(RequestError) as refused:
             await host.start(body, secret=OPERATOR)
@@ -86,7 +86,7 @@ UPDATES: dict[str, Any] = {
 @pytest.mark.anyio
 @pytest.mark.parametrize("config", UPDATES.values(), ids=UPDATES)
 async def test_an_update_that_is_wrong_everywhere_gets_a_short_answer(config: object, searches: list[int]) -> None:
-    """It is refused whole, with its first problems."""
+    """The whole update is refused, with its first problems."""
     async with connected(faulty) as wire:
         answer = await wire.error(wire.send("update-config", {"config": config}))
         assert len(answer.get("details", ())) <= MAX_PROBLEMS
@@ -118,14 +118,14 @@ async def test_arguments_that_are_wrong_everywhere_get_a_short_answer(
 
 
 def test_a_long_name_does_not_come_back_in_the_path_of_everything_inside() -> None:
-    """A path holds the beginning of it."""
+    """A path has only the beginning of a long name."""
     problems = check(read(dict[str, dict[str, int]]), {LONG: dict.fromkeys(map(str, range(1_000)), "no")})[1]
     assert len(problems) == MAX_PROBLEMS
     assert sum(len(each.path) for each in problems) < 3_000
 
 
 def test_a_problem_leaves_out_the_middle_of_what_is_long() -> None:
-    """Where it is and what it is stay readable at both ends."""
+    """The beginning and the end of a path and of a value stay readable."""
     problem = Problem(f"$.{LONG}.end", f"first {LONG} last")
     assert problem.path.startswith("$.xxx")
     assert problem.path.endswith("xxx.end")
@@ -146,6 +146,6 @@ DEPTHS: list[tuple[object, int]] = [(1, 0), ([], 1), ([[]], 2), ({"a": [1, {"b":
 
 @pytest.mark.parametrize(("value", "depth"), DEPTHS)
 def test_depth_counts_objects_and_arrays(value: object, depth: int) -> None:
-    """A value that is neither nests no deeper."""
+    """Other values do not increase the depth."""
     assert not is_nested_deeper(value, depth)
     assert depth == 0 or is_nested_deeper(value, depth - 1)

@@ -1,4 +1,4 @@
-"""What JSON cannot carry, and what is too long to send, fails where it comes from, with the path of the bad value."""
+"""A value that JSON cannot carry, or that is too long, raises where it is passed, with the path of the bad value."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ from ..fakes.wire import OPERATOR, Wire, connected, host_of, settle
 
 
 class Score(float):
-    """A float as numpy has them."""
+    """A float subclass, as numpy has."""
 
 
 class Pair(NamedTuple):
-    """A tuple whose parts have names."""
+    """A tuple with named fields."""
 
     left: int
     right: int
 
 
 class Word(str):
-    """Text as it is, and as a name none that the codec writes."""
+    """A str subclass. The codec writes it as a value, but not as a name."""
 
     __slots__ = ()
 
@@ -55,7 +55,7 @@ def circle() -> list[Any]:
 
 
 def deep() -> dict[str, Any]:
-    """Objects, one in another."""
+    """Nested objects."""
     found: dict[str, Any] = {}
     for _ in range(300):
         found = {"in": found}
@@ -88,7 +88,7 @@ BAD: dict[str, tuple[Callable[[], Any], str]] = {
 
 @define(eq=False)
 class Notes:
-    """What the functions of this module are to use, and what they met."""
+    """The values that the functions of this module use, and the exceptions that they got."""
 
     value: Any = None
     errors: list[str] = field(factory=list[str])
@@ -99,14 +99,14 @@ notes = Notes()
 
 @pytest.fixture(params=BAD)
 def bad(request: pytest.FixtureRequest) -> str:
-    """The path of a bad value, which the functions below use."""
+    """The path of the bad value that the functions below use."""
     make, path = BAD[request.param]
     notes.value, notes.errors = make(), []
     return path
 
 
 def attempt(do: Callable[[], object]) -> None:
-    """Do something, and keep what it raises."""
+    """Call something, and keep the exception that it raises."""
     try:
         do()
     except (TypeError, ValueError, RequestError) as error:
@@ -134,19 +134,19 @@ async def give_long(session: Session, /) -> dict[str, Any]:
 
 @action("bot")
 async def give_number(session: Session, /) -> int:
-    """Return a number that no client can read."""
+    """Return a number that JSON has not."""
     return 2**70
 
 
 @action("bot")
 async def give_text(session: Session, /) -> str:
-    """Return text that no client can read."""
+    """Return text that JSON has not."""
     return "\ud83c"
 
 
 @action("bot")
 async def send(session: Session, /) -> bool:
-    """Send the value in every way there is."""
+    """Send the value in every possible way."""
     attempt(lambda: session.send(notes.value))
     attempt(lambda: session.remember({"role": "user", "content": [{"type": "text", "text": notes.value}]}))
     try:
@@ -158,13 +158,13 @@ async def send(session: Session, /) -> bool:
 
 @action("bot")
 async def refuse_at_length(session: Session, /) -> str:
-    """Refuse in more words than can be sent."""
+    """Refuse with a sentence that is too long to send."""
     raise RequestError("no " * 20_000)
 
 
 @action("bot")
 async def fine(session: Session, /) -> str:
-    """Answer."""
+    """Return a valid result."""
     return "fine"
 
 
@@ -186,17 +186,17 @@ OWN = "give give_from_thread give_long give_number give_text send fine raise_uns
     public=True,
 )
 async def giver(session: Session, /, llm: LLM, tts: TTS, stt: STT) -> None:
-    """Converses."""
+    """A bot that holds a conversation."""
     await converse(session, llm=llm, tts=tts, stt=stt)
 
 
 def giving(fakes: Fakes, **how: Any) -> Any:
-    """A session with that bot."""
+    """A session with this bot."""
     return connected(giver, fakes, **how)
 
 
 async def goes_on(wire: Wire) -> None:
-    """The session still answers, and nothing has failed for good."""
+    """Check that the session still answers."""
     assert [each for each in wire.data_of("error") if each["fatal"]] == []
     assert await wire.result(wire.call("bot:fine")) == "fine"
 
@@ -207,7 +207,7 @@ async def goes_on(wire: Wire) -> None:
 @pytest.mark.anyio
 @pytest.mark.parametrize("name", ["give", "give_from_thread"])
 async def test_a_result_that_json_cannot_carry_is_an_invalid_result(bad: str, name: str) -> None:
-    """The answer names the path, and the session goes on."""
+    """The answer has the path. The session continues."""
     fakes = Fakes()
     async with giving(fakes) as wire:
         id = wire.call(f"bot:{name}")
@@ -224,7 +224,7 @@ async def test_a_result_that_json_cannot_carry_is_an_invalid_result(bad: str, na
 @pytest.mark.anyio
 @pytest.mark.parametrize("name", ["give_number", "give_text"])
 async def test_a_bare_value_that_json_cannot_carry_is_an_invalid_result(name: str) -> None:
-    """Also where the class of the result is what the action declares."""
+    """This is true also if the class of the result is the declared one."""
     fakes = Fakes()
     async with giving(fakes) as wire:
         error = await wire.error(wire.call(f"bot:{name}"))
@@ -234,7 +234,7 @@ async def test_a_bare_value_that_json_cannot_carry_is_an_invalid_result(name: st
 
 @pytest.mark.anyio
 async def test_a_job_fails_with_a_result_that_json_cannot_carry(bad: str) -> None:
-    """Its progress fails at the author's line."""
+    """Its progress raises at the author's line."""
     fakes = Fakes()
     async with giving(fakes) as wire:
         wire.call("bot:give_long")
@@ -248,7 +248,7 @@ async def test_a_job_fails_with_a_result_that_json_cannot_carry(bad: str) -> Non
 @pytest.mark.anyio
 @pytest.mark.parametrize("name", ["give", "give_number", "give_text"])
 async def test_the_llm_reads_that_a_function_gave_what_json_cannot_carry(name: str) -> None:
-    """The turn goes on with these words, and the LLM may say so."""
+    """The turn continues with this text, and the LLM may repeat it."""
     notes.value = {"room": 2**70}
     fakes = Fakes([ToolCall("1", name, {})], [Text("It failed.")])
     async with giving(fakes) as wire:
@@ -265,7 +265,7 @@ async def test_the_llm_reads_that_a_function_gave_what_json_cannot_carry(name: s
 
 @pytest.mark.anyio
 async def test_what_a_bot_sends_fails_at_its_own_line(bad: str) -> None:
-    """Each with the path of the bad value, and nothing of it is sent."""
+    """Each exception has the path of the bad value, and nothing is sent."""
     fakes = Fakes()
     async with giving(fakes) as wire:
         assert await wire.result(wire.call("bot:send"))
@@ -279,7 +279,7 @@ async def test_what_a_bot_sends_fails_at_its_own_line(bad: str) -> None:
 
 @pytest.mark.anyio
 async def test_an_event_that_json_cannot_carry_fails_at_the_authors_line() -> None:
-    """With the path in its data."""
+    """The exception has the path in the event's data."""
     async with connected(emitting) as wire:
         await settle()
         assert notes.errors == [
@@ -293,7 +293,7 @@ async def test_an_event_that_json_cannot_carry_fails_at_the_authors_line() -> No
 
 @bot(public=True)
 async def emitting(session: Session, /) -> None:
-    """Emits and submits what cannot be sent."""
+    """Emit and submit values that cannot be sent."""
     notes.errors = []
     for event in (BotLLMText("\ud83c"), UserTranscription("\ud83c", "now")):
         attempt(lambda event=event: session.emit(event))  # type: ignore[misc]
@@ -303,7 +303,7 @@ async def emitting(session: Session, /) -> None:
 
 @pytest.mark.anyio
 async def test_an_error_that_cannot_be_sent_is_answered_by_its_sentence(bad: str) -> None:
-    """The client is not left waiting for it."""
+    """The client gets an answer."""
     fakes = Fakes()
     async with giving(fakes) as wire:
         assert (await wire.error(wire.call("bot:raise_unsendable")))["error"] == "Not today."
@@ -311,7 +311,7 @@ async def test_an_error_that_cannot_be_sent_is_answered_by_its_sentence(bad: str
 
 
 def test_the_context_refuses_what_json_cannot_carry(bad: str) -> None:
-    """In every way in which it changes, and it is as before."""
+    """Every way to change it is tried. The context does not change."""
     context = Context()
     context.append({"role": "user", "content": "hello"})
     message: Any = {"role": "user", "content": notes.value}
@@ -335,7 +335,7 @@ def test_the_context_refuses_what_json_cannot_carry(bad: str) -> None:
 @pytest.mark.anyio
 @pytest.mark.parametrize("argument", [2**70, float("nan"), "\ud83c", [float("inf")], {"\ud83c": 1}])
 async def test_the_llm_reads_that_its_arguments_cannot_be_carried(argument: Any) -> None:
-    """It is not a failure of the bot, and nothing is called."""
+    """The bot has not failed, and the function is not called."""
     fakes = Fakes([ToolCall("1", "fine", {"n": argument})], [Text("Again.")])
     async with giving(fakes) as wire:
         wire.send("send-text", {"content": "go", "options": {"audio_response": False}})
@@ -348,7 +348,7 @@ async def test_the_llm_reads_that_its_arguments_cannot_be_carried(argument: Any)
 
 @pytest.mark.anyio
 async def test_a_usage_that_json_cannot_carry_ends_nothing() -> None:
-    """What can be sent of it is sent."""
+    """The valid parts are sent."""
     fakes = Fakes([Text("Hello."), Usage(prompt_tokens=2**70, completion_tokens=-5, model="large\ud83c")])
     async with giving(fakes) as wire:
         wire.send("send-text", {"content": "go", "options": {"audio_response": False}})
@@ -361,7 +361,7 @@ async def test_a_usage_that_json_cannot_carry_ends_nothing() -> None:
 
 @pytest.mark.anyio
 async def test_a_transcript_with_half_a_character_is_heard() -> None:
-    """The rest of it is what the user said."""
+    """The rest is the text of the user."""
 
     async def transcribe(request: STTRequest) -> AsyncGenerator[STTPiece]:
         async for piece in recognise(request):
@@ -384,7 +384,7 @@ async def test_a_transcript_with_half_a_character_is_heard() -> None:
 @pytest.mark.anyio
 @pytest.mark.parametrize("field", ["config", "defaults", "grants"])
 async def test_a_start_with_what_json_cannot_carry_is_refused(bad: str, field: str) -> None:
-    """Its values would be sent to the client. The error names the path, and not the value."""
+    """Its values would be sent to the client. The error has the path, but not the value."""
     if bad == "$":
         notes.value = {"in": notes.value} if not isinstance(notes.value, list) else {"in": 2**64}
     async with host_of(giver, Fakes()) as host:
@@ -402,7 +402,7 @@ LONG = Limits(outbox_size=20_000)
 @pytest.mark.anyio
 @pytest.mark.parametrize("name", ["give", "give_from_thread"])
 async def test_a_result_that_is_longer_than_the_outbox_is_an_invalid_result(name: str) -> None:
-    """The client, which reads, is not taken for one that does not."""
+    """The client reads, so it must not count as a slow client."""
     notes.value = "x" * 20_001
     fakes = Fakes()
     async with giving(fakes, limits=LONG) as wire:
@@ -416,7 +416,7 @@ async def test_a_result_that_is_longer_than_the_outbox_is_an_invalid_result(name
 
 @pytest.mark.anyio
 async def test_results_that_fit_are_all_sent_to_a_client_that_reads() -> None:
-    """Also where several of them wait to be sent."""
+    """This is true also if several of them wait to be sent."""
     notes.value = "x" * 15_000
     fakes = Fakes()
     async with giving(fakes, limits=LONG) as wire:
@@ -428,7 +428,7 @@ async def test_results_that_fit_are_all_sent_to_a_client_that_reads() -> None:
 
 @pytest.mark.anyio
 async def test_a_job_whose_result_is_too_long_fails() -> None:
-    """And its progress fails at the author's line."""
+    """Its progress raises at the author's line too."""
     notes.value, notes.errors = "x" * 20_001, []
     fakes = Fakes()
     async with giving(fakes, limits=LONG) as wire:
@@ -441,7 +441,7 @@ async def test_a_job_whose_result_is_too_long_fails() -> None:
 
 @pytest.mark.anyio
 async def test_a_message_that_is_too_long_fails_at_the_authors_line() -> None:
-    """The session goes on."""
+    """The session continues."""
     notes.value, notes.errors = "x" * 20_001, []
     fakes = Fakes()
     async with giving(fakes, limits=LONG) as wire:
@@ -454,7 +454,7 @@ async def test_a_message_that_is_too_long_fails_at_the_authors_line() -> None:
 
 @pytest.mark.anyio
 async def test_the_llm_reads_that_a_result_is_too_long() -> None:
-    """In words, as of any other failure."""
+    """It is a text, as for any other failure."""
     notes.value = "x" * 20_001
     fakes = Fakes([ToolCall("1", "give", {})], [Text("Too long.")])
     async with giving(fakes, limits=LONG) as wire:
@@ -467,7 +467,7 @@ async def test_the_llm_reads_that_a_result_is_too_long() -> None:
 
 @pytest.mark.anyio
 async def test_a_refusal_that_is_too_long_is_shortened() -> None:
-    """For the client, and for the LLM."""
+    """The client and the LLM get the shortened text."""
     fakes = Fakes([ToolCall("1", "refuse_at_length", {})], [Text("It was refused.")])
     async with giving(fakes, limits=LONG) as wire:
         error = await wire.error(wire.call("bot:refuse_at_length"))
@@ -480,7 +480,7 @@ async def test_a_refusal_that_is_too_long_is_shortened() -> None:
 
 
 def test_an_error_that_is_too_long_to_send_keeps_both_ends_of_its_sentence() -> None:
-    """Without the rest of its fields."""
+    """The other fields are left out."""
     error = RequestError(f"First {'x' * 9_000} last.", problems=[Problem("$", "y" * 900)] * 9)
     form = error_json(error, 1_000)
     assert form == {"error": form["error"], "code": "request-failed", "retryable": False}
@@ -490,7 +490,7 @@ def test_an_error_that_is_too_long_to_send_keeps_both_ends_of_its_sentence() -> 
 @pytest.mark.anyio
 @pytest.mark.parametrize("version", ["2.1.0", None])
 async def test_a_config_that_is_too_long_is_answered_with_an_error(version: str | None) -> None:
-    """Whoever asks for it, in whatever words."""
+    """Every request for it gets the error."""
     long = [{"role": "user", "content": "x" * 20_001}]
     body = {"defaults": {"llm": {"messages": long}}}
     fakes = Fakes()
@@ -506,7 +506,7 @@ async def test_a_config_that_is_too_long_is_answered_with_an_error(version: str 
 
 @pytest.mark.anyio
 async def test_descriptions_that_are_too_long_are_answered_with_an_error() -> None:
-    """A limit of the operator's may be smaller than what a bot has to say."""
+    """An operator may set a limit that is smaller than a description."""
     fakes = Fakes()
     async with giving(fakes, limits=Limits(outbox_size=600)) as wire:
         for type in ("describe-actions", "describe-config"):
@@ -526,7 +526,7 @@ values = st.recursive(
 
 @given(values)
 def test_what_the_check_lets_pass_is_read_as_it_was_written(value: Any) -> None:
-    """And of what it refuses the path leads to the bad value, or to the object that has the bad name."""
+    """For a refused value, the path leads to the bad value, or to the object with the bad name."""
     found = json_problem(value)
     if found is None:
         assert orjson.loads(orjson.dumps(value)) == value
@@ -538,7 +538,7 @@ def test_what_the_check_lets_pass_is_read_as_it_was_written(value: Any) -> None:
 @pytest.mark.anyio
 @pytest.mark.parametrize("name", ["return_huge", "return_half", "return_deep", "return_circle", "return_infinity"])
 async def test_a_hook_reads_the_failure_that_the_client_reads(name: str) -> None:
-    """An action whose result cannot be sent has failed."""
+    """If the result of an action cannot be sent, the action has failed."""
     from ..registry.test_hooks import plugin
 
     seen: list[Any] = []

@@ -1,4 +1,4 @@
-"""JSON text to messages and back: what is not a message is refused with a code, and nothing else is raised."""
+"""JSON text becomes messages, and messages become text. Invalid text is refused with a code, and nothing raises."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def read(text: str, *, size: int = SIZE, depth: int = DEPTH) -> dict[str, Any]:
 
 
 def nesting(value: Any) -> int:
-    """How deep a value nests, by looking at it."""
+    """Return the nesting depth of a value."""
     if is_object(value):
         return 1 + max(map(nesting, value.values()), default=0)
     return 1 + max(map(nesting, value), default=0) if is_array(value) else 0
@@ -46,21 +46,21 @@ def nesting(value: Any) -> int:
 
 @given(message=objects)
 def test_what_json_wrote_is_read(message: dict[str, Any]) -> None:
-    """Whoever wrote it."""
+    """Any JSON library may have written the text."""
     for text in (json.dumps(message), json.dumps(message, ensure_ascii=False, indent=1), encode_json(message)):
         assert read(text, size=10_000, depth=64) == message
 
 
 @given(text=st.text(st.characters()) | values.map(json.dumps))
 def test_any_text_is_read_or_refused(text: str) -> None:
-    """As a request that is wrong, and never in another way."""
+    """A refusal is a `RequestError`."""
     with suppress(InvalidMessage, MessageTooLarge, MessageTooDeep):
         assert read(text).__class__ is dict
 
 
 @given(message=objects, depth=st.integers(1, 6))
 def test_nesting_is_counted_as_it_is(message: dict[str, Any], depth: int) -> None:
-    """Brackets in strings count for nothing, whatever stands before them."""
+    """Brackets in strings do not count, whatever is before them."""
     text = json.dumps(message)
     if nesting(message) > depth:
         with pytest.raises(MessageTooDeep):
@@ -71,14 +71,14 @@ def test_nesting_is_counted_as_it_is(message: dict[str, Any], depth: int) -> Non
 
 @pytest.mark.parametrize("written", ["[[[[[[[[[[[[", "{{{{{{{{{{{{", '"[{', "\\", '\\"[[[[[[[[[[', "]]}}"])
 def test_brackets_in_strings_nest_nothing(written: str) -> None:
-    """Also behind quotes and backslashes, in names and in values."""
+    """They may follow quotes and backslashes, in names and in values."""
     message = {"data": {"text": written * 9, written * 9: 1}}
     assert read(json.dumps(message)) == message
 
 
 @pytest.mark.parametrize("opening", ["[", '{"a":', '[{"a":', "[ \n"])
 def test_a_text_that_nests_too_deep_is_refused_before_it_is_parsed(opening: str) -> None:
-    """However deep it goes, and whether it is closed or not."""
+    """This is true for every depth, and for texts that are not closed."""
     for depth in (9, 500, 100_000):
         closing = "".join("}" if each == "{" else "]" for each in reversed(opening) if each in "[{")
         for text in (opening * depth, f'{{"data":{opening * depth}1{closing * depth}}}'):
@@ -87,7 +87,7 @@ def test_a_text_that_nests_too_deep_is_refused_before_it_is_parsed(opening: str)
 
 
 def test_a_text_may_be_as_long_and_as_deep_as_is_accepted() -> None:
-    """And no more."""
+    """A longer or deeper text is refused."""
     longest = '{"a":"%s"}' % ("x" * (SIZE - 8))
     assert len(longest) == SIZE
     assert read(longest)
@@ -123,7 +123,7 @@ def test_a_text_may_be_as_long_and_as_deep_as_is_accepted() -> None:
     ],
 )
 def test_what_is_no_json_is_refused(text: str) -> None:
-    """With the place where it goes wrong; numbers and characters that JSON has not are not JSON."""
+    """The error has the position. Numbers and characters that JSON does not have are refused."""
     with pytest.raises(InvalidMessage, match=r"The message is not JSON: .* \(line \d+, column \d+\)\."):
         read(text)
 
@@ -132,18 +132,18 @@ def test_what_is_no_json_is_refused(text: str) -> None:
     ("text", "found"), [("[]", "an array"), ("3", "the number 3"), ("null", "null"), ('"a"', "'a'")]
 )
 def test_what_is_no_object_is_refused(text: str, found: str) -> None:
-    """With what it is."""
+    """The error names the type of the value."""
     with pytest.raises(InvalidMessage, match=found):
         read(text)
 
 
 def test_of_a_name_that_comes_twice_the_last_counts() -> None:
-    """As for every client's own parser."""
+    """Every client's parser does the same."""
     assert read('{"id": "a", "id": "b"}') == {"id": "b"}
 
 
 def test_a_huge_integer_is_no_integer() -> None:
-    """It comes as a number that is not whole, so that no option of whole numbers takes it."""
+    """It is read as a float, so an option for whole numbers refuses it."""
     assert read('{"a": 18446744073709551615}')["a"] == 2**64 - 1
     assert isinstance(read('{"a": 18446744073709551616}')["a"], float)
 
@@ -153,7 +153,7 @@ def test_a_huge_integer_is_no_integer() -> None:
 
 @given(id=st.none() | texts, data=values)
 def test_what_was_encoded_is_what_is_read(id: str | None, data: Any) -> None:
-    """Label and type always; an id and data where there are any."""
+    """Label and type are always there, the id and data if they are given."""
     message = json.loads(encode("config", id, data))
     assert message == {
         "label": "rtvi-ai",
@@ -165,14 +165,14 @@ def test_what_was_encoded_is_what_is_read(id: str | None, data: Any) -> None:
 
 @given(id=texts, data=values)
 def test_spliced_data_makes_the_same_message(id: str, data: Any) -> None:
-    """Whatever the id that the client chose."""
+    """This is true for every id of a client."""
     assert json.loads(encode_spliced("config", id, encode_json(data)))["id"] == id
     assert json.loads(encode_spliced("config", id, encode_json(data))).get("data") == data
 
 
 @pytest.mark.parametrize("value", [{1, 2}, b"a", object(), {1: 2}, 2**64, "\ud800", [{"a": 1j}]])
 def test_what_json_cannot_carry_is_a_type_error(value: Any) -> None:
-    """For the one who gave it, not for the client."""
+    """The exception is for the caller, not for the client."""
     with pytest.raises(TypeError):
         encode("server-message", None, value)
     with pytest.raises(TypeError):

@@ -1,4 +1,4 @@
-"""How the values of options come to be, are read, and change."""
+"""How the values of options are set, read, and changed."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ async def one_llm() -> AsyncGenerator[FaultyLLM]:
 @service("llm", "two")
 @asynccontextmanager
 async def two_llm() -> AsyncGenerator[FaultyLLM]:
-    """Another."""
+    """Another provider."""
     calls.append("open two")
     yield FaultyLLM("two")
     calls.append("close two")
@@ -64,7 +64,7 @@ async def two_llm() -> AsyncGenerator[FaultyLLM]:
 @service("tts", "voice")
 @asynccontextmanager
 async def voice_tts() -> AsyncGenerator[QuietTTS]:
-    """A voice."""
+    """A TTS."""
     yield QuietTTS()
 
 
@@ -84,7 +84,7 @@ def model(
 
 @options(one_llm)
 def style(llm: FaultyLLM, /, style: str = "plain") -> None:
-    """What the first has; "once" cannot be set, nor anything after it."""
+    """Options of the first provider. "once" refuses to be set a second time, and every later value."""
     calls.append(f"style={style}")
     if style == "once":
         stuck.append(llm)
@@ -94,7 +94,7 @@ def style(llm: FaultyLLM, /, style: str = "plain") -> None:
 
 @options(two_llm)
 def depth(llm: FaultyLLM, /, depth: int = 1) -> None:
-    """What the second has; 13 cannot be set."""
+    """Options of the second provider. 13 cannot be set."""
     calls.append(f"depth={depth}")
     if depth == 13:
         raise RuntimeError("unlucky")
@@ -102,7 +102,7 @@ def depth(llm: FaultyLLM, /, depth: int = 1) -> None:
 
 @options(voice_tts)
 def speed(tts: QuietTTS, /, speed: float = 1.0) -> None:
-    """How fast it speaks."""
+    """Set the speed of the speech."""
     calls.append(f"speed={speed:g}")
     if speed > 9:
         raise InvalidConfig([Problem("$.speed", "nobody understands that")])
@@ -110,7 +110,7 @@ def speed(tts: QuietTTS, /, speed: float = 1.0) -> None:
 
 @action("llm")
 async def who(llm: LLM, /) -> str:
-    """Who answers."""
+    """Return the provider that answers."""
     return f"{getattr(llm, 'name')} {getattr(llm, 'model')}"  # noqa: B009 - not of the kind
 
 
@@ -123,7 +123,7 @@ CLIENT: list[str | Grant] = [
 
 @bot(services={"llm": ["one", "two"], "tts": "voice"}, client=CLIENT, public=True)
 async def talkative(session: Session, /, llm: LLM, tts: TTS) -> None:
-    """Answers whatever is put in, until it is interrupted if that is "long"."""
+    """A bot that repeats each input. An input "long" lasts until it is interrupted."""
     async for each in session.inputs():
         if isinstance(each, RunLLM):
             calls.append("run")
@@ -146,7 +146,7 @@ async def talkative(session: Session, /, llm: LLM, tts: TTS) -> None:
     public=True,
 )
 async def layered(session: Session, /, llm: LLM) -> None:
-    """Has defaults of its own."""
+    """A bot with defaults of its own."""
 
 
 @bot(
@@ -156,11 +156,11 @@ async def layered(session: Session, /, llm: LLM) -> None:
     public=True,
 )
 async def ordered(session: Session, /, llm: LLM) -> None:
-    """Has values that JavaScript writes otherwise."""
+    """A bot with values that JavaScript writes in another way."""
 
 
 async def start_turn(wire: Wire) -> None:
-    """Have the bot say something that lasts."""
+    """Let the bot say something long."""
     wire.send("send-text", {"content": "long", "options": {}})
     await settle()
 
@@ -169,7 +169,7 @@ async def start_turn(wire: Wire) -> None:
 
 
 async def test_all_problems_of_an_update_are_reported_at_once() -> None:
-    """Each with its path, and the nearest name where there is one."""
+    """Each problem has its path, and the nearest name if there is one."""
     sent = [
         {"service": "llm", "options": [{"name": "modle", "value": "x"}, {"name": "temperature", "value": "hot"}]},
         {"service": "vad", "options": [{"name": "model", "value": 1}]},
@@ -206,7 +206,7 @@ async def test_all_problems_of_an_update_are_reported_at_once() -> None:
     ],
 )
 async def test_a_mistake_has_the_code_of_its_kind(change: dict[str, Any], code: str) -> None:
-    """And nothing has changed."""
+    """The config has not changed."""
     async with connected(talkative) as wire:
         before = await wire.config()
         assert (await wire.error(wire.update(**change)))["code"] == code
@@ -215,7 +215,7 @@ async def test_a_mistake_has_the_code_of_its_kind(change: dict[str, Any], code: 
 
 @pytest.mark.parametrize("data", [None, {}, [], {"config": None}, {"config": "x"}, {"config": [], "interrupt": "yes"}])
 async def test_an_update_of_another_form_is_refused(data: Any) -> None:
-    """With an error that says what is expected."""
+    """The error says what is expected."""
     async with connected(talkative) as wire:
         error = await wire.error(wire.send("update-config", data))
         assert error["code"] in ("invalid-arguments", "invalid-config")
@@ -223,14 +223,14 @@ async def test_an_update_of_another_form_is_refused(data: Any) -> None:
 
 
 async def test_a_config_may_be_sent_as_an_object_too() -> None:
-    """By service and option, as people write it."""
+    """The object has values by service and option."""
     async with connected(talkative) as wire:
         await wire.answer(wire.send("update-config", {"config": {"llm": {"model": "large"}}}))
         assert (await wire.config())["llm"]["model"] == "large"
 
 
 async def test_a_former_name_is_still_accepted() -> None:
-    """It sets the option under its present name."""
+    """The option is set under its present name."""
     async with connected(talkative) as wire:
         await wire.answer(wire.update(llm={"engine": "large"}))
         config = (await wire.config())["llm"]
@@ -242,7 +242,7 @@ async def test_a_former_name_is_still_accepted() -> None:
 
 
 async def test_the_revision_counts_what_was_committed() -> None:
-    """A refused update does not count, nor one that could not be applied."""
+    """A refused update does not count, and neither does one that could not be applied."""
     async with connected(talkative) as wire:
         revisions: list[int] = []
         for change in ({"model": "a"}, {"temperature": "hot"}, {"model": "breaks"}, {"model": "b"}):
@@ -252,7 +252,7 @@ async def test_the_revision_counts_what_was_committed() -> None:
 
 
 async def test_every_service_is_listed_with_what_may_be_read() -> None:
-    """Options that were not granted are not shown, and a service without any is shown empty."""
+    """Options that were not granted are missing. A service without options has an empty list."""
     async with connected(layered) as wire:
         assert await wire.config() == {"llm": {"provider": "one", "model": "of the bot", "temperature": 0.1}}
 
@@ -268,7 +268,7 @@ async def test_a_read_only_value_may_be_sent_back_as_it_is() -> None:
 
 
 async def test_a_value_may_be_sent_back_as_javascript_writes_it() -> None:
-    """Which writes 1.0 as 1, and moves names that are numbers to the front."""
+    """JavaScript writes 1.0 as 1, and moves names that are numbers to the front."""
     async with connected(ordered) as wire:
         assert (await wire.config())["llm"]["temperature"] == 1.0
         calls.clear()
@@ -280,7 +280,7 @@ async def test_a_value_may_be_sent_back_as_javascript_writes_it() -> None:
 
 
 async def test_a_value_outside_of_the_grant_may_be_sent_back_while_it_is_in_force() -> None:
-    """The operator has set what the client may not."""
+    """The operator has set a value that the client may not set."""
     defaults = [{"service": "llm", "options": [{"name": "temperature", "value": 1.5}]}]
     async with connected(talkative, body={"defaults": defaults}) as wire:
         assert (await wire.answer(wire.update(llm={"temperature": 1.5})))["type"] == "config"
@@ -291,7 +291,7 @@ async def test_a_value_outside_of_the_grant_may_be_sent_back_while_it_is_in_forc
 
 
 async def test_groups_are_set_in_the_order_in_which_they_were_sent() -> None:
-    """Services in their order, and options in theirs."""
+    """The services keep their order, and so do the options."""
     async with connected(talkative) as wire:
         calls.clear()
         await wire.answer(wire.update(tts={"speed": 2}, llm={"style": "grand", "model": "large"}))
@@ -299,7 +299,7 @@ async def test_groups_are_set_in_the_order_in_which_they_were_sent() -> None:
 
 
 async def test_a_group_is_called_once_with_all_its_values_and_only_when_one_has_changed() -> None:
-    """What was sent back as it is sets nothing."""
+    """Values that are sent back unchanged set nothing."""
     async with connected(talkative) as wire:
         calls.clear()
         await wire.answer(wire.update(llm={"temperature": 0.9, "style": "plain", "model": "large"}))
@@ -307,7 +307,7 @@ async def test_a_group_is_called_once_with_all_its_values_and_only_when_one_has_
 
 
 async def test_run_on_config_comes_last() -> None:
-    """Wherever it stands in the message."""
+    """Its position in the message does not matter."""
     async with connected(talkative) as wire:
         calls.clear()
         await wire.answer(wire.update(llm={"run_on_config": True, "model": "large"}, tts={"speed": 3}))
@@ -315,7 +315,7 @@ async def test_run_on_config_comes_last() -> None:
 
 
 async def test_run_on_config_counts_at_the_start() -> None:
-    """The bot speaks first, once it is set up and the client is there."""
+    """The bot speaks first, once the services are set up and the client is ready."""
     async with connected(talkative, body={"config": {"llm": {"run_on_config": True}}}) as wire:
         assert calls.count("run") == 1
         assert wire.received[0]["type"] == "bot-ready"
@@ -325,7 +325,7 @@ async def test_run_on_config_counts_at_the_start() -> None:
 
 
 async def test_an_update_is_deferred_to_the_turn_boundary() -> None:
-    """It is told as committed at once, and set when the turn has ended, before the next begins."""
+    """It is answered as committed at once, and set when the turn has ended, before the next one begins."""
     async with connected(talkative) as wire:
         await start_turn(wire)
         answer = await wire.answer(wire.update(llm={"model": "large"}))
@@ -337,7 +337,7 @@ async def test_an_update_is_deferred_to_the_turn_boundary() -> None:
 
 
 async def test_an_update_that_interrupts_is_set_at_once() -> None:
-    """The turn is cut short first."""
+    """The turn is interrupted first."""
     async with connected(talkative) as wire:
         await start_turn(wire)
         answer = await wire.answer(wire.update(interrupt=True, llm={"model": "large"}))
@@ -347,7 +347,7 @@ async def test_an_update_that_interrupts_is_set_at_once() -> None:
 
 
 async def test_two_updates_of_one_turn_are_set_in_their_order() -> None:
-    """With the values that both have led to."""
+    """The values are those after both updates."""
     async with connected(talkative) as wire:
         await start_turn(wire)
         wire.update(llm={"style": "grand"})
@@ -360,7 +360,7 @@ async def test_two_updates_of_one_turn_are_set_in_their_order() -> None:
 
 
 async def test_a_deferred_update_that_fails_does_not_undo_a_later_one() -> None:
-    """Only what could not be set is taken back."""
+    """Only the values that could not be set are taken back."""
     async with connected(talkative) as wire:
         await start_turn(wire)
         wire.update(llm={"model": "breaks"})
@@ -376,7 +376,7 @@ async def test_a_deferred_update_that_fails_does_not_undo_a_later_one() -> None:
 
 
 async def test_a_waiting_value_that_was_replaced_is_never_set() -> None:
-    """What is set at the end of the turn are the values in force then, each group once."""
+    """At the end of the turn, each group is set once, with the values that the config has then."""
     async with connected(talkative) as wire:
         await start_turn(wire)
         for model in ("breaks", "large"):
@@ -390,7 +390,7 @@ async def test_a_waiting_value_that_was_replaced_is_never_set() -> None:
 
 
 async def test_of_two_waiting_updates_only_the_one_that_fails_is_taken_back_whole() -> None:
-    """An update is all or nothing at the end of the turn, too; one of the same group stays."""
+    """At the end of the turn, an update is all or nothing too. Another update of the same group stays."""
     async with connected(talkative) as wire:
         await start_turn(wire)
         wire.update(llm={"model": "breaks"}, tts={"speed": 3})
@@ -405,7 +405,7 @@ async def test_of_two_waiting_updates_only_the_one_that_fails_is_taken_back_whol
 
 
 async def test_a_switch_that_interrupts_makes_deferred_changes_first() -> None:
-    """And afterwards nothing that waited is set on the new provider."""
+    """Afterwards, no deferred change is made to the new provider."""
     async with connected(talkative) as wire:
         await start_turn(wire)
         wire.update(llm={"temperature": 0.9})
@@ -416,7 +416,7 @@ async def test_a_switch_that_interrupts_makes_deferred_changes_first() -> None:
 
 
 async def test_deferred_changes_are_made_before_an_update_that_interrupts() -> None:
-    """A waiting value that cannot be set is taken back, and does not end the session when the next update is made."""
+    """A deferred value that cannot be set is taken back. The next update does not end the session."""
     async with connected(talkative) as wire:
         await start_turn(wire)
         await wire.answer(wire.update(llm={"model": "breaks"}))
@@ -431,11 +431,11 @@ async def test_deferred_changes_are_made_before_an_update_that_interrupts() -> N
 
 @bot(services={"llm": "one", "tts": "voice"}, config={"tts": {"speed": 10}}, client=["tts.speed"], public=True)
 async def hasty(session: Session, /, llm: LLM, tts: TTS) -> None:
-    """Speaks too fast to begin with."""
+    """A bot whose default speed is too high."""
 
 
 async def test_a_value_that_a_provider_refuses_is_no_error_of_the_servers(caplog: pytest.LogCaptureFixture) -> None:
-    """The client is told why, and the log says nothing."""
+    """The client is told why. The log has no error."""
     async with connected(talkative) as wire:
         error = await wire.error(wire.update(tts={"speed": 10}))
         assert "nobody understands that" in error["error"]
@@ -446,7 +446,7 @@ async def test_a_value_that_a_provider_refuses_is_no_error_of_the_servers(caplog
 
 
 async def test_a_default_of_the_bot_that_a_provider_rejects_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """Every client is told too, but they cannot fix it."""
+    """Clients get the error too, but cannot correct it."""
     with pytest.raises(StartFailed):
         async with connected(hasty):
             pass
@@ -454,7 +454,7 @@ async def test_a_default_of_the_bot_that_a_provider_rejects_is_logged(caplog: py
 
 
 async def test_what_was_set_before_the_failure_is_set_back() -> None:
-    """In the order in which it was set."""
+    """Options are set back in the order in which they were set."""
     async with connected(talkative) as wire:
         calls.clear()
         error = await wire.error(wire.update(tts={"speed": 3}, llm={"model": "breaks"}))
@@ -468,7 +468,7 @@ async def test_what_was_set_before_the_failure_is_set_back() -> None:
 
 
 async def test_a_fresh_service_replaces_one_that_will_not_go_back() -> None:
-    """The broken one is closed."""
+    """The broken service is closed."""
     async with connected(talkative) as wire:
         await wire.answer(wire.update(llm={"model": "large"}))
         calls.clear()
@@ -484,7 +484,7 @@ async def test_a_fresh_service_replaces_one_that_will_not_go_back() -> None:
 
 
 async def test_a_granted_provider_can_be_switched_to() -> None:
-    """The new one is open and set before the old one is closed, and the config is the new one's."""
+    """The new provider is open and set before the old one is closed. The config is that of the new one."""
     async with connected(talkative) as wire:
         calls.clear()
         answer = await wire.answer(wire.update(llm={"provider": "two", "depth": 3}))
@@ -502,7 +502,7 @@ async def test_a_granted_provider_can_be_switched_to() -> None:
 
 
 async def test_a_switch_keeps_the_options_of_the_kind_and_begins_the_providers_own_afresh() -> None:
-    """What every LLM has is the session's."""
+    """Options of the kind belong to the session."""
     async with connected(talkative) as wire:
         said = [{"role": "user", "content": "hello"}]
         await wire.answer(wire.update(llm={"model": "large", "messages": said}))
@@ -512,7 +512,7 @@ async def test_a_switch_keeps_the_options_of_the_kind_and_begins_the_providers_o
 
 
 async def test_a_switch_in_a_turn_leaves_the_turn_its_provider() -> None:
-    """The old one is closed at the edge."""
+    """The old provider is closed at the end of the turn."""
     async with connected(talkative) as wire:
         await start_turn(wire)
         answer = await wire.answer(wire.update(llm={"provider": "two"}))
@@ -525,7 +525,7 @@ async def test_a_switch_in_a_turn_leaves_the_turn_its_provider() -> None:
 
 @pytest.mark.parametrize("change", [{"provider": "two", "depth": 13}, {"provider": "two", "model": "breaks"}])
 async def test_a_switch_that_fails_changes_nothing_and_leaves_nothing_open(change: dict[str, Any]) -> None:
-    """The new service is closed again, and the old one goes on."""
+    """The new service is closed again, and the old one continues."""
     async with connected(talkative) as wire:
         before = await wire.config()
         assert (await wire.error(wire.update(llm=change)))["code"] == "apply-failed"
@@ -535,7 +535,7 @@ async def test_a_switch_that_fails_changes_nothing_and_leaves_nothing_open(chang
 
 
 async def test_a_switch_whose_kind_options_fail_at_the_turn_boundary_keeps_the_session_whole() -> None:
-    """The config that is told fits the provider that is in force."""
+    """The config in the message fits the provider that is used."""
     async with connected(talkative) as wire:
         await start_turn(wire)
         await wire.answer(wire.update(llm={"provider": "two"}, tts={"speed": 2}))
@@ -571,7 +571,7 @@ async def test_values_come_from_the_provider_the_bot_the_operator_and_the_client
 
 
 async def test_defaults_of_no_service_are_told_the_services_first() -> None:
-    """Before the providers, of which a bot may have many."""
+    """The services come before the providers, because a bot may have many providers."""
     async with host_of(talkative) as host:
         with pytest.raises(InvalidStart, match=r"names no service of this bot; known: llm, tts, llm\.one"):
             await host.start({"defaults": {"nobody": {"x": 1}}}, secret=OPERATOR)
@@ -589,7 +589,7 @@ async def test_defaults_of_no_service_are_told_the_services_first() -> None:
     ],
 )
 async def test_a_start_with_a_wrong_config_is_refused(body: dict[str, Any], error: type[Exception]) -> None:
-    """The services of the client's start are the client's words, whoever sends them."""
+    """The services and the config of a start come from the client, whoever sends the request."""
     async with host_of(layered) as host:
         for secret in (None, OPERATOR):
             with pytest.raises(error):
@@ -598,7 +598,7 @@ async def test_a_start_with_a_wrong_config_is_refused(body: dict[str, Any], erro
 
 
 async def test_a_change_that_is_refused_leaves_the_conversation_as_it_was() -> None:
-    """Setting the messages back would start it over, and what the user has said would be lost."""
+    """If the messages were set back, the conversation would start again, and the user's words would be lost."""
     async with connected(faulty) as wire:
         messages = [{"role": "user", "content": "I want a room"}]
         assert await wire.result(wire.call("llm:append_to_messages", messages=messages))
@@ -610,7 +610,7 @@ async def test_a_change_that_is_refused_leaves_the_conversation_as_it_was() -> N
 
 
 async def test_deferred_changes_are_not_made_to_a_later_provider() -> None:
-    """A change of the first one's options, then a switch: the second is set to what the config says, and that alone."""
+    """After a change of the first provider's options and a switch, the second one gets only values of the config."""
     async with connected(faulty) as wire:
         wire.send("send-text", {"content": "long"})
         await settle()
@@ -627,7 +627,7 @@ async def test_deferred_changes_are_not_made_to_a_later_provider() -> None:
 
 @pytest.mark.parametrize("options", [{"temperature": 0.9}, {"provider": "two"}], ids=["option", "provider"])
 async def test_a_change_is_prepared_once(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also if it opens a service, as long as nothing else changes the config meanwhile."""
+    """This is true also if it opens a service, unless something else changes the config meanwhile."""
     prepared: list[object] = []
     prepare = ConfigChanges.prepare
 

@@ -1,4 +1,4 @@
-"""A provider that renames an option, an argument or a service option breaks no bot and no operator."""
+"""If a provider renames an option, an argument or a service option, bots and operators continue to work."""
 
 from __future__ import annotations
 
@@ -46,22 +46,22 @@ def configure(
 
 @options(other_llm)
 def configure_other(llm: FaultyLLM, /, engine: str = "steam", model: str = "T") -> None:
-    """Other options; both names mean something here."""
+    """Set other options. Both names have a meaning here."""
     llm.model = f"{engine} {model}"
 
 
 @action(renamed_llm, other_llm)
 async def spell(llm: FaultyLLM, /, text: Annotated[str, Was("words")], times: int = 1) -> str:
-    """Give back the text, and who does so."""
+    """Return the text and the name of the provider."""
     return f"{llm.name} {llm.model} {text * times}"
 
 
 def bot_with(**how: Any) -> Any:
-    """A bot that still uses the former names, in one place or another."""
+    """A bot that uses the former names in one place."""
 
     @bot(state=None, services={"llm": ["renamed", "other"]}, public=True, plugins=[], **how)
     async def old(session: Session, /, llm: LLM) -> None:
-        """Does nothing."""
+        """A bot that does nothing."""
 
     return old
 
@@ -72,7 +72,7 @@ def using(bot: Any, **body: Any) -> Any:
 
 
 async def values(wire: Wire) -> Mapping[str, Any]:
-    """What the client reads of the one service."""
+    """The values of the one service that the client reads."""
     return (await wire.config())["llm"]
 
 
@@ -84,14 +84,14 @@ pytestmark = pytest.mark.anyio
 @pytest.mark.parametrize("name", ["model", "engine", "deployment"])
 @pytest.mark.parametrize("key", ["llm", "llm.renamed"])
 async def test_a_bots_config_may_use_former_names(key: str, name: str) -> None:
-    """By service, and by service and provider."""
+    """The config is by service, or by service and provider."""
     async with using(bot_with(config={key: {name: "large"}}, client=ALL)) as wire:
         assert (await values(wire))["model"] == "large"
         assert await wire.result(wire.call("llm:spell", text="a")) == "https://one.example large a"
 
 
 async def test_a_name_means_what_it_means_to_each_provider() -> None:
-    """It may be the former name of one option and the present name of another one."""
+    """A name may be the former name of one option, and the present name of another one."""
     async with using(bot_with(config={"llm": {"engine": "big"}}, client=ALL)) as wire:
         assert (await values(wire))["model"] == "big"
         await wire.answer(wire.update(llm={"provider": "other"}))
@@ -100,25 +100,25 @@ async def test_a_name_means_what_it_means_to_each_provider() -> None:
 
 
 def test_an_option_that_is_named_twice_is_refused() -> None:
-    """One of the two values would be lost."""
+    """Otherwise one of the two values would be lost."""
     with pytest.raises(BotError, match=r"sets 'llm.renamed.model' twice, as 'engine' and 'model'"):
         host_of(bot_with(config={"llm.renamed": {"engine": "a", "model": "b"}}), sys.modules[__name__])
 
 
 def test_a_wrong_value_under_a_former_name_is_refused() -> None:
-    """The types are checked as under the present one."""
+    """The types are checked as under the present name."""
     with pytest.raises(BotError, match=r"gives 'llm.randomness' a wrong value"):
         host_of(bot_with(config={"llm": {"randomness": "hot"}}), sys.modules[__name__])
 
 
 def test_an_unknown_name_is_refused_with_the_present_names() -> None:
-    """Former names are accepted, and not suggested."""
+    """Former names are accepted, but not suggested."""
     with pytest.raises(BotError, match=r"Did you mean 'llm.model'"):
         host_of(bot_with(client=["llm.modell"]), sys.modules[__name__])
 
 
 async def test_a_bots_grants_may_use_former_names() -> None:
-    """The client is granted the option, within the bounds of the grant, and sees its present name."""
+    """The client may set the option within the bounds of the grant, and sees its present name."""
     granted = bot_with(client=[Grant("llm.deployment", in_(["small", "large"])), "llm.randomness", "llm:spell"])
     async with using(granted) as wire:
         assert await values(wire) == {"model": "small", "temperature": 0.5}
@@ -128,7 +128,7 @@ async def test_a_bots_grants_may_use_former_names() -> None:
 
 
 async def test_a_grant_under_a_former_name_grants_no_other_option_of_the_present_name() -> None:
-    """Another provider's option of that name was never granted."""
+    """Another provider's option of this name was not granted."""
     async with using(bot_with(client=["llm.engine", "llm.provider"])) as wire:
         assert set(await values(wire)) == {"model", "provider"}
         await wire.answer(wire.update(llm={"provider": "other"}))
@@ -137,7 +137,7 @@ async def test_a_grant_under_a_former_name_grants_no_other_option_of_the_present
 
 @pytest.mark.parametrize(("ours", "theirs"), [("model", "engine"), ("engine", "model"), ("engine", "deployment")])
 async def test_an_operators_grants_may_use_former_names(ours: str, theirs: str) -> None:
-    """They narrow the bot's, whatever name either uses."""
+    """They narrow the bot's grants, whatever name each of them uses."""
     granted = bot_with(client=[Grant(f"llm.{ours}", in_(["small", "large"])), "llm.temperature"])
     grants = [{"name": f"llm.{theirs}", "in": ["large", "huge"]}]
     async with using(granted, grants=grants) as wire:
@@ -148,7 +148,7 @@ async def test_an_operators_grants_may_use_former_names(ours: str, theirs: str) 
 
 
 async def test_grants_of_arguments_may_use_former_names() -> None:
-    """The bot's and the operator's, and both bounds hold."""
+    """The bot and the operator may use them, and both bounds apply."""
     granted = bot_with(client=[Grant("llm:spell", arguments={"words": max_len(5)})])
     grants = [{"name": "llm:spell", "arguments": {"words": {"min_len": 2}, "times": {"le": 2}}}]
     async with using(granted, grants=grants) as wire:
@@ -167,7 +167,7 @@ async def test_functions_of_the_llm_may_be_narrowed_by_former_names() -> None:
         public=True,
     )
     async def calling(session: Session, /, llm: LLM) -> None:
-        """Shows its functions."""
+        """A bot that shows its functions."""
         session.send(list(session.functions))
 
     async with using(calling) as wire:
@@ -178,13 +178,13 @@ async def test_functions_of_the_llm_may_be_narrowed_by_former_names() -> None:
 
 @pytest.mark.parametrize("key", ["llm", "llm.renamed"])
 async def test_an_operators_defaults_may_use_former_names(key: str) -> None:
-    """By service, and by service and provider."""
+    """The defaults are by service, or by service and provider."""
     async with using(bot_with(client=ALL), defaults={key: {"engine": "large"}}) as wire:
         assert (await values(wire))["model"] == "large"
 
 
 async def test_an_operators_service_options_may_use_former_names() -> None:
-    """For the provider that has renamed one, and for the one that has not."""
+    """One provider has renamed the option, and another one has not."""
     for start in ({"renamed": {"endpoint": "https://a"}}, {"llm.renamed": {"endpoint": "https://a"}}):
         async with using(bot_with(client=ALL), service_options=start) as wire:
             assert str(await wire.result(wire.call("llm:spell", text="x"))).startswith("https://a ")
@@ -198,7 +198,7 @@ async def test_an_operators_service_options_may_use_former_names() -> None:
     ],
 )
 async def test_a_value_that_the_operator_sends_twice_is_a_problem(body: dict[str, Any]) -> None:
-    """One of the two would be lost."""
+    """Otherwise one of the two values would be lost."""
     async with host_of(bot_with(), sys.modules[__name__]) as host:
         with pytest.raises(InvalidStart, match="already, under another name"):
             await host.start(body, secret=OPERATOR)

@@ -1,4 +1,4 @@
-"""The id of a text that was refused unparsed: found wherever clients write it, and never one from inside the data."""
+"""The id of a text that was refused before it was parsed: it is found in every position, and never inside the data."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def written(message: dict[str, Any], indent: int | None) -> str:
 
 
 def placed(id: str, data: Any, place: int) -> dict[str, Any]:
-    """A message whose id stands at this place among its keys."""
+    """A message whose id is at this position among its keys."""
     members: list[tuple[str, Any]] = [("label", "rtvi-ai"), ("type", "action"), ("data", data)]
     members.insert(place, ("id", id))
     return dict(members)
@@ -43,20 +43,20 @@ def placed(id: str, data: Any, place: int) -> dict[str, Any]:
 
 @given(id=ids, data=values, place=st.integers(0, 3), indent=st.sampled_from([None, 2]))
 def test_the_id_is_found_at_any_place(id: str, data: Any, place: int, indent: int | None) -> None:
-    """Whatever the data holds: names that read "id", quotes, backslashes, half a character, NaN."""
+    """The data may contain names "id", quotes, backslashes, half a character, and NaN."""
     assert refused_id(written(placed(id, data, place), indent)) == id
 
 
 @given(id=ids, data=values, place=st.integers(0, 3), fill=st.sampled_from(["x", '"', "\\", "{", "}", '","id":"']))
 def test_the_id_is_found_in_a_long_text(id: str, data: Any, place: int, fill: str) -> None:
-    """Before the data or after it."""
+    """The id may be before the data or after it."""
     large = {"id": "inner", "before": data, "text": fill * LONG, "after": data, "more": {"id": "inner"}}
     assert refused_id(written(placed(id, large, place), None)) == id
 
 
 @given(data=values, fill=st.sampled_from(["x", '"', "\\", "{"]), size=st.sampled_from([1, LONG]))
 def test_an_id_inside_the_data_is_never_taken(data: Any, fill: str, size: int) -> None:
-    """Also where the message has no id of its own."""
+    """This is true also if the message has no id of its own."""
     inner = {"more": data, "text": fill * size, "id": "inner"}
     assert refused_id(written({"label": "rtvi-ai", "data": inner}, None)) is None
     assert refused_id(written({"label": "rtvi-ai", "data": [inner, inner]}, None)) is None
@@ -64,7 +64,7 @@ def test_an_id_inside_the_data_is_never_taken(data: Any, fill: str, size: int) -
 
 @given(id=ids, data=values, fill=st.sampled_from(["x", '","id":"x"', "}"]), size=st.sampled_from([9, 20_000]))
 def test_a_text_that_was_cut_off_has_the_id_that_came_before_the_cut(id: str, data: Any, fill: str, size: int) -> None:
-    """The last bracket of such a text closes an inner object."""
+    """In such a text, the last bracket closes an inner object."""
     inner = {"text": fill * (size // len(fill)), "more": data, "id": "inner"}
     first = written({"id": id, "data": inner}, None)
     last = written({"data": inner, "id": id}, None)
@@ -98,12 +98,12 @@ def test_a_text_that_was_cut_off_has_the_id_that_came_before_the_cut(id: str, da
     ],
 )
 def test_an_id_is_what_a_parser_would_have_found(text: str, id: str | None) -> None:
-    """Of two the last; None where there is none, or none that can be read."""
+    """If there are two, it is the last one. It is None if there is none that can be read."""
     assert refused_id(text) == id
 
 
 def test_of_a_huge_text_little_is_read() -> None:
-    """The search gives up on what would take long: an id far from both ends."""
+    """The search stops if an id is far from both ends."""
     items = [{"id": "inner", "text": "x"}] * 3_000
     message = {"before": items, "id": "a", "after": items}
     assert refused_id(written(message, None)) is None
@@ -113,7 +113,7 @@ def test_of_a_huge_text_little_is_read() -> None:
 
 
 def message(data: str, *, id: str = "own") -> str:
-    """The text of an action as every published client writes it: the id last."""
+    """The text of an action as published clients write it, with the id last."""
     return f'{{"label":"rtvi-ai","type":"action","data":{data},"id":"{id}"}}'
 
 
@@ -132,7 +132,7 @@ REFUSED = {
 @pytest.mark.anyio
 @pytest.mark.parametrize("kind", REFUSED)
 async def test_what_is_refused_unparsed_is_answered_under_its_id(kind: str) -> None:
-    """And the session goes on."""
+    """The session continues."""
     data, code = REFUSED[kind]
     async with connected(talker, faulty) as wire:
         wire.connection.receive(message(data))
@@ -143,7 +143,7 @@ async def test_what_is_refused_unparsed_is_answered_under_its_id(kind: str) -> N
 
 @pytest.mark.anyio
 async def test_what_comes_too_fast_is_answered_under_its_id() -> None:
-    """Every one of six hundred requests that come at once has one answer."""
+    """Each of six hundred requests that come at once has one answer."""
     count = 600
     async with connected(talker, faulty, limits=Limits(in_flight=10, burst=400)) as wire:
         for number in range(count):
@@ -155,7 +155,7 @@ async def test_what_comes_too_fast_is_answered_under_its_id() -> None:
 
 @pytest.mark.anyio
 async def test_a_refused_repetition_of_a_pending_id_has_no_answer_of_its_own() -> None:
-    """The one that waits is answered, once."""
+    """The pending request is answered once."""
     async with connected(talker, faulty, ready=False) as wire:
         id = wire.send("get-config", {}, id="own")
         wire.connection.receive(message("NaN"))
@@ -166,5 +166,5 @@ async def test_a_refused_repetition_of_a_pending_id_has_no_answer_of_its_own() -
 
 
 def codes(wire: Wire) -> set[str]:
-    """The codes of every error that has come."""
+    """The codes of all errors that have come."""
     return {error["code"] for error in wire.data_of("error-response")}

@@ -1,4 +1,4 @@
-"""What one client is offered: exactly what it is granted, described as far as it may use it."""
+"""The offer for one client: exactly its grants, described with their limits."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Parrot:
     word: str = ""
 
     async def respond(self, request: LLMRequest, /) -> AsyncGenerator[LLMPiece]:
-        """The word."""
+        """Say one word."""
         yield Text(self.word)
 
 
@@ -44,7 +44,7 @@ async def grey() -> AsyncGenerator[Parrot]:
 @service("llm", "green")
 @asynccontextmanager
 async def green() -> AsyncGenerator[Parrot]:
-    """Another."""
+    """Another provider."""
     yield Parrot()
 
 
@@ -61,7 +61,7 @@ def teach(
 
 @options(green)
 def colour(llm: Parrot, /, shade: int = 3) -> None:
-    """An option of the other."""
+    """Set an option of the other provider."""
 
 
 @action(grey, green, long=True)
@@ -78,12 +78,12 @@ async def recite(
 @action(grey)
 @deprecated("Use recite.")
 async def sing(llm: Parrot, /, texts: Annotated[list[str], Was("lines")]) -> None:
-    """Sings."""
+    """Sing."""
 
 
 @action("bot")
 async def sleep(session: Session, /) -> dict[str, Any] | None:
-    """Sleeps."""
+    """Sleep."""
     return None
 
 
@@ -91,7 +91,7 @@ EVERYTHING = ["llm.word", "llm.loudness", "llm.shade", "llm.provider", "llm:reci
 
 
 def keeper(*grants: str | Grant) -> AnyFunction:
-    """A bot that grants this."""
+    """A bot with this grant."""
 
     @bot(services={"llm": ["grey", "green"]}, client=grants, public=True)
     async def keeper(session: Session, /, llm: LLM) -> None: ...
@@ -100,13 +100,13 @@ def keeper(*grants: str | Grant) -> AnyFunction:
 
 
 def offers_of(*grants: str | Grant, everything: bool = False) -> Offers:
-    """The offers of such a bot."""
+    """The offers of a bot with this grant."""
     registry = host_of(keeper(*grants)).registry
     return Offers(registry, Grants.of(registry, everything=everything))
 
 
 def offer_of(*grants: str | Grant, provider: str = "grey") -> Offer:
-    """What is offered with one of its providers."""
+    """The offer with one of its providers."""
     return offers_of(*grants).get({"llm": provider})
 
 
@@ -123,7 +123,7 @@ def described(offer: Offer) -> dict[str, dict[str, Any]]:
 
 
 def validator(schema: Any) -> Any:
-    """What a client that knows JSON Schema makes of a description."""
+    """A validator for a description, as a client with JSON Schema has it."""
     return Draft202012Validator(schema)
 
 
@@ -131,14 +131,14 @@ def validator(schema: Any) -> Any:
 
 
 def test_nothing_is_offered_that_was_not_granted() -> None:
-    """The service is told all the same, without options."""
+    """The service is described nevertheless, without options."""
     offer = offer_of()
     assert (actions(offer), described(offer)) == ({}, {})
     assert offer.options == {"llm": {}}
 
 
 def test_what_is_offered_depends_on_the_provider() -> None:
-    """A grant of what another one has is asleep until it is chosen."""
+    """The grant of an option of another provider has no effect until that provider is chosen."""
     assert set(actions(offer_of(*EVERYTHING))) == {"llm:recite", "llm:sing", "bot:sleep", "bot:cancel_job"}
     assert set(actions(offer_of(*EVERYTHING, provider="green"))) == {"llm:recite", "bot:sleep", "bot:cancel_job"}
     assert list(described(offer_of(*EVERYTHING))) == ["word", "loudness", "provider"]
@@ -146,13 +146,13 @@ def test_what_is_offered_depends_on_the_provider() -> None:
 
 
 def test_a_long_action_brings_the_one_that_cancels_it() -> None:
-    """Which nobody needs without."""
+    """Nobody needs `cancel_job` without a long action."""
     assert set(actions(offer_of("llm:recite"))) == {"llm:recite", "bot:cancel_job"}
     assert set(actions(offer_of("llm:sing"))) == {"llm:sing"}
 
 
 def test_a_developer_is_offered_everything() -> None:
-    """Also what the bot grants to nobody; what it narrows stays narrowed."""
+    """This includes what the bot does not grant. The limits of the bot's grants stay."""
     offer = offers_of(Grant("llm:recite", arguments={"verses": le(3)}), everything=True).get({"llm": "grey"})
     assert {"llm:sing", "llm:recite", "llm:get_context", "bot:sleep"} <= set(actions(offer))
     assert {"word", "messages", "provider"} <= set(described(offer))
@@ -160,7 +160,7 @@ def test_a_developer_is_offered_everything() -> None:
 
 
 def test_offers_are_made_once_and_shared() -> None:
-    """Those under the narrower grants of one session are its own."""
+    """Offers with the narrower grants of one session are not shared."""
     offers = offers_of(*EVERYTHING)
     assert offers.get({"llm": "grey"}) is offers.get({"llm": "grey"})
     assert offers.get({"llm": "grey"}) is not offers.get({"llm": "green"})
@@ -174,7 +174,7 @@ def test_offers_are_made_once_and_shared() -> None:
 
 
 def test_an_option_is_described_with_all_there_is_to_say() -> None:
-    """Name, type, default, words for people, JSON Schema, and whether it may be set."""
+    """There are name, type, default, documentation, JSON Schema, and whether it may be set."""
     options = described(offer_of("llm.word", Grant("llm.loudness", writable=False), "llm.provider"))
     assert options["word"] == {
         "name": "word",
@@ -190,7 +190,7 @@ def test_an_option_is_described_with_all_there_is_to_say() -> None:
 
 
 def test_an_action_is_described_with_all_there_is_to_say() -> None:
-    """Its arguments and its result, both typed, and the first paragraph of what its author wrote."""
+    """There are typed arguments, a typed result, and the first paragraph of the docstring."""
     described_actions = actions(offer_of(*EVERYTHING))
     assert described_actions["llm:recite"] == {
         "service": "llm",
@@ -223,7 +223,7 @@ def test_an_action_is_described_with_all_there_is_to_say() -> None:
 
 
 def test_former_names_are_accepted_and_not_described() -> None:
-    """Whoever reads the description learns the present ones."""
+    """The description has only present names."""
     offer = offer_of(*EVERYTHING)
     text = offer.described_actions + offer.described_config
     assert "phrase" not in text
@@ -232,7 +232,7 @@ def test_former_names_are_accepted_and_not_described() -> None:
 
 
 def test_what_is_narrowed_is_described_as_narrow_as_it_is() -> None:
-    """Bounds of the grant beside those of the author: a value has to be within both."""
+    """The bounds of the grant and of the author are both there: a value must be within both."""
     offer = offer_of(
         Grant("llm.word", in_(["hello"])),
         Grant("llm.loudness", le(1.0)),
@@ -250,7 +250,7 @@ def test_what_is_narrowed_is_described_as_narrow_as_it_is() -> None:
 
 
 def test_a_grant_that_is_wider_widens_nothing() -> None:
-    """In what is described as little as in what is accepted."""
+    """Neither the description nor the accepted values become wider."""
     offer = offer_of(Grant("llm.loudness", le(9.0)))
     schema = validator(described(offer)["loudness"]["schema"])
     assert [schema.is_valid(value) for value in (1.5, 2.5)] == [True, False]
@@ -280,7 +280,7 @@ def test_an_action_that_is_not_offered_is_refused(
 
 
 def test_an_unknown_name_tells_nothing_of_what_is_not_granted() -> None:
-    """Not even a name."""
+    """The error does not even contain a name."""
     with pytest.raises(UnknownAction) as raised:
         offer_of("llm:recite").action("llm", "sng", "$.data")
     assert "sing'" not in raised.value.message
@@ -289,7 +289,7 @@ def test_an_unknown_name_tells_nothing_of_what_is_not_granted() -> None:
 @pytest.mark.anyio
 @pytest.mark.parametrize("version", [None, "2.1.0"])
 async def test_both_generations_read_the_same_description(version: str | None) -> None:
-    """As a message of its own, or inside a server response."""
+    """It is a message of its own, or inside of a server response."""
     async with connected(keeper(*EVERYTHING), version=version) as wire:
         offer = offer_of(*EVERYTHING)
         for type, data in {

@@ -23,14 +23,14 @@ _LIMITS = Limits(rate=10.0, burst=10)
 
 
 def test_a_bucket_fills_with_time_and_not_beyond_its_burst() -> None:
-    """After a pause of any length a client may send `burst` units at once, and no more."""
+    """After a pause of any length, a client may send at most `burst` units at once."""
     rate = Rate(_LIMITS, 0.0)
     assert [rate.take(1.0, 0.0) for _ in range(11)] == [True] * 10 + [False]
     assert [rate.take(1.0, 100.0) for _ in range(11)] == [True] * 10 + [False]
 
 
 def test_what_costs_more_than_the_bucket_holds_passes_when_it_is_half_full() -> None:
-    """A small burst does not make a large message impossible; the client waits longer for the next one."""
+    """A small burst does not make a large message impossible: the client waits longer for the next one."""
     rate = Rate(_LIMITS, 0.0)
     assert rate.take(1.0, 0.0)
     assert rate.take(28.0, 0.0)
@@ -39,7 +39,7 @@ def test_what_costs_more_than_the_bucket_holds_passes_when_it_is_half_full() -> 
 
 
 def test_work_that_was_done_delays_and_makes_no_flood() -> None:
-    """A long answer is not a reason to end the session of a client that goes on as before."""
+    """A long answer does not end the session of a client that continues normally."""
     rate = Rate(_LIMITS, 0.0)
     rate.charge(1_000_000.0)
     assert rate.in_debt
@@ -49,7 +49,7 @@ def test_work_that_was_done_delays_and_makes_no_flood() -> None:
 
 
 def test_a_client_that_goes_on_after_it_was_refused_is_a_flood() -> None:
-    """A client that waits is not one, whatever it sent before."""
+    """A client that waits is not a flood, whatever it has sent before."""
     rate = Rate(_LIMITS, 0.0)
     for _ in range(29):
         rate.take(1.0, 0.0)
@@ -62,7 +62,7 @@ def test_a_client_that_goes_on_after_it_was_refused_is_a_flood() -> None:
 
 
 def test_a_debt_is_bounded() -> None:
-    """An address is not locked out for longer because a flood of it was longer."""
+    """A longer flood does not lock out an address for longer."""
     rate = Rate(_LIMITS, 0.0)
     for _ in range(100_000):
         rate.take(1.0, 0.0)
@@ -71,7 +71,7 @@ def test_a_debt_is_bounded() -> None:
 
 
 def test_each_address_has_a_rate_of_its_own() -> None:
-    """One that sends too much is refused, and the others are not."""
+    """One address that sends too much is refused. Others are not."""
     rates = AddressRates(_LIMITS)
     assert [rates.take("a", 100, 0.0) for _ in range(4)] == [True, True, False, False]
     assert rates.take("b", 100, 0.0)
@@ -79,14 +79,14 @@ def test_each_address_has_a_rate_of_its_own() -> None:
 
 
 def test_a_large_body_costs_more_than_a_short_one() -> None:
-    """The next request of its address waits."""
+    """The next request of its address has to wait."""
     rates = AddressRates(_LIMITS)
     assert rates.take("a", 1_048_576, 0.0)
     assert not rates.take("a", 2, 1.0)
 
 
 def test_of_very_many_addresses_the_latest_are_remembered() -> None:
-    """Memory is bounded, whoever comes."""
+    """So the memory is bounded."""
     rates = AddressRates(_LIMITS)
     for number in range(10_000):
         rates.take(f"10.0.{number}", 2, 0.0)
@@ -111,7 +111,7 @@ async def test_a_host_counts_the_starts_of_an_address_and_not_those_of_the_opera
 
 @pytest.mark.anyio
 async def test_an_address_whose_session_was_a_flood_waits_before_its_next_start() -> None:
-    """A flood cannot go on in one session after the other; other addresses start theirs."""
+    """A flood cannot continue in the next session. Other addresses are not affected."""
     clock = ManualClock()
     async with host_of(open_to_all, limits=_LIMITS, clock=clock) as host:
         connection = host.claim((await host.start(address="a")).token)
@@ -127,11 +127,11 @@ async def test_an_address_whose_session_was_a_flood_waits_before_its_next_start(
 
 @bot(public=True)
 async def open_to_all(session: Session, /) -> None:
-    """Nothing."""
+    """A bot that does nothing."""
 
 
 def test_long_frames_cost_more() -> None:
-    """A message costs more than audio of its size, for it is parsed and checked."""
+    """A message costs more than audio of the same size, because it is parsed and checked."""
     assert [text_units("x" * length) for length in (0, 512, 65_536)] == [1.0, 1.0, 128.0]
     assert (frame_units(0), frame_units(640), frame_units(65_536)) == (1.0, 1.0, 16.0)
 
@@ -147,7 +147,7 @@ def test_only_long_answers_cost_something() -> None:
 
 
 class Ear(Listener):
-    """Counts the pieces of audio that it hears."""
+    """A listener that counts the pieces of audio."""
 
     heard = 0
 
@@ -159,7 +159,7 @@ class Ear(Listener):
 
 
 def test_many_small_values_cost_more_than_a_text_of_their_length() -> None:
-    """To check each of them takes time, and to look at a text takes none."""
+    """Each value must be checked, which takes time. A text is not checked."""
     assert text_units(json.dumps([{"n": 1}] * 6_000, separators=(",", ":"))) > 300
     assert text_units(json.dumps([1] * 30_000, separators=(",", ":"))) > 900
     prose = json.dumps(
@@ -169,14 +169,14 @@ def test_many_small_values_cost_more_than_a_text_of_their_length() -> None:
 
 
 def closed_by_flood(wire: Wire) -> bool:
-    """Whether the session has ended, with the error and the close code of a flood."""
+    """Whether the session has ended with the error and the close code of a flood."""
     fatal = [each for each in wire.data_of("error") if each["fatal"]]
     return wire.connection.closed and wire.connection.close_code == 1008 and fatal[-1]["code"] == "rate-limited"
 
 
 @pytest.mark.anyio
 async def test_a_flood_of_messages_gets_a_bounded_number_of_answers_and_then_the_end() -> None:
-    """However long the client goes on, it is not answered for ever."""
+    """If the client never stops, the answers stop."""
     async with connected(faulty, limits=Limits(rate=10.0, burst=20)) as wire:
         for _ in range(10_000):
             wire.send("get-config", {})
@@ -191,7 +191,7 @@ SILENT: dict[str, Any] = {"empty texts": "", "empty objects": "{}", "no JSON": "
 @pytest.mark.anyio
 @pytest.mark.parametrize("text", SILENT.values(), ids=SILENT)
 async def test_messages_that_are_none_cost_more_than_requests(text: str) -> None:
-    """They are refused after a fifth as many."""
+    """They are refused after a fifth as many as requests."""
     async with connected(faulty, limits=Limits(rate=10.0, burst=100)) as wire:
         for _ in range(30):
             wire.connection.receive(text)
@@ -203,7 +203,7 @@ async def test_messages_that_are_none_cost_more_than_requests(text: str) -> None
 
 @pytest.mark.anyio
 async def test_frames_that_hold_no_message_are_charged_too() -> None:
-    """Pings, fragments and empty frames: they leave less for messages, and a flood of them ends the session."""
+    """Pings, fragments and empty frames leave less for messages, and a flood of them ends the session."""
     async with connected(faulty, limits=Limits(rate=10.0, burst=20)) as wire:
         for _ in range(25):
             wire.connection.charge(0)
@@ -216,7 +216,7 @@ async def test_frames_that_hold_no_message_are_charged_too() -> None:
 
 @pytest.mark.anyio
 async def test_audio_of_a_client_in_debt_is_dropped() -> None:
-    """It is heard again when the client has waited."""
+    """Its audio is heard again after the client has waited."""
     ear = Ear()
     async with connected(faulty, limits=Limits(rate=10.0, burst=20), audio=16_000) as wire:
         with wire.connection.session.listening(ear):
@@ -232,7 +232,7 @@ async def test_audio_of_a_client_in_debt_is_dropped() -> None:
 
 @pytest.mark.anyio
 async def test_a_large_message_is_charged_by_its_size() -> None:
-    """The cost of checking thousands of values is bounded by the second."""
+    """The values that are checked in a second are bounded."""
     async with connected(faulty, limits=Limits(rate=10.0, burst=200)) as wire:
         sent = [wire.call("bot:echo", text="x" * 40_000) for _ in range(4)]
         await settle()
@@ -248,7 +248,7 @@ async def count_cards(session: Session, /, cards: list[dict[str, int]]) -> int:
 
 @bot(public=True, client=["bot:count_cards"])
 async def counting(session: Session, /) -> None:
-    """A bot with an action of many values."""
+    """A bot whose action takes many values."""
 
 
 @pytest.mark.anyio
@@ -266,7 +266,7 @@ async def test_messages_that_take_long_to_check_do_not_follow_each_other(objects
 
 @pytest.mark.anyio
 async def test_a_large_answer_is_charged_by_its_size() -> None:
-    """A short request with a long answer is not cheap."""
+    """A short request with a long answer costs more."""
     async with connected(faulty, limits=Limits(rate=10.0, burst=200)) as wire:
         await wire.result(wire.call("bot:echo", text="x" * 50_000, times=9))
         assert (await wire.error(wire.send("get-config", {})))["code"] == "rate-limited"
@@ -276,7 +276,7 @@ async def test_a_large_answer_is_charged_by_its_size() -> None:
 
 @pytest.mark.anyio
 async def test_a_polite_client_is_never_limited() -> None:
-    """With the limits as they are by default: audio at 50 frames a second, ten requests a second, and 200 at once."""
+    """With the default limits, it may send audio at 50 frames a second, ten requests a second, and 200 at once."""
     async with connected(faulty, audio=16_000) as wire:
         for _ in range(200):
             wire.send("get-config", {})

@@ -1,4 +1,4 @@
-"""What `describe-config` says is what `update-config` accepts and `get-config` returns, for options of any type."""
+"""`update-config` accepts what `describe-config` describes, and `get-config` returns it, for options of any type."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def immutable(value: Any) -> Any:
 
 
 def from_javascript(value: Any) -> Any:
-    """A JSON value as JavaScript may write it after reading it: with its whole numbers, and in its order of names."""
+    """A JSON value as JavaScript may write it: with its whole numbers, and in its order of names."""
     if is_object(value):
         return {name: from_javascript(each) for name, each in reversed(value.items())}
     if is_array(value):
@@ -84,7 +84,7 @@ async def send_everything(wire: Wire, applied: list[Any], default: Any, other: A
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow], database=None)
 @given(typed=types, data=st.data())
 def test_an_option_is_described_set_and_read_alike(typed: Typed, data: st.DataObject) -> None:
-    """Its default, a value of its type, and any other value."""
+    """The test sends the default, a value of the type, and any other value."""
     annotation, values = typed
     default, other = data.draw(values), data.draw(values | anything)
     assume(json_problem([default, other]) is None)

@@ -1,4 +1,4 @@
-"""A start request: what only the operator may say, where keys come from, and that no key is ever shown."""
+"""A start request: what only the operator may send, where keys come from, and that no key is ever shown."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ stored: dict[tuple[str, str], str] = {}
 
 @pytest.fixture(autouse=True)
 def fresh() -> None:
-    """Nothing was opened, and the store is empty."""
+    """Nothing is open and the store is empty at the start of each test."""
     opened.clear()
     stored.clear()
 
@@ -67,13 +67,13 @@ async def keyed_llm(
 
 @options(keyed_llm)
 def manner(llm: FaultyLLM, /, tone: Literal["mild", "wild"] = "mild", pace: Annotated[float, le(2)] = 1.0) -> None:
-    """How it talks."""
+    """Set the manner of talking."""
 
 
 @service("llm", "two-keys")
 @asynccontextmanager
 async def two_keys_llm(key_id: Secret, key_secret: Secret | None, /) -> AsyncGenerator[FaultyLLM]:
-    """Needs a key, and takes a second one if there is one."""
+    """A provider with a required key and an optional one."""
     opened.append((key_id.reveal(), key_secret.reveal() if key_secret is not None else None))
     yield FaultyLLM("two-keys")
 
@@ -81,7 +81,7 @@ async def two_keys_llm(key_id: Secret, key_secret: Secret | None, /) -> AsyncGen
 @service("llm", "leaky")
 @asynccontextmanager
 async def leaky_llm(api_key: Secret, /) -> AsyncGenerator[FaultyLLM]:
-    """Puts its key into every exception that it raises, as vendors' libraries do."""
+    """A provider that puts its key into every exception, as libraries of vendors do."""
     llm = FaultyLLM("leaky")
     llm.model = api_key.reveal()
 
@@ -99,7 +99,7 @@ async def leaky_llm(api_key: Secret, /) -> AsyncGenerator[FaultyLLM]:
 @service("llm", "unopenable")
 @asynccontextmanager
 async def unopenable_llm(api_key: Secret, /) -> AsyncGenerator[FaultyLLM]:
-    """Fails while opening, with its key in the text."""
+    """A provider that fails while opening, with its key in the text."""
     async with refused(f"401 for {api_key.reveal()}"):
         yield FaultyLLM("unopenable")
 
@@ -113,31 +113,31 @@ def tune(llm: FaultyLLM, /, tone: str = "mild") -> None:
 
 @action(leaky_llm)
 async def leak(llm: FaultyLLM, /) -> str:
-    """Raises with the key."""
+    """Raise an exception with the key."""
     raise RuntimeError(f"401 for {llm.model}")
 
 
 @action(leaky_llm)
 def leak_in_thread(llm: FaultyLLM, /) -> str:
-    """Raises with the key, in a thread."""
+    """Raise an exception with the key, in a thread."""
     raise RuntimeError(f"401 for {llm.model}")
 
 
 @action(leaky_llm, long=True)
 async def leak_long(llm: FaultyLLM, /) -> str:
-    """Raises with the key, after a while."""
+    """Raise an exception with the key, after a while."""
     raise RuntimeError(f"401 for {llm.model}")
 
 
 @action(leaky_llm)
 async def vendor(llm: FaultyLLM, /) -> str:
-    """Fails as a provider should."""
+    """Raise a `ProviderError`."""
     raise ProviderError("leaky", "auth") from RuntimeError(f"401 for {llm.model}")
 
 
 @action(leaky_llm)
 async def die(llm: FaultyLLM, /) -> bool:
-    """Ends the service."""
+    """End the service."""
     llm.dies.set()
     return True
 
@@ -150,18 +150,18 @@ async def start_data(session: Session, /) -> dict[str, Any]:
 
 @bot(services={"llm": ["keyed", "two-keys"]}, client=["bot:start_data", "llm.provider"], public=True)
 async def anyones(session: Session, /, llm: LLM) -> None:
-    """May be started by anybody."""
+    """A bot that anybody may start."""
 
 
 @bot(services={"llm": "keyed"})
 async def mine(session: Session, /, llm: LLM) -> None:
-    """May be started by its operator only."""
+    """A bot that only its operator may start."""
 
 
 @service("llm", "choosy")
 @asynccontextmanager
 async def choosy_llm(api_key: Secret | None, /, address: str = "") -> AsyncGenerator[FaultyLLM]:
-    """Says what it was given where it does not like it, as its author meant clients to read."""
+    """A provider that refuses a service option, with a sentence for clients."""
     if address:
         raise RequestError(
             f"nobody is at {address} with {api_key.reveal() if api_key else ''}",
@@ -172,14 +172,14 @@ async def choosy_llm(api_key: Secret | None, /, address: str = "") -> AsyncGener
 
 @options(choosy_llm)
 def choose(llm: FaultyLLM, /, voice: str = "ada") -> None:
-    """Knows one voice."""
+    """A provider that knows one voice."""
     if voice != "ada":
         raise RequestError(f"there is no voice {voice!r}")
 
 
 @bot(services={"llm": ["first", "choosy"]}, client=["llm.provider", "llm.voice"])
 async def particular(session: Session, /, llm: LLM) -> None:
-    """May be filled by a provider that is hard to please."""
+    """A bot that may use the providers that refuse values."""
 
 
 LEAKS = "llm:leak llm:leak_in_thread llm:leak_long llm:vendor llm:die".split()
@@ -187,14 +187,14 @@ LEAKS = "llm:leak llm:leak_in_thread llm:leak_long llm:vendor llm:die".split()
 
 @bot(services={"llm": ["leaky", "unopenable"]}, client=[*LEAKS, "llm.tone", "llm.provider"], public=True)
 async def leaking(session: Session, /, llm: LLM) -> None:
-    """Its provider tells its key to whoever listens."""
+    """A bot whose provider shows its key in every failure."""
 
 
 # ---- who may start, and what only the operator may say -------------------------------------------------------------
 
 
 async def test_a_bot_that_is_not_public_is_started_with_the_operators_secret_only() -> None:
-    """An anonymous start spends somebody's keys."""
+    """Otherwise anybody could spend the owner's money."""
     async with host_of(mine, environ={"KEYED_API_KEY": KEY}) as host:
         for secret in (None, "", "wrong", OPERATOR + "x"):
             with pytest.raises(Unauthorized):
@@ -204,7 +204,7 @@ async def test_a_bot_that_is_not_public_is_started_with_the_operators_secret_onl
 
 
 async def test_a_wrong_secret_is_refused_also_where_none_is_needed() -> None:
-    """Whoever sends one means to be trusted, and must hear that they are not."""
+    """Somebody who sends a secret wants to be trusted, and must learn that it is wrong."""
     async with host_of(anyones, environ={"KEYED_API_KEY": KEY}) as host:
         with pytest.raises(Unauthorized):
             await host.start({}, secret="wrong")
@@ -212,7 +212,7 @@ async def test_a_wrong_secret_is_refused_also_where_none_is_needed() -> None:
 
 @pytest.mark.parametrize("field", ["api_keys", "service_options", "defaults", "grants"])
 async def test_an_untrusted_start_with_the_operators_fields_is_refused(field: str) -> None:
-    """Not ignored: somebody believes that it does something."""
+    """They are not ignored, because the sender expects an effect."""
     async with host_of(anyones, environ={"KEYED_API_KEY": KEY}) as host:
         for value in ({}, None, {"keyed": KEY}):
             with pytest.raises(OperatorOnly) as raised:
@@ -223,7 +223,7 @@ async def test_an_untrusted_start_with_the_operators_fields_is_refused(field: st
 
 
 async def test_other_fields_are_the_applications_own() -> None:
-    """They reach the bot; what the framework reads does not."""
+    """The bot gets them, but not the fields that the framework reads."""
     body = {
         "config": {},
         "services": {},
@@ -238,7 +238,7 @@ async def test_other_fields_are_the_applications_own() -> None:
 
 @pytest.mark.parametrize("body", [[], "x", 5, True, [{"api_keys": {"keyed": KEY}}], KEY])
 async def test_a_body_that_is_no_object_is_refused(body: Any) -> None:
-    """Without quoting it: it may hold a key."""
+    """The error does not quote it, because it may contain a key."""
     async with host_of(anyones) as host:
         with pytest.raises(InvalidStart) as raised:
             await host.start(body, secret=OPERATOR)
@@ -256,7 +256,7 @@ async def test_a_body_that_is_no_object_is_refused(body: Any) -> None:
     ],
 )
 async def test_keys_of_another_form_are_refused_without_being_quoted(field: dict[str, Any]) -> None:
-    """With the path of what is wrong."""
+    """The error has the path of the mistake."""
     async with host_of(anyones) as host:
         with pytest.raises(InvalidStart) as raised:
             await host.start(field, secret=OPERATOR)
@@ -277,7 +277,7 @@ async def test_keys_of_another_form_are_refused_without_being_quoted(field: dict
     ],
 )
 async def test_service_options_are_checked(service_options: Any, path: str) -> None:
-    """All of them, before anything is opened."""
+    """All of them are checked before anything is opened."""
     async with host_of(anyones, environ={"KEYED_API_KEY": KEY}) as host:
         with pytest.raises(InvalidStart) as raised:
             await host.start({"service_options": service_options}, secret=OPERATOR)
@@ -329,7 +329,7 @@ BODIES: list[Callable[[str], Any]] = [
 
 @pytest.mark.parametrize("body", BODIES)
 async def test_a_refused_start_does_not_repeat_what_the_operator_sent(body: Callable[[str], Any]) -> None:
-    """A proxy passes the refusal on to the page; it says where, and what is expected there."""
+    """A proxy passes the refusal on to the page. It says where the mistake is, and what is expected."""
     async with host_of(mine, environ={"KEYED_API_KEY": KEY}) as host:
         for sent in SENT:
             with pytest.raises(InvalidStart) as raised:
@@ -345,7 +345,7 @@ async def test_a_refused_start_does_not_repeat_what_the_operator_sent(body: Call
     ["http://user:PASSWORD@host/v1", "HTTPS://PASSWORD@host", " wss://user:PASSWORD@host", "http:\\\\u:PASSWORD@h"],
 )
 async def test_a_service_option_holds_no_url_with_a_password(url: str) -> None:
-    """Whatever provider it is for, and whether or not its author has thought of it."""
+    """This is true for every provider, also if its author has not thought of it."""
     async with host_of(mine, environ={"KEYED_API_KEY": KEY}) as host:
         with pytest.raises(InvalidStart, match="must not contain a user name or password") as raised:
             await host.start({"service_options": {"keyed": {"base_url": url}}}, secret=OPERATOR)
@@ -356,7 +356,7 @@ async def test_a_service_option_holds_no_url_with_a_password(url: str) -> None:
 
 
 async def test_a_wrong_value_is_reported_by_its_path_and_what_is_expected() -> None:
-    """So that the operator can fix it."""
+    """So the operator can correct it."""
     body = {"service_options": {"llm.keyed": {"retries": "many"}}, "defaults": {"llm": {"pace": 9}}}
     async with host_of(mine, environ={"KEYED_API_KEY": KEY}) as host:
         with pytest.raises(InvalidStart) as raised:
@@ -390,14 +390,14 @@ async def test_a_providers_error_is_sent_without_the_operators_strings(
 
 
 async def test_service_options_reach_the_service() -> None:
-    """Those that are left out keep their defaults."""
+    """Options that are not sent keep their defaults."""
     body = {"api_keys": {"keyed": KEY}, "service_options": {"llm.keyed": {"base_url": "https://other.example"}}}
     async with connected(anyones, body=body):
         assert opened == [(KEY, "https://other.example", "2")]
 
 
 async def test_all_problems_of_a_start_are_reported_at_once() -> None:
-    """Keys, service options and defaults together."""
+    """There are problems of keys, service options and defaults."""
     body = {
         "api_keys": {"keyed": 5},
         "service_options": {"llm.keyed": {"retries": "many"}},
@@ -410,7 +410,7 @@ async def test_all_problems_of_a_start_are_reported_at_once() -> None:
 
 
 async def test_a_host_that_drains_starts_nothing_new() -> None:
-    """And lets go on what is open."""
+    """Sessions that are open continue."""
     async with host_of(anyones, environ={"KEYED_API_KEY": KEY}) as host:
         started = await host.start({})
         host.drain()
@@ -443,7 +443,7 @@ async def test_keys_come_from_the_start_then_the_environment_then_the_store(
 
 
 async def test_a_key_of_one_session_is_not_anothers() -> None:
-    """It belongs to the start that brought it."""
+    """It is used only in the session of its start."""
     async with host_of(anyones) as host:
         await host.start({"api_keys": {"keyed": KEY}}, secret=OPERATOR)
         with pytest.raises(MissingKey):
@@ -451,7 +451,7 @@ async def test_a_key_of_one_session_is_not_anothers() -> None:
 
 
 async def test_a_provider_may_need_several_keys_and_do_without_some() -> None:
-    """Each has its own name in the start and in the environment."""
+    """Each key has its own name in the start and in the environment."""
     body = {"services": {"llm": "two-keys"}, "api_keys": {"two-keys": {"key_id": "start"}}}
     async with host_of(anyones, environ={"TWO_KEYS_KEY_SECRET": "environment"}) as host:
         await host.start(body, secret=OPERATOR)
@@ -461,7 +461,7 @@ async def test_a_provider_may_need_several_keys_and_do_without_some() -> None:
 
 
 async def test_a_missing_key_refuses_the_start_and_is_named() -> None:
-    """So that the operator knows what to give."""
+    """So the operator knows which key is needed."""
     async with host_of(anyones) as host:
         with pytest.raises(MissingKey, match=r"keyed.*api_key"):
             await host.start({})
@@ -470,7 +470,7 @@ async def test_a_missing_key_refuses_the_start_and_is_named() -> None:
 
 
 async def test_a_switch_uses_the_keys_of_the_start() -> None:
-    """They stay with the session; and without one the switch is refused, and the session goes on."""
+    """They stay with the session. If one is missing, the switch is refused, and the session continues."""
     body = {"api_keys": {"keyed": KEY, "two-keys": {"key_id": "other"}}}
     async with connected(anyones, body=body) as wire:
         assert (await wire.answer(wire.update(llm={"provider": "two-keys"})))["type"] == "config"
@@ -484,7 +484,7 @@ async def test_a_switch_uses_the_keys_of_the_start() -> None:
 
 
 def test_a_secret_does_not_show_itself() -> None:
-    """In no way in which values come to be printed."""
+    """All ways to print it are tried."""
     secret = Secret(KEY)
     shown = [
         repr(secret),
@@ -502,12 +502,12 @@ def test_a_secret_does_not_show_itself() -> None:
 
 
 def vars_of(value: object) -> list[str]:
-    """What a debugger or a crash reporter sees of an object."""
+    """The attributes of an object, as a debugger or a crash reporter sees them."""
     return [repr(getattr(value, name, None)) for name in dir(value) if name != "reveal"]
 
 
 async def test_a_key_is_in_no_log_message_error_or_repr_whatever_fails(caplog: pytest.LogCaptureFixture) -> None:
-    """A session with a known key goes through every failure, and everything that anybody can see is searched for it."""
+    """A session with a known key has every failure. Then all visible texts are searched for the key."""
     caplog.set_level(logging.DEBUG)
     clock, shown = ManualClock(), list[str]()
     async with host_of(leaking, limits=Limits(session_seconds=100.0), clock=clock) as host:
@@ -536,7 +536,7 @@ async def test_a_key_is_in_no_log_message_error_or_repr_whatever_fails(caplog: p
 
 
 async def test_what_a_start_said_is_in_no_repr() -> None:
-    """Neither the operator's values in its start request, nor the token that opens the session."""
+    """The values of the operator are not in a `repr`, and neither is the token of the session."""
     said: Any = "PASSWORD"
     assert "PASSWORD" not in repr(
         StartRequest({"llm": "acme"}, {"llm": ["acme"]}, said, said, said, said, said, said, said)
@@ -547,13 +547,13 @@ async def test_what_a_start_said_is_in_no_repr() -> None:
 
 
 def causes(error: BaseException) -> list[str]:
-    """What a crash report would print of an error: everything that hangs on it."""
+    """The exceptions that a crash report would print: all causes and contexts."""
     behind = [each for each in (error.__cause__, None if error.__suppress_context__ else error.__context__) if each]
     return [repr(error), *(text for each in behind for text in causes(each))]
 
 
 async def test_a_refused_start_does_not_carry_the_exception_behind_it() -> None:
-    """Whoever prints the refusal's traceback prints no text of a provider's."""
+    """A traceback of the refusal contains no text of a provider."""
     async with host_of(leaking) as host:
         with pytest.raises(RequestError) as raised:
             await host.start({"services": {"llm": "unopenable"}, "api_keys": {"unopenable": KEY}}, secret=OPERATOR)
@@ -561,7 +561,7 @@ async def test_a_refused_start_does_not_carry_the_exception_behind_it() -> None:
 
 
 async def test_bounds_of_an_operators_grant_that_do_not_apply_are_refused_where_they_stand() -> None:
-    """Without what they are."""
+    """The error does not repeat the bounds."""
     grants = ["llm.tone", {"name": "llm.tone", "le": 5}, {"name": "llm.pace", "matches": "PASSWORD"}]
     async with host_of(mine, environ={"KEYED_API_KEY": KEY}) as host:
         with pytest.raises(InvalidStart) as raised:

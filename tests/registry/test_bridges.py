@@ -1,4 +1,4 @@
-"""Bridges: a function that lists providers, each of which is declared only when a bot names it."""
+"""Bridges: a function lists providers. Each one is declared only when a bot names it."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ async def mybot(session: Session, /, tts: TTS) -> None: ...
 
 @pytest.fixture
 def bridge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bridge]:
-    """Installs a bridge with this source into tmp_path; gives what is then installed there."""
+    """Installs a bridge with this source into tmp_path, and returns what is then installed there."""
     before = set(sys.modules)
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
 
@@ -87,13 +87,13 @@ def bridge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bridge]:
 
 
 def declared(tmp_path: Path) -> list[str]:
-    """Which providers the bridge has declared so far."""
+    """The providers that the bridge has declared."""
     file = tmp_path / "declared.txt"
     return file.read_text("utf-8").split() if file.exists() else []
 
 
 def test_a_bridge_lists_its_providers_without_declaring_them(bridge: Bridge, tmp_path: Path) -> None:
-    """With names of their own, and the distribution and version of the bridge."""
+    """Each has its own name, and the distribution and version of the bridge."""
     anna, ben = bridge(VOICES).entries
     assert (anna.name, anna.kind, anna.provider, anna.qualified) == (
         "tts.acme-anna",
@@ -106,7 +106,7 @@ def test_a_bridge_lists_its_providers_without_declaring_them(bridge: Bridge, tmp
 
 
 def test_a_bot_names_a_bridged_provider_as_any_other(bridge: Bridge, tmp_path: Path) -> None:
-    """By its name or qualified name. Its options are checked, and its hook finds a key."""
+    """It may use the name or the qualified name. Its options are checked, and its hook finds a key."""
     installed = bridge(VOICES)
     (tmp_path / "bridged_bot.py").write_text(BOT, "utf-8")
     host = Host(load_bot(str(tmp_path / "bridged_bot.py")), installed=installed, environ={})
@@ -117,7 +117,7 @@ def test_a_bot_names_a_bridged_provider_as_any_other(bridge: Bridge, tmp_path: P
 
 
 def test_a_provider_is_declared_once_and_only_where_it_is_named(bridge: Bridge, tmp_path: Path) -> None:
-    """Loading it again uses the same declarations."""
+    """If it is loaded again, the same declarations are used."""
     installed = bridge(VOICES)
     entry = installed.provider("tts", "acme-ben")
     assert load_provider(entry, installed).spec is load_provider(entry, installed).spec
@@ -137,7 +137,7 @@ def test_a_provider_is_declared_once_and_only_where_it_is_named(bridge: Bridge, 
     ],
 )
 def test_a_bridge_that_cannot_list_is_broken_with_its_reason(bridge: Bridge, source: str, reason: str) -> None:
-    """It harms no other plugin: it stands in the list itself, under its own name."""
+    """Other plugins are not affected. The bridge is in the list under its own name."""
     installed = bridge(source)
     (entry,) = installed.entries
     assert (entry.name, entry.kind) == ("acme", None)
@@ -170,7 +170,7 @@ def test_metadata_of_a_bridge_is_checked_before_it_is_imported(
     ],
 )
 def test_a_provider_that_cannot_be_declared_is_broken(bridge: Bridge, declare: str, reason: str) -> None:
-    """The others of its bridge still work."""
+    """Other providers of its bridge still work."""
     installed = bridge(
         VOICES.replace("def declare(name):", f"def declare(name):\n    if name == 'ben':\n        {declare}")
     )
@@ -181,6 +181,6 @@ def test_a_provider_that_cannot_be_declared_is_broken(bridge: Bridge, declare: s
 
 @pytest.mark.parametrize("name", [None, "anna", ".anna", "tts.", "tts.an na", "tts.a.b"])
 def test_a_name_must_be_that_of_a_provider(name: Any) -> None:
-    """A kind, a dot and the provider."""
+    """The form is a kind, a dot and the provider."""
     with pytest.raises(ValueError, match=r"is not '<kind>\.<provider>'"):
         BridgedProvider(name, list)

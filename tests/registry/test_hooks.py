@@ -1,4 +1,4 @@
-"""Hooks observe: each is told what it asks for, in order, and one that fails harms nobody."""
+"""Hooks observe. Each one gets the arguments that it names, in order. One that fails affects nothing else."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def hooks_of(*modules: ModuleType) -> Hooks:
 
 
 def test_every_hook_is_called_the_last_plugin_first() -> None:
-    """As pluggy does, and with as many facts as each asks for."""
+    """Pluggy does the same. Each function gets only the arguments that it names."""
     calls: list[Any] = []
 
     def first(service: str, action: str) -> None:
@@ -56,7 +56,7 @@ def test_every_hook_is_called_the_last_plugin_first() -> None:
 
 
 def test_a_hook_that_fails_is_logged_and_the_next_is_called(caplog: pytest.LogCaptureFixture) -> None:
-    """By the plugin's name and the exception's, without its words."""
+    """The log has the name of the plugin and of the exception, but not its text."""
     calls: list[str] = []
 
     def fails(role: str) -> None:
@@ -75,7 +75,7 @@ def test_a_hook_that_fails_is_logged_and_the_next_is_called(caplog: pytest.LogCa
 
 
 def test_answers_are_asked_for_one_by_one() -> None:
-    """One that has none is passed over, and so is one that fails; nobody is asked after the first that counts."""
+    """Functions that return None or fail are skipped. After the first result, no other function is called."""
     asked: list[str] = []
 
     def answering(name: str, answer: str | None) -> ModuleType:
@@ -95,7 +95,7 @@ def test_answers_are_asked_for_one_by_one() -> None:
 
 
 def test_a_hook_knows_whether_anybody_listens() -> None:
-    """So that nothing is prepared for nobody."""
+    """So nothing needs to be prepared if no plugin has the hook."""
 
     def session_opened() -> None: ...
 
@@ -104,7 +104,7 @@ def test_a_hook_knows_whether_anybody_listens() -> None:
 
 
 def test_an_async_hook_is_refused() -> None:
-    """Nobody would await it."""
+    """Nothing would await it."""
 
     async def session_opened() -> None: ...
 
@@ -125,7 +125,7 @@ def test_a_misspelt_hook_is_refused() -> None:
 
 
 def witness(seen: list[Any]) -> ModuleType:
-    """A plugin that writes down everything it is told, and fails each time."""
+    """A plugin that writes down each call, and then raises."""
 
     def session_opened(session: Session) -> None:
         seen.append(("opened", session.id))
@@ -157,7 +157,7 @@ def witness(seen: list[Any]) -> ModuleType:
 
 @pytest.mark.anyio
 async def test_a_session_tells_what_happens_in_it() -> None:
-    """And goes on, whatever the hooks do."""
+    """The session continues although each hook raises."""
     seen: list[Any] = []
     async with connected(faulty, witness(seen)) as wire:
         id = wire.connection.id
@@ -184,14 +184,14 @@ async def test_a_session_tells_what_happens_in_it() -> None:
 
 @bot(public=True)
 async def reporter(session: Session, /) -> None:
-    """Says something, and reports a vendor's failure."""
+    """A bot that says something, and reports the failure of a vendor."""
     session.emit(BotLLMText("hello"))
     session.fail(ProviderError("acme", "timeout"))
 
 
 @pytest.mark.anyio
 async def test_events_errors_and_starts_are_observed() -> None:
-    """An event also if the client has no message for it, and a start also if it is refused."""
+    """An event is observed also if the client has no message for it, and a start also if it is refused."""
     seen: list[Any] = []
 
     def event_emitted(event: Event) -> None:
@@ -214,29 +214,29 @@ async def test_events_errors_and_starts_are_observed() -> None:
 
 
 def a_generator(session: Session) -> Iterator[None]:
-    """Its body would never run."""
+    """A generator, whose body would never run."""
     yield
 
 
 async def an_async_generator(session: Session) -> AsyncIterator[None]:
-    """Nothing iterates it."""
+    """An async generator, which nothing would iterate."""
     yield
 
 
 def misspelt_argument(sesion: Session) -> None:
-    """Nothing has that name."""
+    """A hook with an argument that does not exist."""
 
 
 def defaulted(session: Session | None = None) -> None:
-    """Pluggy passes no argument that has a default."""
+    """A hook with a default, for which pluggy passes no argument."""
 
 
 def all_by_name(**facts: Any) -> None:
-    """Pluggy passes none of them."""
+    """A hook with `**kwargs`, for which pluggy passes nothing."""
 
 
 def by_name(*, session: Session) -> None:
-    """Pluggy passes by position."""
+    """A hook with keyword-only arguments. pluggy passes by position."""
 
 
 NO_HOOKS: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
@@ -281,7 +281,7 @@ def pluggy_mark(function: Callable[..., Any], marks: dict[str, Any]) -> Callable
 
 
 def test_a_marked_object_that_is_no_function_is_refused() -> None:
-    """Pluggy would pass over it."""
+    """Pluggy would ignore it."""
 
     class Listener:
         def __call__(self, session: Session) -> None: ...
@@ -294,7 +294,7 @@ def test_a_marked_object_that_is_no_function_is_refused() -> None:
 
 @pytest.mark.parametrize("wrap", [None, staticmethod, classmethod])
 def test_a_hook_of_a_class_is_refused(wrap: Any) -> None:
-    """Its objects are not plugins, so nothing would call it."""
+    """Objects of the class are not plugins, so nothing would call it."""
 
     def session_opened(session: Session) -> None: ...
 
@@ -306,7 +306,7 @@ def test_a_hook_of_a_class_is_refused(wrap: Any) -> None:
 
 
 def test_a_hook_may_be_imported_under_another_name() -> None:
-    """The name that it was defined with says which hook it is."""
+    """The name in its `def` says which hook it is."""
     calls: list[str] = []
 
     @hookimpl
@@ -323,7 +323,7 @@ def test_a_hook_may_be_imported_under_another_name() -> None:
 
 
 def answering(name: str, answer: Any) -> ModuleType:
-    """A plugin whose hook gives an answer."""
+    """A plugin whose hook returns a value."""
 
     def hook() -> Any:
         return answer
@@ -333,7 +333,7 @@ def answering(name: str, answer: Any) -> ModuleType:
 
 
 class Route:
-    """Looks like a route of a server."""
+    """Has the attributes of a route."""
 
     def matches(self, scope: object) -> None: ...
 
@@ -348,7 +348,7 @@ class Route:
     ],
 )
 def test_routes_of_a_plugin_that_are_no_list_are_refused(answer: Any, message: str) -> None:
-    """With the place of the hook."""
+    """The error has the place of the hook."""
     host = Host(faulty, modules=[answering("server_routes", answer)], environ={})
     with pytest.raises(PluginError) as raised:
         _ = host.routes
@@ -359,7 +359,7 @@ def test_routes_of_a_plugin_that_are_no_list_are_refused(answer: Any, message: s
 
 @pytest.mark.parametrize("key", ["key-of-acme", Secret("key-of-acme")])
 def test_a_key_store_answers_with_a_text_or_a_secret(key: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """Anything else is reported, and the next key store is asked."""
+    """Any other value is reported, and the next key store is asked."""
     modules = [answering("find_key", key), answering("find_key", 5)]
     host = Host(faulty, modules=modules[:1], environ={})
     found = host._keys.find("acme", "api_key")  # pyright: ignore[reportPrivateUsage]
@@ -374,7 +374,7 @@ def test_a_key_store_answers_with_a_text_or_a_secret(key: Any, caplog: pytest.Lo
 
 
 def test_a_second_hook_function_of_one_name_is_rejected(tmp_path: Path) -> None:
-    """Python keeps only the second, so the first would never be called."""
+    """Python keeps only the second one, so the first would never be called."""
     file = tmp_path / "an_author_wrote.py"
     hook = "@hookimpl\ndef session_opened():\n    pass\n\n"
     file.write_text(f"from rtvi_plugins import hookimpl\n\n{hook}{hook}", "utf-8")
@@ -384,7 +384,7 @@ def test_a_second_hook_function_of_one_name_is_rejected(tmp_path: Path) -> None:
 
 
 def test_a_module_of_hooks_can_be_executed_again() -> None:
-    """A reload replaces each function by itself."""
+    """A reload replaces each function with itself."""
     code = compile("from rtvi_plugins import hookimpl\n@hookimpl\ndef session_opened(): ...\n", "again.py", "exec")
     names: dict[str, Any] = {"__name__": "again"}
     for _ in range(2):
@@ -399,7 +399,7 @@ def test_a_module_of_hooks_can_be_executed_again() -> None:
     ],
 )
 def test_a_wrong_argument_of_hookimpl_is_rejected_at_its_function(keywords: Any, problem: str) -> None:
-    """And not with a traceback of pluggy's."""
+    """The error is not a traceback of pluggy."""
 
     def session_opened() -> None: ...
 

@@ -1,4 +1,4 @@
-"""What is installed: read from metadata without importing anything, loaded one by one, a broken one set aside."""
+"""Installed plugins are listed from metadata without imports, and loaded one by one. A broken one is recorded."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Install: TypeAlias = Callable[..., str]
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
-    """Puts a distribution into a folder: its metadata, and modules. What was imported is forgotten afterwards."""
+    """Puts a distribution into a folder: its metadata, and modules. Afterwards its modules are removed again."""
     before = set(sys.modules)
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
 
@@ -52,7 +52,7 @@ def points(*lines: str, api: str | None = API, commands: str = "") -> str:
 
 
 def test_modules_are_listed_without_importing_them(install: Install) -> None:
-    """Their names, kinds and providers, and the distribution they are of."""
+    """The list has names, kinds and providers, each with its distribution."""
     path = install(
         "rtvi_plugins_acme-1.2.dist-info",
         points("llm.acme = acme_broken", "shout = acme_good"),
@@ -67,7 +67,7 @@ def test_modules_are_listed_without_importing_them(install: Install) -> None:
 
 
 def test_a_list_is_sorted_and_leaves_out_other_distributions(install: Install) -> None:
-    """By name, and then by distribution."""
+    """The list is sorted by name, then by distribution."""
     path = install("zeta-1.dist-info", points("tts.b = b", "llm.z = z"))
     install("alpha-1.dist-info", points("llm.z = z"))
     install("others-1.dist-info", "[console_scripts]\nother = other:main")
@@ -86,13 +86,13 @@ def test_a_list_is_sorted_and_leaves_out_other_distributions(install: Install) -
     ],
 )
 def test_a_distribution_is_told_by_its_folder(info: str, name: str, version: str, install: Install) -> None:
-    """Its name in the form in which it is installed."""
+    """The name has the form in which the distribution is installed."""
     (entry,) = discover([install(info, points("llm.acme = acme"))])
     assert (entry.distribution, entry.version) == (name, version)
 
 
 def test_a_distribution_that_is_twice_on_the_path_counts_once(install: Install) -> None:
-    """The first is the one that would be imported; a folder that is named twice is read once."""
+    """The first one is the one that would be imported. A folder that is on the path twice is read once."""
     first = install("acme-2.dist-info", points("llm.acme = acme"), folder="first")
     second = install("acme-1.dist-info", points("llm.acme = acme", "llm.old = acme"), folder="second")
     assert [(each.name, each.version) for each in discover([first, second, first])] == [("llm.acme", "2")]
@@ -127,7 +127,7 @@ def test_of_several_versions_in_one_folder_the_newest_counts(
 
 
 def test_of_two_folders_of_one_version_the_last_written_counts(install: Install) -> None:
-    """As of a name that is spelled in two ways."""
+    """This is so if the name of a distribution is spelled in two ways."""
     path = install("acme_x-1.dist-info", points("llm.acme = acme_old"))
     install("Acme_X-1.0.dist-info", points("llm.acme = acme_new"))
     os.utime(Path(path, "acme_x-1.dist-info"), (1, 1))
@@ -135,28 +135,28 @@ def test_of_two_folders_of_one_version_the_last_written_counts(install: Install)
 
 
 def test_a_newer_version_without_plugins_leaves_none(install: Install) -> None:
-    """The entry points of the older one are gone."""
+    """Entry points of the older version do not count."""
     path = install("acme-1.dist-info", points("llm.acme = acme"))
     install("acme-2.dist-info", "")
     assert discover([path]) == ()
 
 
 def test_a_folder_that_holds_nothing_is_no_newer_version(install: Install, tmp_path: Path) -> None:
-    """It is what an uninstall left."""
+    """An uninstall has left it behind."""
     path = install("acme-1.dist-info", points("llm.acme = acme"))
     (tmp_path / "acme-2.dist-info").mkdir()
     assert [each.version for each in discover([path])] == ["1"]
 
 
 def test_an_old_kind_of_metadata_that_is_a_file_is_read_by_its_name(install: Install, tmp_path: Path) -> None:
-    """Distutils wrote such."""
+    """Distutils wrote such files."""
     path = install("acme-1.dist-info", points("llm.acme = acme"))
     (tmp_path / "acme-2.egg-info").write_text("Metadata-Version: 1.0\n", "utf-8")
     assert discover([path]) == ()
 
 
 def test_metadata_without_a_version_in_its_name_has_it_inside(install: Install, tmp_path: Path) -> None:
-    """As that of a checkout."""
+    """An example is the metadata of a checkout."""
     path = install("acme.egg-info", "\ufeff" + points("llm.acme = acme"))
     (tmp_path / "acme.egg-info" / "PKG-INFO").write_text("Name: acme\nVersion: 3.1\n\n", "utf-8")
     assert [each.version for each in discover([path])] == ["3.1"]
@@ -165,7 +165,7 @@ def test_metadata_without_a_version_in_its_name_has_it_inside(install: Install, 
 @settings(deadline=None)
 @given(versions=st.lists(st.from_regex(r"[0-9a-z.!+_-]{0,9}", fullmatch=True), max_size=4, unique=True))
 def test_any_versions_can_be_compared(versions: list[str], tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Whatever a folder is called."""
+    """Folders may have any names."""
     site = tmp_path_factory.mktemp("site")
     for each in versions:
         info = site / f"acme-{each}.dist-info"
@@ -176,19 +176,19 @@ def test_any_versions_can_be_compared(versions: list[str], tmp_path_factory: pyt
 
 @pytest.mark.parametrize("module", ["", "acme llm", "acme-llm", ".acme"])
 def test_an_entry_point_that_names_no_module_is_unfit(module: str) -> None:
-    """It is not even tried."""
+    """No import is tried."""
     assert "which is not a module" in (EntryPoint("llm.acme", module, "acme", "1").unfit or "")
 
 
 def test_a_path_that_leads_nowhere_holds_nothing(tmp_path: Path) -> None:
-    """As `sys.path` may have folders that are not there, and archives."""
+    """`sys.path` may contain folders that do not exist, and archives."""
     (tmp_path / "an.zip").write_bytes(b"PK")
     (tmp_path / "empty-1.dist-info").mkdir()
     assert discover([str(tmp_path / "nowhere"), str(tmp_path / "an.zip"), str(tmp_path)]) == ()
 
 
 def test_metadata_that_is_none_holds_nothing(install: Install, tmp_path: Path) -> None:
-    """Neither a file of bytes nor one without groups."""
+    """Examples are binary files and texts without groups."""
     path = install("odd-1.dist-info", "llm.acme = acme\n# [rtvi_plugins]\n")
     (tmp_path / "raw-1.dist-info").mkdir()
     (tmp_path / "raw-1.dist-info" / "entry_points.txt").write_bytes(b"[rtvi_plugins]\n\xff = \xfe")
@@ -196,14 +196,14 @@ def test_metadata_that_is_none_holds_nothing(install: Install, tmp_path: Path) -
 
 
 def test_spaces_comments_and_extras_are_no_part_of_a_module(install: Install) -> None:
-    """As the format of entry points has it."""
+    """This is the format of entry points."""
     path = install("acme-1.dist-info", "[ rtvi_plugins ]\n# comment\n; another\n\n  llm.acme =  acme [gpu] \n")
     assert [(each.name, each.module) for each in discover([path])] == [("llm.acme", "acme")]
 
 
 @given(text=st.text(alphabet="[]=# .\nabc"))
 def test_any_metadata_is_read_or_ignored(text: str, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Nothing that a distribution writes there ends the list."""
+    """No content of a distribution's metadata ends the list."""
     info = tmp_path_factory.mktemp("site") / "acme-1.dist-info"
     info.mkdir()
     (info / "entry_points.txt").write_text(f"[rtvi_plugins]\n{text}", "utf-8")
@@ -211,7 +211,7 @@ def test_any_metadata_is_read_or_ignored(text: str, tmp_path_factory: pytest.Tem
 
 
 def test_commands_are_listed_apart(install: Install) -> None:
-    """Also of a distribution that brings nothing else."""
+    """The distribution may contain nothing else."""
     path = install("acme-1.dist-info", "[rtvi_plugins.commands]\nchat = acme_chat:main\n")
     assert commands([path]) == {"chat": "acme_chat:main"}
     assert discover([path]) == ()
@@ -226,7 +226,7 @@ def entry(name: str, distribution: str = "acme", module: str = "acme_good") -> E
 
 
 def test_a_provider_is_chosen_by_kind_and_name() -> None:
-    """One name may stand for several kinds."""
+    """Several kinds may have a provider of the same name."""
     llm, tts = entry("llm.acme"), entry("tts.acme")
     installed = Installed((llm, tts))
     assert installed.provider("llm", "acme") is llm
@@ -234,7 +234,7 @@ def test_a_provider_is_chosen_by_kind_and_name() -> None:
 
 
 def test_a_name_that_several_offer_must_be_qualified() -> None:
-    """The message names both spellings, and each of them works; nobody else is harmed."""
+    """The message names both spellings, and both work. Others are not affected."""
     one, other = entry("llm.acme", "one"), entry("llm.acme", "other")
     installed = Installed((one, other, entry("llm.solo")))
     with pytest.raises(PluginError, match=r"Write 'one:acme' or 'other:acme'\."):
@@ -254,7 +254,7 @@ def test_a_name_that_several_offer_must_be_qualified() -> None:
     ],
 )
 def test_a_provider_that_is_not_installed_is_told_with_those_that_are(name: str, message: str) -> None:
-    """Of its own kind."""
+    """The error lists the providers of the same kind."""
     installed = Installed((entry("llm.acme"), entry("tts.xyz")))
     with pytest.raises(PluginError) as raised:
         installed.provider("llm", name)
@@ -264,7 +264,7 @@ def test_a_provider_that_is_not_installed_is_told_with_those_that_are(name: str,
 
 
 def test_a_vendor_that_is_bridged_is_named_with_its_bridge() -> None:
-    """Whether it is installed or not: its own name is that of no provider."""
+    """This is true whether the vendor's plugin is installed or not. Its own name is not a provider."""
     with pytest.raises(PluginError) as raised:
         Installed(()).provider("stt", "gladia")
     assert str(raised.value) == (
@@ -278,7 +278,7 @@ def test_a_vendor_that_is_bridged_is_named_with_its_bridge() -> None:
 
 
 def test_a_module_of_actions_is_chosen_by_its_name() -> None:
-    """A provider is none."""
+    """A provider is not a module of actions."""
     shout = entry("shout")
     assert Installed((shout, entry("llm.acme"))).module("shout") is shout
     with pytest.raises(PluginError):
@@ -289,7 +289,7 @@ def test_a_module_of_actions_is_chosen_by_its_name() -> None:
 
 
 def test_a_module_is_loaded_once(install: Install) -> None:
-    """And only when it is asked for."""
+    """It is loaded only when it is asked for."""
     install("acme-1.dist-info", points("llm.acme = acme_good"), acme_good=GOOD)
     installed = Installed()
     loaded = installed.load(installed.provider("llm", "acme"))
@@ -297,7 +297,7 @@ def test_a_module_is_loaded_once(install: Install) -> None:
 
 
 def test_a_broken_module_is_set_aside_with_its_reason(install: Install) -> None:
-    """The others are loaded; the reason names the plugin, the exception and the line, and stays."""
+    """Other modules are loaded. The reason has the plugin, the exception and the line, and is kept."""
     install(
         "acme-1.dist-info",
         points("llm.broken = acme_broken", "llm.good = acme_good", "llm.exits = acme_exits", "llm.gone = acme_gone"),
@@ -349,7 +349,7 @@ def test_a_plugin_whose_metadata_is_wrong_is_not_imported(
     ["@service('llm', 'acme')\nasync def acme_llm(): ...\n", "\n@service('lmm', 'acme')\ndef acme_llm(): ...\n"],
 )
 def test_a_mistake_of_declaration_is_told_with_one_place(declared: str, install: Install) -> None:
-    """The author's, not that of the framework which found it."""
+    """The place is that of the author, not that of the framework."""
     source = f"from rtvi_plugins import service\n\n{declared}"
     install("acme-1.dist-info", points("llm.acme = acme_bad"), acme_bad=source)
     installed = Installed()
@@ -360,7 +360,7 @@ def test_a_mistake_of_declaration_is_told_with_one_place(declared: str, install:
 
 
 def test_a_mistake_that_the_framework_finds_is_told_with_the_plugins_line(install: Install) -> None:
-    """Where its own text names none."""
+    """The line is added if the text names none."""
     source = "from rtvi_plugins.limits import Limits\n\nLimits.parse(['nothing'])\n"
     install("acme-1.dist-info", points("llm.acme = acme_bad"), acme_bad=source)
     installed = Installed()
@@ -369,7 +369,7 @@ def test_a_mistake_that_the_framework_finds_is_told_with_the_plugins_line(instal
 
 
 def test_a_plugin_may_serve_several_apis(install: Install) -> None:
-    """It names each of them."""
+    """It names each version."""
     text = f"[rtvi_plugins]\nllm.acme = acme_good\n[rtvi_plugins.api]\n0 = acme\n{API} = acme\n"
     install("acme-1.dist-info", text, acme_good=GOOD)
     installed = Installed()

@@ -1,4 +1,4 @@
-"""Which lifespan a parameter receives: that of its class, from the nearest module."""
+"""Which lifespan a parameter receives: one that yields its class, from the nearest module."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def price(menu: Menu, /) -> int:
 
 @pytest.fixture
 def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
-    """Writes a module into a folder, and forgets it afterwards."""
+    """Writes a module into a folder, and removes it afterwards."""
     before = set(sys.modules)
     monkeypatch.setattr(sys, "path", [str(tmp_path), str(tmp_path / "site-packages"), *sys.path])
     (tmp_path / "site-packages").mkdir()
@@ -56,7 +56,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
 
 
 def chosen(path: Path, plugins: tuple[str, ...] = ()) -> Lifespans:
-    """The lifespans of a bot that uses these installed plugins."""
+    """The lifespans that are chosen for a bot with these installed plugins."""
     installed = Installed(tuple(EntryPoint(each, f"lifespans_{each}", each, "1") for each in plugins))
     return compose(load_bot(str(path)), installed, (), plugins)[0].lifespans
 
@@ -67,7 +67,7 @@ def modules(found: Lifespans) -> dict[str, str]:
 
 
 def test_a_lifespan_of_a_neighbouring_module_counts(write: Write) -> None:
-    """Above or below the functions that take its value."""
+    """The lifespan may be above or below the functions that take its value."""
     write("lifespans_parts", MENU, OPENS)
     front = write("lifespans_front", "from lifespans_parts import Menu\n", BOT)
     assert modules(chosen(front)) == {"pizzeria": "lifespans_parts"}
@@ -77,7 +77,7 @@ def test_a_lifespan_of_a_neighbouring_module_counts(write: Write) -> None:
 
 
 def test_each_plugin_receives_its_own(write: Write) -> None:
-    """Two may yield the same class, as that of a library. A bot may take the one of a plugin that it names."""
+    """Two lifespans may yield one class, such as a library's. A bot may take that of a plugin that it names."""
     write("site-packages/lifespans_library", MENU)
     take = "from lifespans_library import Menu\n"
     for name in ("one", "two"):
@@ -95,7 +95,7 @@ def test_each_plugin_receives_its_own(write: Write) -> None:
 
 @pytest.mark.anyio
 async def test_a_plugin_whose_lifespan_does_not_open_is_named(write: Write) -> None:
-    """With its distribution, as the operator knows it."""
+    """The error has the distribution, which the operator knows."""
     failing = OPENS.replace("yield Menu()", "raise OSError\n    yield Menu()")
     write("site-packages/lifespans_broken", MENU, failing, PRICE)
     bot = load_bot(str(write("lifespans_plain", "@bot()\nasync def plain(session: Session, /) -> None: ...\n")))
@@ -108,14 +108,14 @@ async def test_a_plugin_whose_lifespan_does_not_open_is_named(write: Write) -> N
 
 
 def refused(path: Path, plugins: tuple[str, ...] = ()) -> str:
-    """Why a bot cannot be composed."""
+    """The error of a bot that cannot be loaded."""
     with pytest.raises(DeclarationError) as raised:
         chosen(path, plugins)
     return str(raised.value)
 
 
 def test_two_lifespans_of_one_class_are_refused(write: Write) -> None:
-    """Both places are named."""
+    """The error has both places."""
     path = write("lifespans_twice", MENU, OPENS, OPENS.replace("menu", "second"), BOT)
     text = refused(path)
     assert "pizzeria() (" in text
@@ -124,7 +124,7 @@ def test_two_lifespans_of_one_class_are_refused(write: Write) -> None:
 
 
 def test_a_missing_lifespan_is_refused_with_what_to_write(write: Write) -> None:
-    """And with the one that was perhaps meant."""
+    """The error also suggests a similar one."""
     text = refused(write("lifespans_missing", MENU, BOT))
     assert (
         "takes 'menu: Menu' before the '/', but no @lifespan of the bot or its plugins yields Menu. Write one" in text
@@ -136,7 +136,7 @@ def test_a_missing_lifespan_is_refused_with_what_to_write(write: Write) -> None:
 
 
 def test_a_value_that_nothing_takes_is_refused(write: Write) -> None:
-    """It would never be opened. One that another bot of the module takes is only not opened."""
+    """It would never be opened. If another bot of the module takes it, it is not opened."""
     plain = "@bot()\nasync def plain(session: Session, /) -> None: ...\n"
     text = refused(write("lifespans_unused", MENU, OPENS, plain))
     assert "menu() (" in text

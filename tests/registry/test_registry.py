@@ -1,4 +1,4 @@
-"""What a bot is made of: names that are declared once, providers over kinds, and its own words checked."""
+"""The registry of a bot: names are declared once, providers override kinds, and the bot's own values are checked."""
 
 from __future__ import annotations
 
@@ -41,38 +41,38 @@ async def grey() -> AsyncGenerator[Parrot]:
 @service("llm", "green")
 @asynccontextmanager
 async def green() -> AsyncGenerator[Parrot]:
-    """Another."""
+    """Another provider."""
     yield Parrot()
 
 
 @options(grey, green)
 def feed(llm: Parrot, /, seeds: Annotated[int, ge(1)] = 3) -> None:
-    """An option that both have."""
+    """Set an option that both providers have."""
 
 
 @options(grey)
 def teach(llm: Parrot, /, word: Annotated[str, Was("phrase")] = "hello", tone: str = "own") -> None:
-    """Options of one, the second over its kind's."""
+    """Set options of one provider. The second one overrides an option of the kind."""
 
 
 @options("llm")
 def general(session: Session, /, tone: str = "kind", phrase: bool = False) -> None:
-    """Options of every LLM."""
+    """Set options of every LLM."""
 
 
 @action("llm")
 async def fly(session: Session, /, far: int = 1) -> str:
-    """Of every LLM."""
+    """An action of every LLM."""
     return "kind"
 
 
 @action("llm")
 async def sit(session: Session, /) -> None:
-    """Of every LLM, and nobody has another."""
+    """An action of every LLM that no provider overrides."""
 
 
 async def fly_of_grey(llm: Parrot, /) -> str:
-    """Of one provider, over its kind's."""
+    """An action of one provider, which overrides that of the kind."""
     return "own"
 
 
@@ -83,7 +83,7 @@ DECLARED: list[AnyFunction] = [grey, green, feed, teach, general, fly, sit, fly_
 
 
 def registry_of(function: AnyFunction, *more: AnyFunction) -> Registry:
-    """The registry of a bot whose service `llm` both providers may fill."""
+    """The registry of a bot whose service `llm` has both providers."""
     specs: list[Spec] = [spec for each in (*DECLARED, *more, function) for spec in specs_of(each)]
     services = {spec.provider: spec for spec in specs if isinstance(spec, ProviderSpec)}
     named = bot_spec(function)
@@ -93,7 +93,7 @@ def registry_of(function: AnyFunction, *more: AnyFunction) -> Registry:
 
 
 def bot_with(config: Any = None, client: Any = ()) -> AnyFunction:
-    """A bot of both providers."""
+    """A bot with both providers."""
 
     @bot(services={"llm": ["grey", "green"]}, config=config, client=client)
     async def keeper(session: Session, /, llm: LLM) -> None: ...
@@ -105,14 +105,14 @@ def bot_with(config: Any = None, client: Any = ()) -> AnyFunction:
 
 
 def test_the_first_provider_is_the_default() -> None:
-    """In the order in which the bot names them."""
+    """Providers have the order in which the bot names them."""
     registry = registry_of(bot_with())
     assert list(registry.services["llm"].providers) == ["grey", "green"]
     assert registry.services["llm"].default == "grey"
 
 
 def test_a_provider_offers_its_own_and_its_kinds() -> None:
-    """A function declared on several providers is offered by each."""
+    """If a function is declared on several providers, each one offers it."""
     providers = registry_of(bot_with()).services["llm"].providers
     assert list(providers["grey"].options) == ["seeds", "word", "tone", "phrase"]
     assert list(providers["green"].options) == ["seeds", "tone", "phrase"]
@@ -120,7 +120,7 @@ def test_a_provider_offers_its_own_and_its_kinds() -> None:
 
 
 def test_what_a_provider_declares_comes_before_its_kinds() -> None:
-    """Options and actions alike; another provider keeps the kind's."""
+    """This is true for options and actions. Another provider keeps those of the kind."""
     providers = registry_of(bot_with()).services["llm"].providers
     tones = {label: provider.options["tone"][0].default for label, provider in providers.items()}
     assert tones == {"grey": "own", "green": "kind"}
@@ -129,14 +129,14 @@ def test_what_a_provider_declares_comes_before_its_kinds() -> None:
 
 
 def test_a_group_sets_what_nobody_overrides() -> None:
-    """The kind's group is left with the rest of its options."""
+    """The group of the kind sets its other options."""
     providers = registry_of(bot_with()).services["llm"].providers
     left = {label: provider.effective(provider.kind_groups[0]) for label, provider in providers.items()}
     assert left == {"grey": ("phrase",), "green": ("tone", "phrase")}
 
 
 def test_a_present_name_is_not_a_former_one() -> None:
-    """Where one option was called as another is now, the name means the one that is called so now."""
+    """If a name is the former name of one option and the present name of another, it means the second one."""
     providers = registry_of(bot_with()).services["llm"].providers
     assert providers["grey"].former_names == {}
 
@@ -148,7 +148,7 @@ def test_a_present_name_is_not_a_former_one() -> None:
 
 
 def test_a_bots_own_actions_are_its_own() -> None:
-    """Those of another bot are not offered, those of every bot are."""
+    """Actions of another bot are not offered. Actions of every bot are."""
     keeper, other = bot_with(), bot_with()
 
     @action(keeper)
@@ -169,14 +169,14 @@ def test_a_bots_own_actions_are_its_own() -> None:
 
 
 def refused(function: AnyFunction, *more: AnyFunction, family: type[AuthorError] = DeclarationError) -> str:
-    """What the author is told."""
+    """The error for the author."""
     with pytest.raises(family) as raised:
         registry_of(function, *more)
     return str(raised.value)
 
 
 def test_an_option_that_is_declared_twice_is_refused_with_both_places() -> None:
-    """On one provider, or on one kind; file and line of each."""
+    """They may be on one provider or on one kind. The error has file and line of each."""
 
     @options(grey)
     def again(llm: Parrot, /, word: str = "") -> None: ...
@@ -193,7 +193,7 @@ def test_an_option_that_is_declared_twice_is_refused_with_both_places() -> None:
 
 
 def test_an_action_that_is_declared_twice_is_refused_with_both_places() -> None:
-    """On a provider, a kind, or a bot."""
+    """They may be on a provider, a kind, or a bot."""
     keeper = bot_with()
 
     def declared(target: Any) -> Any:
@@ -209,7 +209,7 @@ def test_an_action_that_is_declared_twice_is_refused_with_both_places() -> None:
 
 
 def test_the_option_provider_is_the_frameworks_own() -> None:
-    """It switches who fills the service."""
+    """It switches the provider of a service."""
 
     @options(grey)
     def choose(llm: Parrot, /, provider: str = "") -> None: ...
@@ -218,7 +218,7 @@ def test_the_option_provider_is_the_frameworks_own() -> None:
 
 
 def test_a_former_name_is_declared_once_as_any_name() -> None:
-    """Otherwise it would mean one option, and be ignored as the former name of the other."""
+    """Otherwise it would mean one option, and be ignored as the former name of the other one."""
 
     @options(grey)
     def takes_a_present_name(llm: Parrot, /, grain: Annotated[str, Was("seeds")] = "") -> None: ...
@@ -248,7 +248,7 @@ CONFIGS: list[tuple[Any, str]] = [
 
 @pytest.mark.parametrize(("config", "message"), CONFIGS)
 def test_a_bots_config_that_fits_nothing_is_refused(config: Any, message: str) -> None:
-    """At the bot's own line, with the nearest name."""
+    """The error has the bot's line and the nearest name."""
     keeper = bot_with(config)
     text = refused(keeper, family=BotError)
     assert text.startswith(where(keeper))
@@ -256,7 +256,7 @@ def test_a_bots_config_that_fits_nothing_is_refused(config: Any, message: str) -
 
 
 def test_a_bots_config_may_name_what_one_provider_has() -> None:
-    """It counts for that one."""
+    """The option is used for this provider only."""
     registry_of(bot_with({"llm": {"word": "a"}, "llm.green": {"seeds": 2}}))
 
 
@@ -271,7 +271,7 @@ GRANTS: list[tuple[Any, str]] = [
 
 @pytest.mark.parametrize(("grant", "message"), GRANTS)
 def test_a_grant_that_names_nothing_is_refused(grant: Any, message: str) -> None:
-    """At the bot's own line, with the nearest name."""
+    """The error has the bot's line and the nearest name."""
     keeper = bot_with(client=[grant])
     text = refused(keeper, family=BotError)
     assert text.startswith(where(keeper))
@@ -279,19 +279,19 @@ def test_a_grant_that_names_nothing_is_refused(grant: Any, message: str) -> None
 
 
 def test_many_names_are_not_all_listed() -> None:
-    """Where none is near: some, of the same service if there are any, and how many more."""
+    """If no name is similar, some names are listed, of the same service if possible, and the number of the others."""
     listed = known_names("llm:zzz", [f"{service}.option_{n}" for service in ("llm", "tts") for n in range(10)])
     assert listed == f"There is {', '.join(f'llm.option_{n}' for n in range(8))} and 2 more."
 
 
 def test_a_grant_may_name_what_one_provider_has() -> None:
-    """And the provider itself, and an argument of one of two actions."""
+    """It may also name the provider, or an argument of one of two actions."""
     narrowed = Grant("llm:fly", arguments={"far": in_([1])})
     registry_of(bot_with(client=["llm.word", "llm.provider", "llm:sit", narrowed]))
 
 
 def test_everything_that_is_wrong_with_a_bot_is_reported_at_once() -> None:
-    """Its config and all of its grants, each in a line of its own that begins with the bot's."""
+    """Each problem of its config and its grants is on a line of its own, which begins with the bot's place."""
     keeper = bot_with(
         {"lm": {}, "llm": {"seds": 1, "seeds": 10**20}},
         client=["llm.seds", "llm:fli", Grant("llm.seeds", max_len(3)), Grant("llm:fly", arguments={"far": max_len(1)})],
@@ -311,7 +311,7 @@ def test_everything_that_is_wrong_with_a_bot_is_reported_at_once() -> None:
 
 @options(grey, green)
 def remember(llm: Parrot, /, habits: Sequence[dict[str, Any]] = ()) -> None:
-    """An option of both, for values of any kind."""
+    """Set an option of both providers, for values of any type."""
 
 
 def circular() -> dict[str, Any]:
@@ -322,7 +322,7 @@ def circular() -> dict[str, Any]:
 
 
 def repeated() -> dict[str, Any]:
-    """Sixty objects in more places than can be counted."""
+    """Sixty objects that are repeated so often that they cannot be counted."""
     value: dict[str, Any] = {}
     for _ in range(60):
         value = {"one": value, "other": value}
@@ -331,6 +331,6 @@ def repeated() -> dict[str, Any]:
 
 @pytest.mark.parametrize("make", [circular, repeated])
 def test_a_default_that_cannot_be_written_as_json_is_rejected_at_once(make: Callable[[], dict[str, Any]]) -> None:
-    """The check against the option's type would not end."""
+    """Otherwise the check against the option's type would not end."""
     text = refused(bot_with({"llm": {"habits": [make()]}}), remember, family=BotError)
     assert "config= gives 'llm.habits' a wrong value: " in text

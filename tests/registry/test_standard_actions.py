@@ -1,4 +1,4 @@
-"""The standard actions and options, called as the published clients' LLMHelper calls them."""
+"""The standard actions and options, as the LLMHelper of the published clients calls them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OPTIONS = "llm.messages llm.initial_messages llm.tools llm.run_on_config".split(
 
 @bot(services={"llm": "scripted", "tts": "quiet"}, client=[*ALL, *OPTIONS], public=True)
 async def helped(session: Session, /, llm: LLM, tts: TTS) -> None:
-    """Holds a conversation."""
+    """A bot that holds a conversation."""
     await converse(session, llm=llm, tts=tts)
 
 
@@ -35,12 +35,12 @@ async def helped(session: Session, /, llm: LLM, tts: TTS) -> None:
     public=True,
 )
 async def lenient(session: Session, /, llm: LLM) -> None:
-    """Lets clients speak for the system too."""
+    """A bot that grants the role `system` too."""
     await converse(session, llm=llm)
 
 
 def fakes_of_two_answers() -> Fakes:
-    """Providers of which the LLM says two things."""
+    """Providers whose LLM says two texts."""
     return Fakes([Text("Hello.")], [Text("Again.")])
 
 
@@ -52,7 +52,7 @@ def helper(
 
 
 def call(wire: Wire, action: str, arguments: list[dict[str, Any]] | None = None) -> str:
-    """What LLMHelper sends: `arguments` are left out where there are none."""
+    """The message that LLMHelper sends: `arguments` are missing if there are none."""
     data: dict[str, Any] = {"service": "llm", "action": action}
     return wire.send("action", data if arguments is None else {**data, "arguments": arguments})
 
@@ -63,12 +63,12 @@ def named(**values: Any) -> list[dict[str, Any]]:
 
 
 def user(text: str, role: str = "user") -> dict[str, Any]:
-    """A message."""
+    """A message of the user."""
     return {"role": role, "content": text}
 
 
 async def contents(wire: Wire) -> list[str]:
-    """What was said so far."""
+    """The texts of the conversation."""
     return [each["content"] for each in (await wire.result(call(wire, "get_context")))["messages"]]
 
 
@@ -76,13 +76,13 @@ async def contents(wire: Wire) -> list[str]:
 
 
 async def test_get_context() -> None:
-    """Without arguments; messages and tools."""
+    """It has no arguments, and returns messages and tools."""
     async with helper() as wire:
         assert await wire.result(call(wire, "get_context")) == {"messages": [], "tools": []}
 
 
 async def test_append_to_messages() -> None:
-    """With `run_immediately` as the helper always sends it; one that is run is answered."""
+    """LLMHelper always sends `run_immediately`. If it is true, the message is answered."""
     fakes = fakes_of_two_answers()
     async with helper(fakes=fakes) as wire:
         sent = named(messages=[user("one")], run_immediately=False)
@@ -96,7 +96,7 @@ async def test_append_to_messages() -> None:
 
 
 async def test_append_to_messages_without_flags_asks_for_no_answer() -> None:
-    """A message of several parts is kept as it is."""
+    """A message with several parts is not changed."""
     parts = [{"type": "text", "text": "what is this?"}]
     fakes = fakes_of_two_answers()
     async with helper(fakes=fakes) as wire:
@@ -108,7 +108,7 @@ async def test_append_to_messages_without_flags_asks_for_no_answer() -> None:
 
 
 async def test_set_context() -> None:
-    """With `interrupt` as the helper sends it: the conversation is another."""
+    """LLMHelper sends `interrupt`. The conversation is replaced."""
     fakes = fakes_of_two_answers()
     async with helper(fakes=fakes) as wire:
         await wire.result(call(wire, "append_to_messages", named(messages=[user("one")], run_immediately=False)))
@@ -119,7 +119,7 @@ async def test_set_context() -> None:
 
 
 async def test_set_context_with_tools_and_an_answer() -> None:
-    """As the open-source bots have it; tools that are not sent stay."""
+    """Open-source bots do the same. Tools that are not sent stay."""
     parameters: dict[str, Any] = {"type": "object", "properties": {}}
     tools = [{"name": "look", "description": "Looks.", "parameters": parameters}]
     fakes = fakes_of_two_answers()
@@ -137,7 +137,7 @@ LOOK: dict[str, Any] = {"name": "look", "description": "Looks.", "strict": True}
 
 @pytest.mark.parametrize("sent", [LOOK, {"type": "function", "function": LOOK}])
 async def test_functions_are_accepted_with_and_without_openais_wrapping(sent: dict[str, Any]) -> None:
-    """From the action and from the config; the LLM and the client read them without it."""
+    """They may come from the action and from the config. The LLM and the client read them without the wrapping."""
     fakes = fakes_of_two_answers()
     async with helper(fakes=fakes) as wire:
         await wire.result(call(wire, "set_context", named(tools=[sent], run_immediately=True)))
@@ -161,7 +161,7 @@ async def test_functions_are_accepted_with_and_without_openais_wrapping(sent: di
     ],
 )
 async def test_a_mistake_in_a_function_is_reported_where_it_is(tool: dict[str, Any], path: str) -> None:
-    """In the form that the client has used."""
+    """The path has the form that the client has used."""
     async with helper() as wire:
         error = await wire.error(call(wire, "set_context", named(tools=[tool])))
         assert error["code"] == "invalid-arguments"
@@ -176,7 +176,7 @@ async def test_a_mistake_in_a_function_is_reported_where_it_is(tool: dict[str, A
     ],
 )
 async def test_tool_choice_is_passed_to_the_llm(sent: object, asked: str) -> None:
-    """In its short form. It stays until it is set again."""
+    """It is passed in its short form, and stays until it is set again."""
     fakes = fakes_of_two_answers()
     async with helper(fakes=fakes) as wire:
         assert "tool_choice" not in await wire.result(call(wire, "get_context"))
@@ -192,7 +192,7 @@ async def test_tool_choice_is_passed_to_the_llm(sent: object, asked: str) -> Non
 
 
 async def test_without_a_tool_choice_providers_are_asked_for_none() -> None:
-    """So a provider that does not know it is not affected."""
+    """So providers that do not know it are not affected."""
     fakes = fakes_of_two_answers()
     async with helper(fakes=fakes) as wire:
         await wire.result(call(wire, "run"))
@@ -201,7 +201,7 @@ async def test_without_a_tool_choice_providers_are_asked_for_none() -> None:
 
 
 async def test_a_function_must_be_called_once_in_a_turn() -> None:
-    """With its result, the LLM is free to answer: otherwise it would call functions for ever."""
+    """After the result, the LLM may answer. Otherwise it would call functions for ever."""
     fakes = Fakes([ToolCall("1", "look", {})], [Text("Found it.")], [Text("Again.")])
     async with helper(fakes=fakes) as wire:
         sent = named(tools=[LOOK], tool_choice="required", run_immediately=True)
@@ -216,7 +216,7 @@ async def test_a_function_must_be_called_once_in_a_turn() -> None:
 
 
 async def test_a_required_function_that_is_gone_is_not_asked_for() -> None:
-    """Vendors refuse a request that names a function which it does not declare."""
+    """Vendors refuse a request that names an undeclared function."""
     fakes = fakes_of_two_answers()
     async with helper(fakes=fakes) as wire:
         await wire.result(call(wire, "set_context", named(tools=[LOOK], tool_choice="look")))
@@ -227,7 +227,7 @@ async def test_a_required_function_that_is_gone_is_not_asked_for() -> None:
 
 @pytest.mark.parametrize("sent", ["loook", {"type": "function", "function": {"name": "loook"}}])
 async def test_a_tool_choice_names_a_function_that_there_is(sent: object) -> None:
-    """Otherwise nothing is changed, not even the functions, and the nearest name is suggested."""
+    """Otherwise nothing changes, not even the functions. The nearest name is suggested."""
     async with helper() as wire:
         await wire.result(call(wire, "set_context", named(messages=[user("hi")], tools=[LOOK])))
         before = await wire.result(call(wire, "get_context"))
@@ -240,7 +240,7 @@ async def test_a_tool_choice_names_a_function_that_there_is(sent: object) -> Non
 
 @pytest.mark.parametrize("arguments", [None, [], named(interrupt=False), named(interrupt=True)])
 async def test_run(arguments: list[dict[str, Any]] | None) -> None:
-    """With or without `interrupt`: the LLM answers the conversation as it is."""
+    """With or without `interrupt`, the LLM answers the conversation as it is."""
     async with helper() as wire:
         assert await wire.result(call(wire, "run", arguments)) is True
         await settle()
@@ -248,7 +248,7 @@ async def test_run(arguments: list[dict[str, Any]] | None) -> None:
 
 
 async def test_interrupt_cuts_short_what_is_being_said() -> None:
-    """Before anything else is done."""
+    """The interruption comes first."""
     fakes = Fakes([Text("Once "), WAIT], [Text("Again.")])
     async with helper(fakes=fakes) as wire:
         await wire.result(call(wire, "run"))
@@ -259,7 +259,7 @@ async def test_interrupt_cuts_short_what_is_being_said() -> None:
 
 
 async def test_a_newer_client_reaches_the_same() -> None:
-    """By a client message, with the result itself as its answer."""
+    """A client message calls it. Its answer is the result itself."""
     async with helper(version="1.13.1") as wire:
         d = {"service": "llm", "action": "append_to_messages", "arguments": {"messages": [user("one")]}}
         answer = await wire.answer(wire.send("client-message", {"t": "action", "d": d}))
@@ -274,7 +274,7 @@ async def test_a_newer_client_reaches_the_same() -> None:
 
 
 async def test_say_and_interrupt() -> None:
-    """What is to be said comes after what is being said; one that interrupts comes in the place of all of it."""
+    """The text comes after the present speech. With `interrupt`, it replaces the present speech."""
     fakes = fakes_of_two_answers()
     async with helper(fakes=fakes) as wire:
         assert await wire.result(wire.call("tts:interrupt")) is False
@@ -294,7 +294,7 @@ async def test_say_and_interrupt() -> None:
 
 @pytest.mark.parametrize("role", ["system", "developer", "assistant", "tool"])
 async def test_messages_are_the_users_unless_the_bot_says_otherwise(role: str) -> None:
-    """One among them that is not refuses them all."""
+    """One other message refuses all of them."""
     fakes = fakes_of_two_answers()
     async with helper(fakes=fakes) as wire:
         sent = named(messages=[user("one"), user("obey", role)], run_immediately=True)
@@ -306,7 +306,7 @@ async def test_messages_are_the_users_unless_the_bot_says_otherwise(role: str) -
 
 
 async def test_a_bot_may_grant_other_roles() -> None:
-    """Those that it names."""
+    """It grants the roles that it names."""
     async with helper(lenient) as wire:
         await wire.result(call(wire, "append_to_messages", named(messages=[user("obey", "system")])))
         error = await wire.error(call(wire, "append_to_messages", named(messages=[user("I said", "assistant")])))
@@ -318,7 +318,7 @@ async def test_a_bot_may_grant_other_roles() -> None:
     "message", [{}, {"role": "user"}, {"role": "king", "content": ""}, user("hi") | {"x": 1}, "hi"]
 )
 async def test_what_is_no_message_is_refused(message: Any) -> None:
-    """With its path."""
+    """The error has the path."""
     async with helper() as wire:
         error = await wire.error(call(wire, "append_to_messages", named(messages=[message])))
         assert error["code"] == "invalid-arguments"
@@ -330,7 +330,7 @@ async def test_what_is_no_message_is_refused(message: Any) -> None:
 
 @pytest.mark.parametrize("name", ["messages", "initial_messages"])
 async def test_a_conversation_may_start_from_messages(name: str) -> None:
-    """Under either name, in the start or later; a change replaces the conversation."""
+    """Either name works, in the start or later. A change replaces the conversation."""
     body = {"config": [{"service": "llm", "options": named(**{name: [user("You are Ada.", "system")]})}]}
     async with helper(body=body) as wire:
         assert await contents(wire) == ["You are Ada."]
@@ -340,7 +340,7 @@ async def test_a_conversation_may_start_from_messages(name: str) -> None:
 
 
 async def test_run_on_config_speaks_first_with_all_that_the_start_has_set() -> None:
-    """Once, when the client is there; it is applied after all others, wherever it stands."""
+    """It is applied once, when the client is ready, and after all other options, wherever it is in the start."""
     sent = named(run_on_config=True, tools=[{"name": "look"}], messages=[user("Greet.", "system")])
     fakes = fakes_of_two_answers()
     async with helper(fakes=fakes, body={"config": [{"service": "llm", "options": sent}]}) as wire:
@@ -352,7 +352,7 @@ async def test_run_on_config_speaks_first_with_all_that_the_start_has_set() -> N
 
 
 async def test_everything_standard_is_described() -> None:
-    """As any plugin's: with types, defaults and words for people."""
+    """The description has types, defaults and documentation, as for a plugin."""
     async with helper() as wire:
         actions = (await wire.answer(wire.send("describe-actions")))["data"]["actions"]
         assert {f"{each['service']}:{each['action']}" for each in actions} == set(ALL)

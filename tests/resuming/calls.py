@@ -1,4 +1,4 @@
-"""Calls with audio both ways on the bare wire, which come back by themselves, and note all that goes wrong."""
+"""Calls with audio in both directions, without our client. They resume by themselves, and note all errors."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _DELAY, _AGAIN = 0.5, 0.1
 
 
 def http_client() -> httpx2.AsyncClient:
-    """Return a client that has room for all calls at once."""
+    """Return a client that allows connections for all calls at once."""
     limits = httpx2.Limits(max_connections=None, max_keepalive_connections=0)
     return httpx2.AsyncClient(timeout=PATIENCE, follow_redirects=True, limits=limits)
 
 
 @define(eq=False)
 class Call:
-    """One call. `number` is the only sample that it says, and the only one that it may hear."""
+    """One call. `number` is the only sample that it sends, and the only one that it may hear."""
 
     url: str
     http: httpx2.AsyncClient
@@ -73,7 +73,7 @@ class Call:
     _leaving: asyncio.Event = field(factory=asyncio.Event)
 
     async def run(self) -> None:
-        """Call until `leave`."""
+        """Hold the call until `leave`."""
         await self._connect({"config": {"tts": {"number": self.number}}})
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._listen())
@@ -86,7 +86,7 @@ class Call:
             await self._socket.close()
 
     def leave(self) -> None:
-        """End the call after the request that waits."""
+        """End the call after the pending request."""
         self._leaving.set()
 
     # ---- to the bot ------------------------------------------------------------------------------------------------
@@ -209,7 +209,7 @@ def _message(type: str, data: Any, id: str) -> bytes:
 
 @asynccontextmanager
 async def calling(url: str, count: int) -> AsyncGenerator[list[Call]]:
-    """So many calls, which end with the block."""
+    """Hold this number of calls until the block ends."""
     async with http_client() as http, asyncio.TaskGroup() as tasks:
         calls = [Call(url, http, number + 1) for number in range(count)]
         for each in calls:
@@ -220,7 +220,7 @@ async def calling(url: str, count: int) -> AsyncGenerator[list[Call]]:
 
 
 async def newcomer(http: httpx2.AsyncClient, url: str, name: str) -> int:
-    """Start a session, book once under this name, and leave. Return the version; raise if the start is refused."""
+    """Start a session, book once under this name, and leave. Return the version. Raise if the start is refused."""
     started = (await http.post(f"{url}/start", json={})).raise_for_status().json()
     async with connect(f"{started['wsUrl']}?token={started['token']}", proxy=None) as socket:
         for message in (

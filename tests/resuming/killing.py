@@ -1,4 +1,4 @@
-"""Kill a server process under load, again and again. Its sessions go on in another process, which shares its store."""
+"""Kill a server process under load, several times. Its sessions continue in another process that shares its store."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ BOT = Path(__file__).with_name("shop.py")
 
 @define
 class Server:
-    """A server process, and where it listens."""
+    """A server process, and its address."""
 
     process: subprocess.Popen[bytes]
     port: int
 
     def signal(self, number: signal.Signals) -> None:
-        """Send it a signal."""
+        """Send a signal to it."""
         self.process.send_signal(number)
 
 
@@ -80,7 +80,7 @@ class Servers:
         return server
 
     def end(self, server: Server) -> None:
-        """Kill a process, and forget it."""
+        """Kill a process, and remove it."""
         self.running.remove(server)
         server.process.kill()
         server.process.wait(PATIENCE)
@@ -104,14 +104,14 @@ class Servers:
 
 
 class Door(httpx2.AsyncBaseTransport):
-    """Stands for the load balancer in front of the processes: it sends each start to the process that is alive."""
+    """Replaces the load balancer: it sends each start to the process that is alive."""
 
     def __init__(self, port: int) -> None:
         self.port = port
         self._to = httpx2.AsyncHTTPTransport()
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Send it on."""
+        """Send the request to the process."""
         if request.url.path == "/start":
             request.url = request.url.copy_with(port=self.port)
             request.headers["host"] = f"127.0.0.1:{self.port}"
@@ -124,7 +124,7 @@ class Door(httpx2.AsyncBaseTransport):
 
 @define(eq=False)
 class Watcher:
-    """Sees each text that any client receives: when the bot is ready, and which requests are answered twice."""
+    """Sees each text that any client receives. It notes when bots are ready, and second answers to a request."""
 
     ready: list[float] = field(factory=list[float])
     answers: Counter[tuple[int, str]] = field(factory=Counter[tuple[int, str]])
@@ -149,7 +149,7 @@ class Watcher:
             Client._take_message = original  # type: ignore[method-assign]  # pyright: ignore[reportPrivateUsage]
 
     async def until_ready(self, count: int) -> None:
-        """Wait until so many `bot-ready` have come in all."""
+        """Wait until this number of `bot-ready` has come in all."""
         with anyio.fail_after(PATIENCE):
             while len(self.ready) < count:
                 self._changed = anyio.Event()
@@ -170,13 +170,13 @@ class Watcher:
 
     @property
     def second_answers(self) -> int:
-        """How many requests got a second answer."""
+        """The number of requests that got a second answer."""
         return sum(count > 1 for count in self.answers.values())
 
 
 @define
 class Outcome:
-    """What came of it."""
+    """The result of a run."""
 
     answers: int = 0
     unknown: int = 0
@@ -189,13 +189,13 @@ class Outcome:
     resumes: list[float] = field(factory=list[float])
 
     def percentile(self, part: float) -> float:
-        """The time within which this part of the sessions was back, in milliseconds."""
+        """The time within which this share of the sessions was back, in milliseconds."""
         return 1e3 * self.resumes[min(len(self.resumes) - 1, int(part * len(self.resumes)))]
 
 
 @define(eq=False)
 class Guest:
-    """One client under load, and what it knows."""
+    """One client under load, with the answers that it has received."""
 
     client: Client
     name: str
@@ -206,7 +206,7 @@ class Guest:
     revision: int = 1
 
     async def be_busy(self, stop: anyio.Event) -> None:
-        """Ask without end: actions with an effect outside, changes of the config, additions to the conversation."""
+        """Send requests without end: actions with an effect outside, config changes, additions to the conversation."""
         number = 0
         while not stop.is_set():
             number += 1
@@ -232,7 +232,7 @@ class Guest:
             pass
 
     async def differs(self) -> bool:
-        """Whether the session has forgotten something that it had acknowledged."""
+        """Whether the session has lost something that it had acknowledged."""
         state = await self.client.get_config()
         context = (await self.client.action("llm:get_context"))["messages"]
         kept = [each["content"] for each in context if str(each["content"]).startswith(f"{self.name}-")]
@@ -241,7 +241,7 @@ class Guest:
 
 @contextlib.asynccontextmanager
 async def guests(door: Door, count: int, seed: int) -> AsyncGenerator[list[Guest]]:
-    """Connect so many clients."""
+    """Connect this number of clients."""
     async with contextlib.AsyncExitStack() as stack:
         http = await stack.enter_async_context(httpx2.AsyncClient(transport=door))
         found: list[Guest] = []

@@ -27,14 +27,14 @@ RATE = 24_000
 
 
 def write(name: str) -> None:
-    """Have an effect outside: append a line, which the operating system keeps."""
+    """Have an effect outside: append a line to a file."""
     with LEDGER.open("a") as file:
         file.write(f"{name}\n")
 
 
 @define
 class Voice:
-    """Says its number: 200 sentences of three seconds."""
+    """Says a number: 200 sentences of three seconds."""
 
     number: int = 0
 
@@ -54,7 +54,7 @@ class Voice:
 
 @define
 class Ear:
-    """Keeps which samples it has heard. It never hears speech."""
+    """Keeps the samples that it has heard. It never reports speech."""
 
     heard: set[int] = field(factory=set[int])
 
@@ -73,28 +73,28 @@ class Ear:
 @service("llm", "line")
 @asynccontextmanager
 async def line_llm() -> AsyncGenerator[Voice]:
-    """Answers at length."""
+    """An LLM that gives a long answer."""
     yield Voice()
 
 
 @service("tts", "line")
 @asynccontextmanager
 async def line_tts() -> AsyncGenerator[Voice]:
-    """Says a number."""
+    """A TTS that says a number."""
     yield Voice()
 
 
 @service("stt", "line")
 @asynccontextmanager
 async def line_stt() -> AsyncGenerator[Ear]:
-    """Hears no words."""
+    """An STT that hears no words."""
     yield Ear()
 
 
 @service("vad", "line")
 @asynccontextmanager
 async def line_vad() -> AsyncGenerator[Ear]:
-    """Hears numbers."""
+    """A VAD that keeps numbers."""
     yield Ear()
 
 
@@ -113,13 +113,13 @@ async def heard(ear: Ear, /) -> list[int]:
 
 @define
 class Count:
-    """How often the caller has booked."""
+    """The number of bookings of the caller."""
 
     booked: int = 0
 
 
 class Booking(TypedDict):
-    """Who has booked, and how often now."""
+    """The name of the caller, and the number of bookings."""
 
     version: int
     process: int
@@ -133,7 +133,7 @@ class Booking(TypedDict):
     public=True,
 )
 async def line(session: Session[Count], /, stt: STT, llm: LLM, tts: TTS, vad: VAD) -> None:
-    """Talks on, and listens meanwhile."""
+    """A bot that speaks and listens all the time."""
     await converse(session, stt=stt, llm=llm, tts=tts, vad=vad)
 
 

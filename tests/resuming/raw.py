@@ -1,4 +1,4 @@
-"""A client on the bare wire, for what the Python client would hide: close codes, and answers that nobody awaits."""
+"""A client without our library, for what the library hides: close codes, and answers that nobody awaits."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Raw:
 
     @property
     def worker(self) -> str:
-        """The worker that the socket leads to."""
+        """The number of the worker in the socket's address."""
         return str(self.socket.request.path).split("/")[1]
 
     async def resume(self, port: int, **about: Any) -> ClientConnection:
@@ -44,7 +44,7 @@ class Raw:
         return await self.start(port, {"resume": self.token}, **about)
 
     async def close(self) -> None:
-        """Lose all sockets that were not closed."""
+        """Drop all sockets that were not closed."""
         for each in self.sockets:
             each.transport.abort()
             await each.wait_closed()

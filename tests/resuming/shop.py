@@ -1,4 +1,4 @@
-"""A bot that is killed. What it does is written to a file outside, by which a test sees what was done twice."""
+"""A bot that is killed. It writes its effects to a file, so that a test sees what was done twice."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LEDGER = Path(os.environ.get("LEDGER", "ledger"))
 
 
 def write(name: str) -> None:
-    """Have an effect outside: append a line, which the operating system keeps when the process is killed."""
+    """Have an effect outside: append a line, which stays when the process is killed."""
     with LEDGER.open("a") as file:
         file.write(f"{name}\n")
 
@@ -26,7 +26,7 @@ def write(name: str) -> None:
     public=True,
 )
 async def shop(session: Session, /, llm: LLM) -> None:
-    """Sells rooms."""
+    """A bot that sells rooms."""
     await converse(session, llm=llm)
 
 
@@ -39,7 +39,7 @@ async def book(name: str) -> str:
 
 @action(shop)
 async def slow(name: str) -> str:
-    """Have an effect, and take a while to say so."""
+    """Have an effect, and return later."""
     write(name)
     await anyio.sleep(0.3)
     return f"slow {name}"

@@ -1,4 +1,4 @@
-"""The Python client comes back by itself, over any stream."""
+"""The Python client resumes by itself, over any stream."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ done: list[str] = []
 
 @bot(client=["bot:book", "bot:slow", "bot:hang_up"], public=True)
 async def desk(session: Session, /) -> None:
-    """Books."""
+    """A bot that books."""
     await anyio.sleep_forever()
 
 
@@ -37,7 +37,7 @@ async def book(name: str) -> str:
 
 @action(desk)
 async def slow(session: Session, /, name: str) -> str:
-    """Have an effect, tell of it, and return later."""
+    """Have an effect, report it, and return later."""
     done.append(name)
     session.send({"begun": name})
     await anyio.sleep(0.05)
@@ -56,14 +56,14 @@ def _clean() -> None:
 
 
 class Cable(ObjectStream[str]):
-    """A stream that can be cut: then texts of both directions are lost, and after that it is broken."""
+    """A stream that can be cut. Texts of both directions are then lost, and the stream is broken."""
 
     def __init__(self, stream: ConnectionStream) -> None:
         self._stream = stream
         self._cut = anyio.Event()
 
     async def cut(self) -> None:
-        """Lose the connection on both sides."""
+        """Cut the connection on both sides."""
         self._cut.set()
         await self._stream.aclose()
         await anyio.lowlevel.checkpoint()
@@ -100,7 +100,7 @@ class Cable(ObjectStream[str]):
 
 @define(eq=False)
 class Net:
-    """The way to a host. It can be cut, and it can be refused to make a new one."""
+    """The network to a host. It can be cut, and can refuse new connections."""
 
     host: Host
     cables: list[Cable] = field(factory=list[Cable])
@@ -114,7 +114,7 @@ class Net:
         return self.cables[-1]
 
     async def reconnect(self, token: str) -> Cable:
-        """Resume, unless it is refused."""
+        """Resume the session, unless the network refuses it."""
         self.tokens.append(token)
         if self.refusals:
             raise self.refusals.pop(0)
@@ -131,7 +131,7 @@ async def resuming(*, saves: bool = True) -> AsyncGenerator[tuple[Client, Net]]:
 
 
 async def test_requests_are_answered_once_whatever_becomes_of_the_connection() -> None:
-    """One is under way, one is made while there is no connection, and one comes afterwards."""
+    """One request is running, one is sent without a connection, and one is sent afterwards."""
     answers: dict[str, str] = {}
     async with resuming() as (client, net):
 
@@ -153,7 +153,7 @@ async def test_requests_are_answered_once_whatever_becomes_of_the_connection() -
 
 
 async def test_events_come_once() -> None:
-    """Also those that were sent while there was no connection."""
+    """This includes events that were sent without a connection."""
     async with resuming() as (client, net):
         session = next(iter(net.host._sessions.values())).session  # pyright: ignore[reportPrivateUsage]
         for number in range(20):
@@ -166,7 +166,7 @@ async def test_events_come_once() -> None:
 
 
 async def test_a_refusal_that_may_pass_is_tried_again() -> None:
-    """The server may be full, or just starting."""
+    """The server may be full, or may be starting."""
     async with resuming() as (client, net):
         net.refusals += [ServerFull("full"), ServerFull("full")]
         await net.cables[-1].cut()
@@ -175,7 +175,7 @@ async def test_a_refusal_that_may_pass_is_tried_again() -> None:
 
 
 async def test_a_session_that_is_over_is_closed() -> None:
-    """Requests raise then, as without resuming."""
+    """Requests then raise, as without resuming."""
     async with resuming() as (client, net):
         net.refusals.append(UnknownSession("over"))
         await net.cables[-1].cut()
@@ -186,7 +186,7 @@ async def test_a_session_that_is_over_is_closed() -> None:
 
 @pytest.mark.parametrize("saves", [True, False])
 async def test_what_the_bot_ends_is_over(saves: bool) -> None:
-    """The client does not come back to it. Without a store it never does."""
+    """The client does not resume it. Without a store, it never resumes."""
     async with resuming(saves=saves) as (client, net):
         if saves:
             with pytest.raises(SessionClosed):

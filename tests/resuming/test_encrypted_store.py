@@ -1,4 +1,4 @@
-"""Records are encrypted: whoever reads the store reads no conversation, and whoever changes it is found."""
+"""Records are encrypted: nobody can read a conversation in the store, and changes are detected."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def new_key() -> Secret:
 
 
 async def test_it_keeps_the_promises_of_a_store(tmp_path: Path) -> None:
-    """Over a store in a file, for all processes that have the key."""
+    """The store is in a file, for all processes that have the key."""
     key = new_key()
     await check_store(lambda: EncryptedStore(SQLiteStore(tmp_path / "sessions.db"), [key]), expires=False)
 
 
 async def test_no_text_is_in_the_files(tmp_path: Path) -> None:
-    """Neither while the session goes on, with what the log has, nor afterwards. Without a key it would be there."""
+    """It is not there during the session, in the file and its log, or afterwards. Without a key it would be there."""
     for keys, found in (([new_key()], False), ([], True)):
         path = tmp_path / f"{found}.db"
         store = EncryptedStore(SQLiteStore(path), keys) if keys else SQLiteStore(path)
@@ -49,7 +49,7 @@ async def test_no_text_is_in_the_files(tmp_path: Path) -> None:
 
 
 def contents(path: Path) -> bytes:
-    """What the files of a store have."""
+    """The contents of the files of a store."""
     return b"".join(each.read_bytes() for each in path.parent.glob(f"{path.name}*"))
 
 
@@ -64,7 +64,7 @@ async def test_the_same_text_is_never_encrypted_to_the_same() -> None:
 
 
 async def test_a_key_can_be_replaced() -> None:
-    """The first one encrypts; what an older one has encrypted can still be read, and claimed."""
+    """The first key encrypts. Records of an older key can still be read and claimed."""
     old, new, inner = new_key(), new_key(), MemoryStore()
     await EncryptedStore(inner, [old]).write("s", 1, {OWNER: "here", "a": "old"}, 60)
     both = EncryptedStore(inner, [new, old])
@@ -94,7 +94,7 @@ TAMPERED: Mapping[str, tuple[Tamper, str]] = {
 
 @pytest.mark.parametrize(("tamper", "says"), TAMPERED.values(), ids=TAMPERED.keys())
 async def test_a_text_that_was_changed_is_found(tamper: Tamper, says: str) -> None:
-    """Also one that was encrypted here, but for another session or another key of the record."""
+    """This includes a text that was encrypted for another session, or for another key of the record."""
     inner, key = MemoryStore(), new_key()
     store = EncryptedStore(inner, [key])
     await store.write("s", 1, {OWNER: "here", "a": "yes", "b": "no"}, 60)
@@ -120,7 +120,7 @@ async def test_a_text_that_was_changed_is_found(tamper: Tamper, says: str) -> No
     ],
 )
 def test_a_key_that_cannot_be_used_is_named(environ: Mapping[str, str], says: str) -> None:
-    """Without the key itself."""
+    """The error does not contain the key."""
     with pytest.raises(AuthorError) as raised:
         open_store("sessions.db", environ=environ)
     assert says in str(raised.value)
@@ -128,7 +128,7 @@ def test_a_key_that_cannot_be_used_is_named(environ: Mapping[str, str], says: st
 
 
 async def test_a_store_is_encrypted_if_the_environment_has_a_key(tmp_path: Path) -> None:
-    """In a variable or in a file, with several keys."""
+    """The keys are in a variable or in a file. There may be several."""
     keys = [new_key().reveal(), new_key().reveal()]
     (tmp_path / "keys").write_text("\n".join([*keys, ""]))
     path = str(tmp_path / "sessions.db")
@@ -147,7 +147,7 @@ def test_a_store_without_a_name_is_refused() -> None:
 
 
 def test_an_unknown_scheme_is_named() -> None:
-    """With those that are installed."""
+    """The error lists the installed schemes."""
     with pytest.raises(AuthorError, match=r"No store for mysql:// is installed\. Installed: .*redis"):
         open_store("mysql://127.0.0.1/0", environ={})
     with pytest.raises(AuthorError, match="full= is for files"):
@@ -155,7 +155,7 @@ def test_an_unknown_scheme_is_named() -> None:
 
 
 def test_an_error_of_a_url_shows_no_part_of_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The library takes what follows a slash in a password for something else, and quotes the rest."""
+    """The library misreads a slash in a password, and quotes the rest."""
 
     def make(url: str) -> None:
         raise ValueError(f"No port: {url.partition(':')[2].partition('/')[0]!r}, in {url}")
@@ -173,7 +173,7 @@ def test_an_error_of_a_url_shows_no_part_of_a_password(monkeypatch: pytest.Monke
 
 
 async def test_the_log_says_why_a_session_cannot_be_resumed(caplog: pytest.LogCaptureFixture) -> None:
-    """The operator has switched encryption on, or has removed a key. The client learns only that it may try again."""
+    """The operator has turned encryption on, or has removed a key. The client is told only that it may try again."""
     inner = MemoryStore()
     await inner.write("s", 1, {OWNER: "here", "token/a": "1"}, 60)
     sessions = SavedSessions(EncryptedStore(inner, [new_key()]), "there", ManualClock())

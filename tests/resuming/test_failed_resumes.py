@@ -1,4 +1,4 @@
-"""A resume that fails changes nothing: the owner of the session goes on, and the client may try again."""
+"""A resume that fails changes nothing: the owner of the session continues, and the client may try again."""
 
 from __future__ import annotations
 
@@ -29,26 +29,26 @@ pytestmark = pytest.mark.anyio
 
 @define
 class Notes:
-    """What a client has noted."""
+    """The notes of a client."""
 
     texts: list[str] = field(factory=list[str])
 
 
 @bot(services={"llm": "scripted"}, client=["bot:note"], state=Notes, public=True)
 async def noter(session: Session[Notes], /, llm: LLM) -> None:
-    """Keeps notes."""
+    """A bot that keeps notes."""
     await converse(session, llm=llm)
 
 
 @action(noter)
 async def note(session: Session[Notes], /, text: str) -> list[str]:
-    """Keep a note, and return all."""
+    """Keep a note, and return all notes."""
     session.state.texts.append(text)
     return session.state.texts
 
 
 class Unreachable(Fakes):
-    """Providers that cannot be opened here."""
+    """Providers that cannot be opened in this process."""
 
     @asynccontextmanager
     async def opening(self, name: str) -> AsyncGenerator[None]:
@@ -103,7 +103,7 @@ async def refusal(client: Visitor, where: Host) -> RequestError:
 
 
 async def test_a_service_that_does_not_open(make_store: Callable[[], SessionStore]) -> None:
-    """The owner, which only seemed to be lost, goes on; then a third process resumes it with the same token."""
+    """The owner, which only seemed to be lost, continues. Then a third process resumes it with the same token."""
     async with (
         host(make_store(), address="one") as one,
         host(make_store(), address="two", reaches=False) as two,
@@ -123,7 +123,7 @@ async def test_a_service_that_does_not_open(make_store: Callable[[], SessionStor
 
 
 async def test_a_record_that_cannot_be_read(make_store: Callable[[], SessionStore]) -> None:
-    """It may be that of another release. Nothing is claimed, and a process that can read it resumes it."""
+    """It may be from another release. Nothing is claimed, and a process that can read it resumes it."""
     store = make_store()
     async with host(make_store(), address="one") as one, host(store, address="two") as two, visitor() as client:
         await start(client, one)
@@ -159,7 +159,7 @@ async def test_a_start_that_another_release_refuses(caplog: pytest.LogCaptureFix
 
 @pytest.mark.parametrize("full", [True, False])
 async def test_a_process_that_admits_nobody(full: bool) -> None:
-    """It has as many sessions as it can, or it is ending."""
+    """The process has reached its limit of sessions, or is ending."""
     store = MemoryStore()
     async with (
         host(store, address="one") as one,
@@ -177,13 +177,13 @@ async def test_a_process_that_admits_nobody(full: bool) -> None:
 
 
 class Late(MemoryStore):
-    """Calls a function after a record was read, as a process does that writes to it meanwhile."""
+    """Calls a function after a record was read, as if another process wrote to it meanwhile."""
 
     then: Callable[[], Any] | None = None
     reads = 0
 
     async def read(self, session: str, keys: Collection[str] | None = None) -> Mapping[str, str] | None:
-        """Read, and let the other write."""
+        """Read, and let the other process write."""
         found = await super().read(session, keys)
         self.reads += 1
         if self.then is not None:
@@ -193,7 +193,7 @@ class Late(MemoryStore):
 
 
 async def test_an_owner_that_writes_until_the_claim() -> None:
-    """None of its writes is lost: the resume begins again, and reads the record that the owner wrote last."""
+    """No write is lost: the resume starts again, and reads the record that the owner has written last."""
     store = Late()
     async with host(store, address="one") as one, host(store, address="two") as two, visitor() as client:
         await start(client, one)
@@ -204,7 +204,7 @@ async def test_an_owner_that_writes_until_the_claim() -> None:
 
 
 class Down(MemoryStore):
-    """A store that does not answer, or does so for reading alone."""
+    """A store that does not answer, or does not answer reads."""
 
     reads = False
 
@@ -220,7 +220,7 @@ class Down(MemoryStore):
 
 
 async def test_a_store_that_is_down_is_reported_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
-    """However many tokens are guessed meanwhile. Each client may try again."""
+    """The number of guessed tokens does not matter. Each client may try again."""
     store, clock = Down(), ManualClock()
     secret = Secret(OPERATOR)
     one = Host(noter, modules=[Fakes()], clock=clock, operator_secret=secret, store=store)
@@ -238,7 +238,7 @@ async def test_a_store_that_is_down_is_reported_once_a_minute(caplog: pytest.Log
 
 
 async def test_a_claim_that_fails() -> None:
-    """The session is closed again here, and its owner goes on."""
+    """The session is closed here, and its owner continues."""
     store = Down()
     store.reads = True
     async with host(store, address="one") as one, host(store, address="two") as two, visitor() as client:
@@ -259,21 +259,21 @@ async def start(client: Visitor, where: Host) -> None:
 
 
 async def result(client: Visitor, text: str) -> Any:
-    """Note a text, and return the answer when it is there."""
+    """Note a text, and return the answer."""
     id = client.call("bot:note", text=text)
     await until(lambda: id in client.answers)
     return await client.answer(id)
 
 
 async def resume(client: Visitor, where: Host) -> None:
-    """Come back, and wait for `bot-ready`."""
+    """Resume the session, and wait for `bot-ready`."""
     before = client.ready
     await client.resume(where)
     await until(lambda: client.ready is not before)
 
 
 async def until(is_true: Callable[[], bool]) -> None:
-    """Wait for a thread's work to be seen."""
+    """Wait until the work of a thread is visible."""
     with anyio.fail_after(20):
         while not is_true():  # noqa: ASYNC110 - a thread sets no event
             await anyio.sleep(0.002)

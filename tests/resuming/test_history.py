@@ -1,4 +1,4 @@
-"""What happened in a session is kept after its end, if the operator wants it."""
+"""The history of a session is kept after its end, if the operator wants it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ gates = dict[str, anyio.Event]()
     functions=["bot:book"],
 )
 async def clerk(session: Session, /, llm: LLM) -> None:
-    """Sells rooms."""
+    """A bot that sells rooms."""
     await converse(session, llm=llm, greeting="Good day.")
 
 
@@ -52,7 +52,7 @@ async def slow(session: Session, /, name: str) -> None:
 
 @action(clerk)
 async def fail(session: Session, /) -> None:
-    """Fail with a text that is nobody's business."""
+    """Raise an exception with a private text."""
     raise RuntimeError("the password is 1234")
 
 
@@ -64,7 +64,7 @@ async def report(session: Session, /, name: str) -> None:
 
 @action(clerk)
 async def turn_off(session: Session, /) -> None:
-    """Change the config as a bot does."""
+    """Change the config from the bot."""
     await session.configure("llm", provider="scripted")
 
 
@@ -98,7 +98,7 @@ async def record(store: SessionStore) -> Mapping[str, str]:
 
 
 async def history(store: SessionStore) -> list[dict[str, Any]]:
-    """The history in the only record of a store, without the times, which are times."""
+    """The history in the only record of a store, without the times."""
     found = await record(store)
     keys = sorted((key for key in found if key.startswith(HISTORY)), key=lambda key: int(key.removeprefix(HISTORY)))
     entries = [json.loads(found[key]) for key in [*keys, *[each for each in found if each == ENDED]]]
@@ -114,7 +114,7 @@ def called(name: str, outcome: str | None, /, **arguments: Any) -> dict[str, Any
 
 
 async def test_what_happened_is_all_that_is_left() -> None:
-    """Who said what, what was called and how it ended, and the config. Not the tokens, the answers and the context."""
+    """It has who said what, each call with its end, and the config. Tokens, answers and the context are removed."""
     store = MemoryStore()
     async with host(store) as one, visitor() as client:
         await client.start(one, {"user": "ada"})
@@ -146,7 +146,7 @@ async def test_what_happened_is_all_that_is_left() -> None:
 
 
 async def test_nothing_is_kept_unless_the_operator_wants_it() -> None:
-    """No history is written, and a record is removed at the end."""
+    """No history is written, and the record is removed at the end."""
     store = MemoryStore()
     async with host(store, keep_days=0) as one, visitor() as client:
         await client.start(one)
@@ -158,7 +158,7 @@ async def test_nothing_is_kept_unless_the_operator_wants_it() -> None:
 
 
 async def test_a_session_that_has_ended_cannot_be_resumed() -> None:
-    """Although its history is kept. Its record has no owner and no token, so no store lets anybody claim it."""
+    """The history is kept, but its record has no owner and no token, so no store lets anybody claim it."""
     store = MemoryStore()
     async with host(store) as one, visitor() as client:
         await client.start(one)
@@ -187,7 +187,7 @@ async def test_a_session_whose_process_was_lost_cannot_be_resumed_for_as_long_as
 
 
 async def test_the_history_goes_on_in_another_process() -> None:
-    """An action that was under way has no outcome: nobody knows it. Its arguments were written before it began."""
+    """An action that was running has no outcome. Its arguments were written before it began."""
     store = MemoryStore()
     async with host(store) as one, host(store) as other, visitor() as client:
         await client.start(one)
@@ -211,7 +211,7 @@ async def test_the_history_goes_on_in_another_process() -> None:
 
 
 async def test_a_live_session_that_is_deleted_ends_and_leaves_nothing() -> None:
-    """At its next write, without an answer. Its client cannot resume it, and its end writes no history."""
+    """It ends at its next write, without an answer. Its client cannot resume it, and its end writes no history."""
     store = MemoryStore()
     async with host(store) as one, visitor() as client:
         await client.start(one)
@@ -227,7 +227,7 @@ async def test_a_live_session_that_is_deleted_ends_and_leaves_nothing() -> None:
 
 
 async def test_a_background_job_has_the_outcome_of_its_work() -> None:
-    """And not that of the answer with its number."""
+    """It is not the outcome of the answer with the job's number."""
     store = MemoryStore()
     async with host(store) as one, visitor() as client:
         await client.start(one)
@@ -243,7 +243,7 @@ async def test_a_background_job_has_the_outcome_of_its_work() -> None:
 
 
 async def test_the_functions_of_the_llm_and_what_was_heard() -> None:
-    """An LLM calls a function; the user interrupts its answer."""
+    """An LLM calls a function, and the user interrupts its answer."""
     store = MemoryStore()
     fakes = Fakes([ToolCall("c1", "book", {"name": "c"})], [Text("Your room"), WAIT], [Text("Yes?")])
     async with host(store, fakes=fakes) as one, visitor() as client:
@@ -263,7 +263,7 @@ async def test_the_functions_of_the_llm_and_what_was_heard() -> None:
 
 
 async def test_arguments_that_are_too_long_are_left_out() -> None:
-    """An LLM could fill the disk with them."""
+    """Otherwise an LLM could fill the disk."""
     store = MemoryStore()
     fakes = Fakes([ToolCall("c1", "book", {"name": "x" * 70_000})], [Text("It is booked.")])
     async with host(store, fakes=fakes) as one, visitor() as client:
@@ -275,7 +275,7 @@ async def test_arguments_that_are_too_long_are_left_out() -> None:
 
 
 async def test_a_session_whose_history_is_full_ends() -> None:
-    """A client cannot fill the store, in one process or by resuming in another. Its last action is in the history."""
+    """A client cannot fill the store, in one process or in several. Its last action is in the history."""
     store, clock = MemoryStore(), ManualClock()
     make = partial(host, store, clock=clock, limits=Limits(history_size=5_000))
     async with make() as one, make() as other, visitor() as client:
@@ -299,14 +299,14 @@ async def test_a_session_whose_history_is_full_ends() -> None:
 
 
 async def test_a_history_that_is_not_kept_ends_no_session() -> None:
-    """The limit is for what is kept."""
+    """The limit applies only to histories that are kept."""
     async with host(MemoryStore(), keep_days=0, limits=Limits(history_size=1)) as one, visitor() as client:
         await client.start(one)
         assert await client.result("bot:book", name="a") == "booked a"
 
 
 class Timed(MemoryStore):
-    """Notes for how long each write keeps the record."""
+    """Notes how long each write keeps the record."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -319,7 +319,7 @@ class Timed(MemoryStore):
 
 
 async def test_a_record_is_kept_for_as_long_as_the_operator_says() -> None:
-    """From its last write on, which is that of its end, unless its process is lost before."""
+    """The time begins with its last write. That is the write of its end, unless its process dies before."""
     store = Timed()
     async with host(store, keep_days=30) as one, visitor() as client:
         await client.start(one)
@@ -332,6 +332,6 @@ async def test_a_record_is_kept_for_as_long_as_the_operator_says() -> None:
 
 @pytest.mark.parametrize(("days", "store"), [(-1.0, MemoryStore()), (float("inf"), MemoryStore()), (1.0, None)])
 def test_days_that_cannot_be_are_refused(days: float, store: SessionStore | None) -> None:
-    """And so is a history without a store."""
+    """A history without a store is refused too."""
     with pytest.raises(AuthorError, match="keep_days="):
         host(store, keep_days=days)

@@ -1,4 +1,4 @@
-"""Real server processes that are killed, stopped or restarted, and the real client, which comes back by itself."""
+"""Real server processes are killed, stopped or restarted. The real client resumes by itself."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 @pytest.fixture
 async def make_client() -> AsyncGenerator[Callable[[], Raw]]:
-    """Makes clients on the bare wire, whose sockets are closed at the end."""
+    """Makes clients without our library. Their sockets are closed at the end."""
     made: list[Raw] = []
 
     def make() -> Raw:
@@ -51,7 +51,7 @@ STORES = ["sqlite", "redis", "postgres", *(["encrypted sqlite"] if KILLS > 2 els
 
 @pytest.mark.parametrize("store", STORES)
 async def test_killed_processes_lose_nothing_and_do_nothing_twice(tmp_path: Path, store: str) -> None:
-    """Kill -9 under load: each effect at most once, each acknowledged one at least once, each request one answer."""
+    """Under load, each effect happens at most once, an acknowledged one exactly once. Each request has one answer."""
     with store_in(tmp_path, store) as place:
         encrypted = store.startswith("encrypted")
         outcome = await kill_and_resume(tmp_path, KILLS, SESSIONS, store=place, encrypted=encrypted)
@@ -97,7 +97,7 @@ async def test_a_process_that_only_seemed_dead_does_nothing_more(
 
 
 async def test_a_silent_network_is_noticed(tmp_path: Path) -> None:
-    """A machine without power closes nothing: the client's pings find out, and it resumes within a few seconds."""
+    """A machine without power closes no connection. The client's pings notice it, and it resumes in seconds."""
     with Servers.in_folder(tmp_path) as servers:
         live, spare = servers.start(), servers.start()
         door = Door(live.port)
@@ -113,7 +113,7 @@ async def test_a_silent_network_is_noticed(tmp_path: Path) -> None:
 
 
 async def test_a_release_loses_no_session(tmp_path: Path) -> None:
-    """SIGTERM, and a new process with the same store: the client goes on, and what it is told is true."""
+    """After SIGTERM, a new process uses the same store. The client continues, and its data is right."""
     with Servers.in_folder(tmp_path) as servers:
         live = servers.start()
         door = Door(live.port)
@@ -132,7 +132,7 @@ async def test_a_release_loses_no_session(tmp_path: Path) -> None:
 
 
 async def test_an_answer_starts_over_in_the_next_process(tmp_path: Path, make_client: Callable[[], Raw]) -> None:
-    """A process that is killed in the middle of an answer: the next one answers the same question, whole."""
+    """A process is killed in the middle of an answer. The next one answers the same question from the beginning."""
     with Servers.in_folder(tmp_path) as servers:
         live, spare = servers.start(), servers.start()
         client = make_client()
@@ -151,7 +151,7 @@ async def test_an_answer_starts_over_in_the_next_process(tmp_path: Path, make_cl
 
 
 async def test_ask_returns_the_whole_answer_of_the_next_process(tmp_path: Path) -> None:
-    """And not the beginning twice."""
+    """It does not return the beginning twice."""
     with Servers.in_folder(tmp_path) as servers:
         live, spare = servers.start(), servers.start()
         door = Door(live.port)
@@ -175,7 +175,7 @@ async def test_ask_returns_the_whole_answer_of_the_next_process(tmp_path: Path) 
 
 
 async def test_who_closes_the_socket_has_left(tmp_path: Path, make_client: Callable[[], Raw]) -> None:
-    """With code 1000 the session ends at once. A socket that is only lost leaves it, for a while."""
+    """With code 1000, the session ends at once. If a socket is only lost, the session waits for a while."""
     with Servers.in_folder(tmp_path) as servers:
         live = servers.start()
         leaving, lost = make_client(), make_client()
@@ -189,7 +189,7 @@ async def test_who_closes_the_socket_has_left(tmp_path: Path, make_client: Calla
 
 
 async def test_a_worker_keeps_its_sessions(tmp_path: Path, make_client: Callable[[], Raw]) -> None:
-    """Behind one port, a client that comes back reaches the worker that has its session."""
+    """All workers have one port. A client that resumes reaches the worker with its session."""
     with Servers.in_folder(tmp_path) as servers:
         server = servers.start("--workers", "2")
         clients = [make_client() for _ in range(4)]

@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def released(folder: Path) -> Generator[Servers]:
-    """Servers of the first version of the bot."""
+    """Servers with the first version of the bot."""
     bot = folder / "line.py"
     shutil.copy(LINE, bot)
     with Servers.in_folder(folder, bot=bot) as servers:
@@ -59,7 +59,7 @@ def release(servers: Servers) -> None:
 
 @define
 class Newcomers:
-    """Sessions that start one after the other, all the time, and the version of each."""
+    """Sessions that are started one after the other, each with its version."""
 
     url: str
     versions: list[int] = field(factory=list[int])
@@ -85,21 +85,21 @@ async def coming(url: str) -> AsyncGenerator[Newcomers]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Wait until something is so."""
+    """Wait until a condition is true."""
     async with asyncio.timeout(PATIENCE):
         while not condition():  # noqa: ASYNC110  # nobody would set an event
             await asyncio.sleep(0.05)
 
 
 async def all_have_booked(calls: list[Call]) -> None:
-    """Wait until each has heard its bot, and has booked once more."""
+    """Wait until each caller has heard its bot, and has booked once more."""
     before = [len(each.booked) for each in calls]
     await until(lambda: all(len(each.booked) > count + 1 for each, count in zip(calls, before, strict=True)))
     await until(lambda: all(each.frames > 5 for each in calls))
 
 
 def check(servers: Servers, calls: list[Call], newcomers: Newcomers) -> None:
-    """Nothing is lost, done twice or mixed up, and the last newcomers got the new version."""
+    """Check that nothing was lost, done twice or mixed up, and that the last newcomers got the new version."""
     done = servers.done()
     bookings = {name: found for each in calls for name, found in each.booked.items()}
     unknown = [name for name, found in bookings.items() if not isinstance(found, dict)]
@@ -128,7 +128,7 @@ def check(servers: Servers, calls: list[Call], newcomers: Newcomers) -> None:
 
 
 async def test_new_workers_take_over_all_calls(tmp_path: Path) -> None:
-    """SIGHUP: calls go on with the old code, then with the new one, which newcomers get as soon as it is ready."""
+    """After SIGHUP, calls continue with the old code, then with the new code. Newcomers get the new code early."""
     with released(tmp_path) as servers:
         front = servers.start("--workers", "2", "--drain-seconds", str(DRAIN), "--connections-per-address", "1000")
         url = f"http://127.0.0.1:{front.port}"
@@ -194,7 +194,7 @@ def free_ports(count: int) -> list[int]:
 
 
 async def test_two_processes_behind_a_load_balancer_are_replaced(tmp_path: Path) -> None:
-    """One after the other: SIGTERM, and a process of the new version in its place."""
+    """One after the other ends with SIGTERM, and a process with the new version replaces it."""
     port, *ports = free_ports(3)
     url = f"http://127.0.0.1:{port}"
     with released(tmp_path) as servers:

@@ -1,4 +1,4 @@
-"""A session goes on after its connection, or its process, was lost: once, and as it was."""
+"""A session continues after its connection or its process was lost: once, and with everything that it had."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ pytestmark = pytest.mark.anyio
 
 @define
 class Order:
-    """What was ordered."""
+    """The order."""
 
     items: list[str] = field(factory=list[str])
 
 
-#: What was done outside of the sessions, how often, and what lets `slow` go on.
+#: The effects outside of the sessions, with their number, and the event that lets `slow` continue.
 done = Counter[str]()
 gates = dict[str, anyio.Event]()
 resumed = list[bool]()
@@ -49,14 +49,14 @@ resumed = list[bool]()
     public=True,
 )
 async def clerk(session: Session[Order], /, llm: LLM) -> None:
-    """Sells rooms."""
+    """A bot that sells rooms."""
     resumed.append(session.resumed)
     await converse(session, llm=llm, greeting="Good day.")
 
 
 @action(clerk)
 async def book(session: Session[Order], /, name: str) -> str:
-    """Have an effect outside, and in the state."""
+    """Have an effect outside, and change the state."""
     done[name] += 1
     session.state.items.append(name)
     return f"booked {name}"
@@ -64,7 +64,7 @@ async def book(session: Session[Order], /, name: str) -> str:
 
 @action(clerk)
 async def slow(session: Session, /, name: str) -> str:
-    """Have an effect, and return when the test says so."""
+    """Have an effect, and return when the test wants it."""
     done[name] += 1
     gates[name] = anyio.Event()
     await gates[name].wait()
@@ -73,7 +73,7 @@ async def slow(session: Session, /, name: str) -> str:
 
 @action(clerk, repeatable=True)
 async def look(session: Session, /, name: str) -> str:
-    """Have no effect that matters, and return when the test says so."""
+    """Have no effect, and return when the test wants it."""
     return await slow(session, name)
 
 
@@ -111,7 +111,7 @@ def _clean() -> None:
 
 
 class Counting(MemoryStore):
-    """Counts the writes. It can be down, and it can be durable."""
+    """Counts the writes. It can fail, and it can be durable."""
 
     def __init__(self, *, durable: bool = False) -> None:
         super().__init__()
@@ -121,11 +121,11 @@ class Counting(MemoryStore):
 
     @property
     def durable(self) -> bool:  # type: ignore[override]
-        """As it is given."""
+        """Whether it is durable, as the test wants."""
         return self._durable
 
     async def write(self, session: str, epoch: int, changes: Changes, seconds: float) -> None:
-        """Count, or be down."""
+        """Count, or fail."""
         if self.down:
             raise OSError("no route to the store")
         self.written.append(dict(changes))
@@ -137,19 +137,19 @@ class Counting(MemoryStore):
 
 
 class Slow(Counting):
-    """Removes records only when the gate opens."""
+    """Removes records only when the test opens the gate."""
 
     gate: anyio.Event | None = None
 
     async def forget(self, session: str, epoch: int | None = None) -> None:
-        """Wait, and remove it."""
+        """Wait, and remove the record."""
         if self.gate is not None:
             await self.gate.wait()
         await super().forget(session, epoch)
 
 
 class Sorted(MemoryStore):
-    """Keeps no order, as databases do."""
+    """Returns texts in another order, as databases do."""
 
     async def claim(self, session: str, owner: str, proof: str) -> Saved | None:
         """Sort the texts by their keys."""
@@ -187,7 +187,7 @@ def book_data(name: str) -> dict[str, Any]:
 
 
 async def test_what_was_missed_comes_exactly_once() -> None:
-    """Answers and events that were sent to a dead connection are sent again, in order, after `bot-ready`."""
+    """Answers and events that were sent to a dead connection are sent again in order, after `bot-ready`."""
     async with host(MemoryStore()) as one, visitor() as client:
         await client.start(one)
         first = client.ready["about"]["resume"]
@@ -211,7 +211,7 @@ async def test_what_was_missed_comes_exactly_once() -> None:
 
 
 async def test_a_connection_that_dies_again_and_again_misses_nothing() -> None:
-    """Also when the client got only a part of what it had missed, or not even `bot-ready`."""
+    """The client may have received only a part of the missed messages, or not even `bot-ready`."""
     async with host(MemoryStore()) as one, visitor() as client:
         await client.start(one)
         session = client.connection.session
@@ -243,7 +243,7 @@ async def test_a_connection_that_dies_again_and_again_misses_nothing() -> None:
 
 
 async def test_a_new_connection_closes_the_one_before() -> None:
-    """A connection may look alive long after its client has given it up."""
+    """A connection may look alive long after its client has closed it."""
     async with host(MemoryStore()) as one, visitor() as client:
         await client.start(one)
         old, ended = client.connection, list[int]()
@@ -257,7 +257,7 @@ async def test_a_new_connection_closes_the_one_before() -> None:
 
 
 async def test_a_published_client_gets_what_is_new() -> None:
-    """It says nothing of what it has received, so nothing old is sent to it."""
+    """It does not say what it has received, so nothing is sent again."""
     async with host(MemoryStore()) as one, visitor() as client:
         await client.start(one)
         await client.result("bot:book", name="a")
@@ -271,7 +271,7 @@ async def test_a_published_client_gets_what_is_new() -> None:
 
 
 async def test_more_than_is_kept_is_lost_but_no_answer() -> None:
-    """512 texts are kept; the answers that the client waits for come anyway."""
+    """512 texts are kept. Answers that the client waits for are sent in any case."""
     async with host(MemoryStore()) as one, visitor() as client:
         await client.start(one)
         slow = client.call("bot:slow", name="a")
@@ -290,7 +290,7 @@ async def test_more_than_is_kept_is_lost_but_no_answer() -> None:
 
 
 async def test_an_answer_that_was_missed_is_no_request_that_was_not_received() -> None:
-    """Refusals and descriptions are not kept for long, but they are among the texts that the client has missed."""
+    """Refusals and descriptions are kept only among the texts that the client has missed."""
     async with host(MemoryStore()) as one, visitor() as client:
         await client.start(one)
         for type, data in (("action", {"service": "bot", "action": "bok"}), ("describe-actions", {})):
@@ -304,7 +304,7 @@ async def test_an_answer_that_was_missed_is_no_request_that_was_not_received() -
 
 
 async def test_a_client_may_wait_for_more_than_may_be_pending() -> None:
-    """Refusals that were lost with their process are not a reason to leave a request without an answer."""
+    """Refusals can be lost with their process. A request must have an answer nevertheless."""
     store, limits = MemoryStore(), Limits(in_flight=2)
     async with host(store, limits=limits) as one, host(store, limits=limits) as other, visitor() as client:
         await client.start(one)
@@ -319,7 +319,7 @@ async def test_a_client_may_wait_for_more_than_may_be_pending() -> None:
 
 
 async def test_nobody_comes_back() -> None:
-    """Then the session ends, and its record is forgotten."""
+    """Then the session ends, and its record is removed."""
     store, clock = Counting(), ManualClock()
     async with host(store, clock=clock) as one, visitor() as client:
         await client.start(one)
@@ -336,7 +336,7 @@ async def test_nobody_comes_back() -> None:
 
 
 async def test_who_leaves_on_purpose_leaves_nothing() -> None:
-    """By a message, or as far as the transport knows."""
+    """It sends a message, or the transport reports that it has left."""
     store = Counting()
     async with host(store) as one, visitor() as client, visitor() as other:
         await client.start(one)
@@ -349,7 +349,7 @@ async def test_who_leaves_on_purpose_leaves_nothing() -> None:
 
 @pytest.mark.parametrize("same", [True, False])
 async def test_a_session_that_has_ended_cannot_be_resumed(same: bool) -> None:
-    """Its client learns of the end when the record is gone, also if the store is slow, and an action does not end."""
+    """The client is told the end when the record is removed, also if the store is slow, or an action does not end."""
     store = Slow()
     async with host(store) as one, host(store) as other, visitor() as client:
         await client.start(one)
@@ -377,7 +377,7 @@ async def test_a_session_that_has_ended_cannot_be_resumed(same: bool) -> None:
 
 
 async def test_without_a_store_nothing_is_offered() -> None:
-    """And a lost connection ends the session at once, as ever."""
+    """A lost connection ends the session at once."""
     async with host(None) as one, visitor() as client:
         await client.start(one)
         assert "resume" not in client.ready["about"]
@@ -387,7 +387,7 @@ async def test_without_a_store_nothing_is_offered() -> None:
 
 
 async def test_the_session_of_one_http_request_is_not_saved() -> None:
-    """Nobody can come back to it."""
+    """Nobody can resume it."""
     store = Counting()
     async with host(store) as one, visitor() as client:
         started = await one.start(None)
@@ -404,7 +404,7 @@ async def test_the_session_of_one_http_request_is_not_saved() -> None:
 
 
 async def test_another_process_goes_on_where_the_first_one_was() -> None:
-    """Config, revision, conversation, state, functions and answers are the same; nobody is greeted again."""
+    """Config, revision, conversation, state, functions and answers are the same. The bot does not greet again."""
     store = MemoryStore()
     async with host(store) as one, host(store) as other, visitor() as client:
         await client.start(one, {"room": 7})
@@ -434,7 +434,7 @@ async def test_another_process_goes_on_where_the_first_one_was() -> None:
 
 
 async def test_the_oldest_answers_go_first_also_after_a_resume() -> None:
-    """However a store orders the keys: a request that is sent again is not executed again."""
+    """This is true for every order of keys in a store. A request that is sent again is not executed again."""
     store = Sorted()
     async with host(store) as one, host(store) as other, visitor() as client:
         await client.start(one)
@@ -456,7 +456,7 @@ async def test_the_oldest_answers_go_first_also_after_a_resume() -> None:
 
 
 async def test_the_first_process_says_and_does_nothing_more() -> None:
-    """It may only seem to be dead: when it goes on, its requests have no effect, and it closes with 1012."""
+    """It may only seem to be dead. If it continues, its requests have no effect, and it closes with 1012."""
     store = MemoryStore()
     async with host(store) as one, host(store) as other, visitor() as client:
         await client.start(one)
@@ -477,7 +477,7 @@ async def test_the_first_process_says_and_does_nothing_more() -> None:
 
 
 async def test_what_was_under_way() -> None:
-    """An effect that had begun is not repeated; what may be repeated, and what never arrived, is sent again."""
+    """An effect that had begun is not repeated. Repeatable actions, and requests that never arrived, are sent again."""
     store = MemoryStore()
     async with host(store) as one, host(store) as other, visitor() as client:
         await client.start(one)
@@ -501,7 +501,7 @@ async def test_what_was_under_way() -> None:
 
 
 async def test_a_long_answer_is_not_kept_but_its_effect_is_not_repeated() -> None:
-    """The record would grow without end."""
+    """Otherwise the record would grow without end."""
     store = MemoryStore()
     async with host(store) as one, visitor() as client:
         await client.start(one)
@@ -514,7 +514,7 @@ async def test_a_long_answer_is_not_kept_but_its_effect_is_not_repeated() -> Non
 
 
 async def test_a_background_job_ends_with_its_process() -> None:
-    """The client is told, and the numbers of jobs go on."""
+    """The client is told, and the numbers of jobs continue."""
     store = MemoryStore()
     async with host(store) as one, host(store) as other, visitor() as client:
         await client.start(one)
@@ -530,7 +530,7 @@ async def test_a_background_job_ends_with_its_process() -> None:
 
 
 async def test_a_text_is_told_only_when_it_is_saved() -> None:
-    """An answer that a client has seen is never lost."""
+    """So a client never has an answer that is lost later."""
     store = Counting()
     async with host(store) as one, visitor() as client:
         await client.start(one)
@@ -543,7 +543,7 @@ async def test_a_text_is_told_only_when_it_is_saved() -> None:
 
 
 async def test_times_go_on() -> None:
-    """A session does not live longer by being resumed, neither in its process nor in another one."""
+    """A resume does not make a session live longer, in its process or in another one."""
     store, limits = Counting(), Limits(session_seconds=100, idle_seconds=50)
     clocks = [ManualClock(), ManualClock()]
     async with (
@@ -594,7 +594,7 @@ async def test_a_resume_is_no_activity_of_the_user() -> None:
 
 
 async def test_a_release_shuts_down() -> None:
-    """With a durable store the sessions go on in another process; in memory they end, and every request is answered."""
+    """With a durable store, the sessions continue in another process. In memory they end with answers to all."""
     store = Counting(durable=True)
     async with visitor() as client:
         async with host(store) as one:
@@ -617,7 +617,7 @@ async def test_a_release_shuts_down() -> None:
 
 
 async def test_a_planned_end_waits_for_running_actions() -> None:
-    """A session without one moves at once, and the other one when its action is done."""
+    """A session without an action moves at once, and the other one when its action has ended."""
     store = Counting(durable=True)
     async with host(store) as one, host(store) as other, visitor() as client, visitor() as resting:
         await client.start(one)
@@ -635,11 +635,11 @@ async def test_a_planned_end_waits_for_running_actions() -> None:
 
 
 async def test_a_new_release_takes_what_it_knows() -> None:
-    """An option, a provider or a state that it does not know any more has its default again."""
+    """Options, providers or states that it does not know have their defaults again."""
 
     @bot(services={"llm": ["scripted"]}, client=["llm:get_context"], public=True)
     async def newer(session: Session, /, llm: LLM) -> None:
-        """Knows less."""
+        """A bot with fewer options."""
         await converse(session, llm=llm)
 
     store = MemoryStore()
@@ -660,7 +660,7 @@ def says(*answers: Sequence[Any]) -> Fakes:
 
 
 async def test_a_turn_starts_over_in_the_other_process() -> None:
-    """What the LLM had said by then is said again, whole, and what was written meanwhile is answered too."""
+    """The LLM repeats its whole answer. Text that was written meanwhile is answered too."""
     store = MemoryStore()
     async with (
         host(store, says([Text("It is "), WAIT])) as one,
@@ -679,7 +679,7 @@ async def test_a_turn_starts_over_in_the_other_process() -> None:
 
 
 async def test_a_turn_goes_on_while_the_connection_is_lost() -> None:
-    """The text comes when the client is back."""
+    """The client gets the text when it is back."""
     fakes = Fakes([Text("It is "), Text("noon.")])
     async with host(MemoryStore(), fakes) as one, visitor() as client:
         await client.start(one)
@@ -693,7 +693,7 @@ async def test_a_turn_goes_on_while_the_connection_is_lost() -> None:
 
 
 async def test_a_function_of_the_llm_is_not_called_again() -> None:
-    """The LLM reads that nobody knows what has happened."""
+    """The LLM reads that the outcome is not known."""
     store = MemoryStore()
     second = says([Text("I am not sure.")])
     async with (
@@ -715,7 +715,7 @@ async def test_a_function_of_the_llm_is_not_called_again() -> None:
 
 
 async def test_the_result_of_a_function_is_not_lost() -> None:
-    """Although the turn that had asked for it is."""
+    """This is true although the turn that called it is started again."""
     store = MemoryStore()
     second = says([Text("It is booked.")])
     async with (
@@ -734,7 +734,7 @@ async def test_the_result_of_a_function_is_not_lost() -> None:
 
 
 async def test_nothing_is_written_for_a_streamed_word() -> None:
-    """A write for each word, or each frame, would be the price of a store."""
+    """Otherwise a store would need a write for each word or frame."""
     store = Counting()
     fakes = Fakes([Text(f"{number} ") for number in range(200)])
     async with host(store, fakes) as one, visitor() as client:
@@ -750,14 +750,14 @@ async def test_nothing_is_written_for_a_streamed_word() -> None:
 
 
 async def refused(client: Visitor, where: Host, token: object) -> str:
-    """The code with which a token is refused."""
+    """The code of the refusal of a token."""
     with pytest.raises(RequestError) as raised:
         await where.start({"resume": token}, secret=OPERATOR)
     return raised.value.code
 
 
 async def test_a_token_is_replaced_at_each_resume() -> None:
-    """The one before it is valid for half a minute, for a client that did not get the new one."""
+    """The token before is valid for half a minute, for a client that has not received the new one."""
     store, clock = MemoryStore(), ManualClock()
     async with host(store, clock=clock) as one, host(store, clock=clock) as other, visitor() as client:
         await client.start(one)
@@ -778,7 +778,7 @@ async def test_a_token_is_replaced_at_each_resume() -> None:
 
 @pytest.mark.parametrize("token", [None, 7, "", ".", "a.b", "x" * 300, "\ud800.\ud800", ["a.b"]])
 async def test_what_is_no_token(token: object) -> None:
-    """It is refused, and claims nothing."""
+    """It is refused, and nothing is claimed."""
     async with host(MemoryStore()) as one, visitor() as client:
         await client.start(one)
         id = client.token.partition(".")[0]
@@ -788,7 +788,7 @@ async def test_what_is_no_token(token: object) -> None:
 
 
 async def test_a_wrong_token_does_not_fence_the_owner() -> None:
-    """Who knows only the id of a session, from a log, can do nothing to it."""
+    """If somebody knows only the id of a session, for example from a log, they cannot change it."""
     store = MemoryStore()
     async with host(store) as one, host(store) as other, visitor() as client:
         await client.start(one)
@@ -798,7 +798,7 @@ async def test_a_wrong_token_does_not_fence_the_owner() -> None:
 
 
 async def test_keys_and_tokens_are_not_stored() -> None:
-    """Of a token there is a hash; of keys there is nothing."""
+    """The record has a hash of the token, and no key."""
     store, key = Counting(), "key-of-a-tenant-of-a-test"
     async with host(store) as one, visitor() as client:
         await client.start(one, {"api_keys": {"scripted": key}, "room": 7})
@@ -832,7 +832,7 @@ async def test_two_resumes_at_once_make_one_session() -> None:
 
 
 async def test_a_session_goes_on_without_its_store(caplog: pytest.LogCaptureFixture) -> None:
-    """It is saved again when the store is back; meanwhile nobody can resume it elsewhere."""
+    """It is saved again when the store answers. Before, nobody can resume it elsewhere."""
     store, clock = Counting(), ManualClock()
     async with host(store, clock=clock) as one, host(store) as other, visitor() as client:
         await client.start(one)
@@ -854,7 +854,7 @@ async def test_a_session_goes_on_without_its_store(caplog: pytest.LogCaptureFixt
 
 @pytest.mark.parametrize("moves", [False, True], ids=["first process", "second process"])
 async def test_a_record_that_is_gone_after_an_outage_is_written_again(moves: bool) -> None:
-    """Its time was over, or the store has lost it. The call goes on, and can be resumed with everything that it had."""
+    """It has expired, or the store has lost it. The call continues, and can be resumed with everything that it had."""
     store, clock = Counting(), ManualClock()
     async with host(store, clock=clock) as one, host(store, clock=clock) as other, visitor() as client:
         await client.start(one)
@@ -894,7 +894,7 @@ async def test_a_session_whose_record_is_gone_is_in_the_log(caplog: pytest.LogCa
 
 
 async def test_a_session_that_went_on_elsewhere_during_an_outage_is_not_written_again() -> None:
-    """Its owner before ends as soon as it reaches the store."""
+    """The earlier owner ends as soon as it reaches the store."""
     store, clock = Counting(), ManualClock()
     async with host(store, clock=clock) as one, host(store) as other, visitor() as client:
         await client.start(one)
@@ -913,7 +913,7 @@ async def test_a_session_that_went_on_elsewhere_during_an_outage_is_not_written_
 
 
 async def test_who_repeats_a_resume_keeps_nobody_out() -> None:
-    """A session waits for one connection, however often its client starts to resume it. The newest start counts."""
+    """A session waits for one connection, however often its client starts to resume it. The newest start is used."""
     async with host(MemoryStore(), limits=Limits(unclaimed=3)) as one, visitor() as client:
         await client.start(one)
         tokens = [(await one.start({"resume": client.token}, secret=OPERATOR)).token for _ in range(10)]

@@ -1,4 +1,4 @@
-"""A spoken conversation goes on after its connection, or its process, was lost."""
+"""A spoken conversation continues after its connection or its process was lost."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def advance(clock: ManualClock, seconds: float) -> None:
-    """Let time pass in frames."""
+    """Move the clock in frames."""
     for _ in range(round(seconds / 0.02)):
         clock.advance(0.02)
         await settle()
@@ -37,7 +37,7 @@ def host(store: MemoryStore, fakes: Fakes, clock: ManualClock) -> Host:
 
 
 async def test_an_answer_that_nobody_could_hear_is_given_again() -> None:
-    """The bot stops speaking when the connection is lost. It knows what was heard, and answers again afterwards."""
+    """The bot stops when the connection is lost. It knows what was heard, and answers again afterwards."""
     clock, fakes = ManualClock(), Fakes([Text("This is a rather long answer.")], [Text("As I said.")])
     async with host(MemoryStore(), fakes, clock) as one, visitor(rate=RATE) as client:
         await client.start(one)
@@ -85,7 +85,7 @@ async def test_a_question_that_was_cut_short_is_asked_again(moves: bool) -> None
 
 
 async def test_another_process_speaks_the_answer_from_its_beginning() -> None:
-    """Audio that was under way is lost with the process."""
+    """Audio in transit is lost with the process."""
     clock, store = ManualClock(), MemoryStore()
     first, second = Fakes([Text("It is noon now.")]), Fakes([Text("It is noon now.")])
     async with (
@@ -105,7 +105,7 @@ async def test_another_process_speaks_the_answer_from_its_beginning() -> None:
 
 
 async def test_a_client_may_come_back_without_audio() -> None:
-    """It gets texts only, although the session still has its audio."""
+    """It gets only texts, although the session still has its audio."""
     clock, fakes = ManualClock(), Fakes([Text("One.")], [Text("Two.")])
     async with host(MemoryStore(), fakes, clock) as one, visitor(rate=RATE) as client:
         await client.start(one)
@@ -122,7 +122,7 @@ async def test_a_client_may_come_back_without_audio() -> None:
 
 
 async def test_a_client_may_come_back_with_audio_of_another_rate() -> None:
-    """As over another transport: the bot's audio has the rate of the present connection, and is whole."""
+    """The transport may be another one. The bot's audio has the rate of the present connection, and is complete."""
     clock, fakes = ManualClock(), Fakes([Text("One.")], [Text("One.")])
     async with host(MemoryStore(), fakes, clock) as one, visitor(rate=RATE) as client:
         await client.start(one)

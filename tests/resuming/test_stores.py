@@ -1,4 +1,4 @@
-"""The stores of sessions, held against what they promise."""
+"""The stores of sessions are checked against `SessionStore`."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_the_memory_store_keeps_its_promises() -> None:
-    """It keeps them for all hosts of the process."""
+    """It serves all hosts of the process."""
     store = MemoryStore()
     await check_store(lambda: store)
 
 
 @pytest.mark.parametrize("full", [False, True])
 async def test_the_sqlite_store_keeps_its_promises(tmp_path: Path, full: bool) -> None:
-    """It keeps them for all processes that share the file."""
+    """It serves all processes that share the file."""
     await check_store(lambda: SQLiteStore(tmp_path / "sessions.db", full=full), expires=full)
 
 
@@ -45,7 +45,7 @@ class Broken(MemoryStore):
 
 
 async def test_a_store_that_fences_nobody_is_found() -> None:
-    """The suite says what such a store does wrong."""
+    """`check_store` says what such a store does wrong."""
     store = Broken()
     with pytest.raises(AssertionError, match="the owner before may still write"):
         await check_store(lambda: store, expires=False)
@@ -53,14 +53,14 @@ async def test_a_store_that_fences_nobody_is_found() -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="files have no mode")
 async def test_the_file_belongs_to_its_user_alone(tmp_path: Path) -> None:
-    """Conversations are nobody else's business."""
+    """Nobody else may read conversations."""
     path = tmp_path / "sessions.db"
     async with SQLiteStore(path):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 async def test_a_file_of_a_newer_release_is_refused(tmp_path: Path) -> None:
-    """It is not changed by a process that does not know its schema."""
+    """A process that does not know its schema does not change it."""
     path = tmp_path / "sessions.db"
     with sqlite3.connect(path) as db:
         db.execute("PRAGMA user_version = 99")
@@ -71,7 +71,7 @@ async def test_a_file_of_a_newer_release_is_refused(tmp_path: Path) -> None:
 
 
 async def test_a_new_file_may_be_prepared_by_several_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that comes while another prepares the file tries again. So workers may start at the same time."""
+    """If another process prepares the file, a process tries again. So workers may start at the same time."""
     with closing(sqlite3.connect(tmp_path / "sessions.db", isolation_level=None, check_same_thread=False)) as other:
         other.execute("BEGIN IMMEDIATE")
         waits: list[float] = []
@@ -87,7 +87,7 @@ async def test_a_new_file_may_be_prepared_by_several_processes(tmp_path: Path, m
 
 
 async def write_all(writer: BatchWriter[int], count: int) -> tuple[list[int], list[int]]:
-    """Write so many numbers at once. Return them in the order in which they were sent, and those that have failed."""
+    """Write numbers at once. Return them in the order in which they were sent, and those that have failed."""
     sent: list[int] = []
     failed: list[int] = []
 
@@ -105,7 +105,7 @@ async def write_all(writer: BatchWriter[int], count: int) -> tuple[list[int], li
 
 
 async def test_a_store_that_fails_fails_for_each_of_its_writers() -> None:
-    """Each session then knows that it is not saved, after a few attempts."""
+    """After a few attempts, each session knows that it is not saved."""
     batches: list[int] = []
 
     async def write(items: Sequence[int]) -> Mapping[int, Exception]:
@@ -118,7 +118,7 @@ async def test_a_store_that_fails_fails_for_each_of_its_writers() -> None:
 
 
 async def test_what_nobody_waits_for_any_longer_is_not_written() -> None:
-    """A session whose store hangs gives up and tries again. Its attempts must not pile up."""
+    """If the store hangs, a session stops waiting and tries again. Its attempts must not accumulate."""
     gate, begun = anyio.Event(), anyio.Event()
     written: list[int] = []
 
@@ -144,7 +144,7 @@ async def test_what_nobody_waits_for_any_longer_is_not_written() -> None:
 
 @pytest.mark.parametrize("bad", [{0}, {250}, {499}, {7, 8}, {3, 77, 400}])
 async def test_an_item_that_cannot_be_written_fails_alone(bad: set[int]) -> None:
-    """The others of its batch are written, in their order."""
+    """The others of its batch are written, in order."""
     batches: list[int] = []
     written: list[int] = []
 
@@ -209,7 +209,7 @@ async def test_a_clock_that_is_set_forward_ends_no_live_session(
 
 
 async def test_a_session_is_written_while_many_old_ones_are_removed(tmp_path: Path) -> None:
-    """A client may have filled the histories of hundreds, whose time is over at the same moment."""
+    """A client may have filled hundreds of histories, which expire at the same moment."""
     path = tmp_path / "sessions.db"
     async with SQLiteStore(path):
         pass
@@ -224,7 +224,7 @@ async def test_a_session_is_written_while_many_old_ones_are_removed(tmp_path: Pa
 
 @pytest.mark.parametrize("written", [None, "no database, but a text that is long enough to be read as a header of one"])
 async def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, written: str | None) -> None:
-    """Its folder does not exist, or it is something else."""
+    """Its folder does not exist, or it is not a database."""
     path = tmp_path / "nowhere" / "sessions.db"
     if written is not None:
         path = tmp_path / "sessions.db"
@@ -235,7 +235,7 @@ async def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, written: str 
 
 
 class Unreachable(MemoryStore):
-    """Raises what its database's client raises."""
+    """Raises an exception as the client of a database does."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__()
@@ -253,7 +253,7 @@ class Unreachable(MemoryStore):
     ],
 )
 async def test_a_store_that_cannot_be_reached_is_a_sentence(error: Exception, reason: str) -> None:
-    """Not the exception of a database's client, which an operator need not know."""
+    """An operator need not know the exceptions of a database's client."""
     with pytest.raises(AuthorError) as raised:
         async with entered(Unreachable(error)):
             pass
@@ -262,7 +262,7 @@ async def test_a_store_that_cannot_be_reached_is_a_sentence(error: Exception, re
 
 
 class Full(SQLiteStore):
-    """A file on a full disk: SQLite itself rolls the transaction back."""
+    """A file on a full disk. SQLite itself rolls the transaction back."""
 
     def _write_all(self, batch: Sequence[Any], db: sqlite3.Connection) -> Mapping[int, Exception]:
         db.execute("ROLLBACK")
@@ -270,14 +270,14 @@ class Full(SQLiteStore):
 
 
 async def test_a_full_disk_is_named(tmp_path: Path) -> None:
-    """To roll back once more would be another error, which is no help."""
+    """A second rollback would raise another error, which does not help."""
     async with Full(tmp_path / "sessions.db") as store:
         with pytest.raises(sqlite3.OperationalError, match="disk is full"):
             await store.write("s", 1, {OWNER: "here"}, 60)
 
 
 async def test_a_wrong_token_waits_for_nobody_and_delays_nobody(tmp_path: Path) -> None:
-    """Who guesses tokens needs no lock of the file."""
+    """A client that guesses tokens needs no lock of the file."""
     async with SQLiteStore(tmp_path / "s.db") as store:
         await store.write("s", 1, {OWNER: "one", "token/1": "1"}, 60)
         with closing(sqlite3.connect(tmp_path / "s.db", isolation_level=None)) as other:
@@ -290,7 +290,7 @@ async def test_a_wrong_token_waits_for_nobody_and_delays_nobody(tmp_path: Path) 
 
 
 async def test_what_an_operator_deletes_leaves_the_files_at_once(tmp_path: Path) -> None:
-    """Also the write-ahead log, and also while other processes use the file. So does what was replaced before."""
+    """This includes the write-ahead log, also while other processes use the file. Replaced texts are removed too."""
     path = tmp_path / "sessions.db"
     async with SQLiteStore(path) as store, SQLiteStore(path) as other:
         for number in range(100):
@@ -304,5 +304,5 @@ async def test_what_an_operator_deletes_leaves_the_files_at_once(tmp_path: Path)
 
 
 def _contents(folder: Path) -> bytes:
-    """What the files in a folder have."""
+    """The contents of the files in a folder."""
     return b"".join(each.read_bytes() for each in folder.iterdir())
