@@ -1,4 +1,4 @@
-"""What the tests of commands share: running one in this process, and installing distributions for it."""
+"""Helpers for the tests of commands: run one in this process, and install distributions for it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Run: TypeAlias = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
-    """Runs a command line in this process; gives the exit code, stdout and stderr. Files are looked for in tmp_path."""
+    """Runs a command line in this process, and returns the exit code, stdout and stderr. It runs in tmp_path."""
     monkeypatch.syspath_prepend(tmp_path)  # so that the test leaves sys.path as it was  # pyright: ignore[reportUnknownMemberType]
     monkeypatch.chdir(tmp_path)
 

@@ -50,7 +50,7 @@ Run: TypeAlias = Callable[..., tuple[int, str, str]]
 
 
 class Repeating:
-    """Says the last message again; does other things when it is told to."""
+    """Repeats the last message. Special messages do other things."""
 
     times = 1
 
@@ -74,7 +74,7 @@ class Repeating:
 @service("llm", "repeating")
 @asynccontextmanager
 async def repeating() -> AsyncGenerator[Repeating]:
-    """Repeats."""
+    """A provider that repeats."""
     yield Repeating()
 
 
@@ -118,7 +118,7 @@ async def count(session: Session, /, to: int) -> int:
 
 @action(parrot)
 async def stumble(session: Session, /) -> None:
-    """Fails."""
+    """Fail."""
     raise ValueError("a secret of the author's")
 
 
@@ -131,24 +131,24 @@ async def hang_up(session: Session, /) -> None:
 @service("llm", "locked")
 @asynccontextmanager
 async def locked(api_key: Secret, /) -> AsyncGenerator[Repeating]:
-    """Needs a key that nobody has."""
+    """A provider with a key that is missing."""
     yield Repeating()
 
 
 @bot(services={"llm": "locked"})
 async def keyless(session: Session, /, llm: LLM) -> None:
-    """Cannot start."""
+    """A bot that cannot start."""
 
 
 @bot()
 async def broken(session: Session, /) -> None:
-    """Raises as soon as it is spoken to."""
+    """A bot that raises at the first text."""
     raise ValueError("a secret of the author's")
 
 
 @bot()
 async def deaf(session: Session, /) -> None:
-    """Takes nothing of what is said to it."""
+    """A bot without a conversation."""
     await anyio.sleep_forever()
 
 
@@ -156,7 +156,7 @@ async def deaf(session: Session, /) -> None:
 
 
 def talk(*lines: str, words: tuple[str, ...] = (BOT,)) -> tuple[int, list[str], str]:
-    """Pipe lines into a console process; gives the exit code, the lines of stdout, and stderr."""
+    """Pipe lines into a console process. Return the exit code, the lines of stdout, and stderr."""
     done = subprocess.run(
         [*RTVI, "console", *words],
         input="\n".join(lines),
@@ -174,7 +174,7 @@ def talk(*lines: str, words: tuple[str, ...] = (BOT,)) -> tuple[int, list[str], 
 
 
 def test_help_tells_commands_and_exit_codes(run: Run) -> None:
-    """Our own commands, those of our plugins whether installed or not, and what the exit codes mean."""
+    """It lists the core's commands, and those of plugins, installed or not. It explains the exit codes."""
     code, out, _ = run("--help")
     assert code == OK
     for word in ("plugins", "describe", "console", "run", "call", "exit codes:", "130"):
@@ -182,7 +182,7 @@ def test_help_tells_commands_and_exit_codes(run: Run) -> None:
 
 
 def test_help_imports_nothing_more_than_the_package(tmp_path: Path, distribution: Callable[..., None]) -> None:
-    """No plugin, and none of the core's modules that a command would need."""
+    """It imports no plugin, and no module of the core that only a command needs."""
     distribution(
         "loud", "raise RuntimeError", rtvi_plugins={"llm.loud": "loud"}, rtvi_plugins__commands={"x": "loud:x"}
     )
@@ -203,7 +203,7 @@ def test_help_imports_nothing_more_than_the_package(tmp_path: Path, distribution
 
 
 def test_without_a_command_the_help_is_shown(run: Run) -> None:
-    """On stderr, for it is a mistake."""
+    """The help is on stderr, because this is a mistake."""
     code, out, err = run()
     assert (code, out) == (USAGE, "")
     assert err.startswith("usage: rtvi")
@@ -229,7 +229,7 @@ def service_text(provider: str) -> str:
 
 
 def test_available_plugins_have_the_command_that_installs_them(run: Run, distribution: Callable[..., None]) -> None:
-    """Native or bridged, unless they are installed. Plugins of others are listed if they are."""
+    """This is true for native and bridged plugins. Installed plugins of other authors are listed too."""
     distribution("acme-bird", rtvi_plugins={"llm.bird": "acme_bird"}, rtvi_plugins__api={"1": "acme_bird"})
     code, out, _ = run("plugins", "--available", "--json")
     listed = {each["name"]: each for each in json.loads(out)}
@@ -253,7 +253,7 @@ def test_available_plugins_have_the_command_that_installs_them(run: Run, distrib
 
 
 def test_plugins_are_listed_without_being_imported(run: Run, distribution: Callable[..., None]) -> None:
-    """Kind, provider, distribution, version and API version, from metadata alone."""
+    """Kind, provider, distribution, version and API version come from the metadata."""
     distribution(
         "acme-bird",
         "raise RuntimeError('imported')",
@@ -282,7 +282,7 @@ def test_plugins_are_listed_without_being_imported(run: Run, distribution: Calla
 
 
 def test_an_ambiguous_name_is_shown_with_its_qualified_spelling(run: Run, distribution: Callable[..., None]) -> None:
-    """Both distributions that offer it, each with what to write."""
+    """Both distributions are shown, each with the name to write."""
     for name in ("one-owl", "two-owl"):
         module = name.replace("-", "_")
         distribution(name, rtvi_plugins={"llm.owl": module}, rtvi_plugins__api={"1": module})
@@ -293,7 +293,7 @@ def test_an_ambiguous_name_is_shown_with_its_qualified_spelling(run: Run, distri
 
 
 def test_load_tells_which_plugins_are_broken(run: Run, distribution: Callable[..., None]) -> None:
-    """With the reason and its place; the good one beside it is not harmed, and what it prints is not our output."""
+    """The reason and its place are shown. The good plugin is not affected. What a plugin prints is not our output."""
     bad, good = "x = 1\nraise KeyError('seeds')", f"print('hello')\n{service_text('good_hen')}"
     distribution("bad-hen", bad, rtvi_plugins={"llm.bad_hen": "bad_hen"}, rtvi_plugins__api={"1": "bad_hen"})
     distribution("good-hen", good, rtvi_plugins={"llm.good_hen": "good_hen"}, rtvi_plugins__api={"1": "good_hen"})
@@ -307,7 +307,7 @@ def test_load_tells_which_plugins_are_broken(run: Run, distribution: Callable[..
 
 
 def test_what_was_loaded_is_said_to_be(run: Run, distribution: Callable[..., None]) -> None:
-    """That nothing is said of what was not tried is not praise."""
+    """A plugin that was not tried is not reported as good."""
     distribution("well-hen", service_text("well"), rtvi_plugins={"llm.well": "well_hen"}, rtvi_plugins__api={"1": "x"})
     tried, listed = ("\n".join(row for row in run(*words)[1].splitlines() if "well-hen" in row) for words in LISTS)
     assert (tried.split()[-1], listed.split()[-1]) == ("loaded", "1")
@@ -331,7 +331,7 @@ def test_load_tells_which_plugins_declare_something_else(
 
 
 def test_load_tells_of_services_that_no_bot_can_name(run: Run, distribution: Callable[..., None]) -> None:
-    """The kind was forgotten in the entry point; what else the module declares can be used."""
+    """The entry point lacks the kind. What else the module declares can be used."""
     api = {"1": "x"}
     distribution("lone-hen", service_text("lone"), rtvi_plugins={"lone": "lone_hen"}, rtvi_plugins__api=api)
     both = {"pair": "pair_hen", "llm.pair": "pair_hen"}
@@ -344,7 +344,7 @@ def test_load_tells_of_services_that_no_bot_can_name(run: Run, distribution: Cal
 
 
 def test_a_plugin_for_another_api_is_known_before_it_is_imported(run: Run, distribution: Callable[..., None]) -> None:
-    """Its metadata says so; without `--load` nothing has failed."""
+    """Its metadata says so. Without `--load`, this is not a failure."""
     distribution("old-crow", rtvi_plugins={"llm.crow": "old_crow"}, rtvi_plugins__api={"0": "old_crow"})
     code, out, _ = run("plugins")
     assert code == OK
@@ -398,7 +398,7 @@ SOURCES = {
     ],
 )
 def test_a_mistake_is_answered_by_a_sentence(run: Run, tmp_path: Path, words: list[str], sentence: str) -> None:
-    """It says what is wrong, where, and what to write instead; the exit code is 2, and nothing goes to stdout."""
+    """The sentence says what is wrong, where, and what to write instead. The exit code is 2, and stdout is empty."""
     for name, source in SOURCES.items():
         (tmp_path / name).write_text(source, "utf-8")
     code, out, err = run(*words)
@@ -408,14 +408,14 @@ def test_a_mistake_is_answered_by_a_sentence(run: Run, tmp_path: Path, words: li
 
 
 def test_what_cannot_be_done_is_a_failure(run: Run) -> None:
-    """The command line is right, and yet the session does not start: the exit code is 1."""
+    """The command line is correct, but the session does not start. The exit code is 1."""
     code, _, err = run("console", f"{__file__}:keyless")
     assert code == FAILED
     assert err.endswith("(missing-key)\n")
 
 
 def test_traceback_shows_all(run: Run, tmp_path: Path) -> None:
-    """The flag may stand anywhere; the sentence comes last."""
+    """The flag may be in any place. The sentence comes last."""
     (tmp_path / "raising.py").write_text(SOURCES["raising.py"], "utf-8")
     for words in (["--traceback", "describe", "raising.py"], ["describe", "raising.py", "--traceback"]):
         code, _, err = run(*words)
@@ -472,12 +472,12 @@ def test_whatever_is_raised_becomes_an_exit_code(
     ],
 )
 def test_a_value_is_json_unless_it_is_meant_for_a_string(text: str, type: str | None, value: Any) -> None:
-    """What is not JSON is text."""
+    """A value that is not JSON is text."""
     assert read_value(text, type) == value
 
 
 def test_words_become_services_config_and_arguments() -> None:
-    """A value may hold further signs."""
+    """A value may contain more of the separators."""
     assert read_services(["llm=acme", "tts=other"]) == {"llm": "acme", "tts": "other"}
     config = {"llm": {"model": "7", "temperature": 0.5}, "tts": {"voice": "a=b"}}
     words = ["llm.model=7", "llm.temperature=0.5", "tts.voice=a=b"]
@@ -486,7 +486,7 @@ def test_words_become_services_config_and_arguments() -> None:
 
 
 def test_seconds_are_more_than_none() -> None:
-    """Whoever sets no bound writes "inf"."""
+    """ "inf" means no limit."""
     assert (read_seconds("0.5"), read_seconds("inf")) == (0.5, float("inf"))
     for text in ("0", "-1", "nan", "soon", ""):
         with pytest.raises(ArgumentTypeError, match="more than 0"):
@@ -497,7 +497,7 @@ def test_seconds_are_more_than_none() -> None:
 
 
 def test_a_plugin_brings_a_command(run: Run, distribution: Callable[..., None]) -> None:
-    """It is given the words after its own, and its exit code is ours."""
+    """The command gets the words after its name, and its exit code is ours."""
     source = "def wave(argv):\n    print('waving', argv)\n    return 5\n"
     distribution("wing-one", source, rtvi_plugins__commands={"wave": "wing_one:wave"})
     code, out, _ = run("wave", "--fast", "a=1")
@@ -505,7 +505,7 @@ def test_a_plugin_brings_a_command(run: Run, distribution: Callable[..., None]) 
 
 
 def test_what_a_command_raises_is_told_in_a_sentence(run: Run, distribution: Callable[..., None]) -> None:
-    """With the place in the plugin's own code."""
+    """The sentence has the place in the plugin's code."""
     source = "def wave(argv):\n    raise ValueError('no wings')\n"
     distribution("wing-two", source, rtvi_plugins__commands={"wave": "wing_two:wave"})
     code, _, err = run("wave")
@@ -543,15 +543,15 @@ def test_a_command_of_ours_that_is_not_installed_says_how_to_get_it(
 
 
 def test_a_conversation_can_be_piped_in() -> None:
-    """Each line is answered before the next is sent, and the last needs no line end."""
+    """Each line is answered before the next one is sent. The last line needs no line end."""
     code, lines, err = talk("hello there", "", "how are you")
     assert (code, lines, err) == (OK, ["hello there", "how are you"], "")
 
 
 def test_the_console_obeys_its_commands() -> None:
-    """Options are set, actions called, with the types that the bot declares; mistakes are told and the talk goes on.
+    """Options are set and actions are called, with the declared types. After a mistake, the conversation continues.
 
-    A piped conversation with a mistake has failed.
+    The exit code of a piped conversation with a mistake is a failure.
     """
     code, lines, _ = talk(
         "/set llm.times=2",
@@ -593,7 +593,7 @@ def test_objects_and_arrays_need_no_quotes_in_the_console() -> None:
 
 
 def test_the_console_shows_what_there_is() -> None:
-    """Everything, for its user has the bot's own file."""
+    """It shows everything, because the user has the bot's file."""
     _, lines, _ = talk("/help", "/actions", "/config")
     assert "bot:hang_up() -> null" in lines
     assert "llm.times = 1" in lines
@@ -601,7 +601,7 @@ def test_the_console_shows_what_there_is() -> None:
 
 
 def test_a_function_that_the_bot_calls_is_answered_with_an_error() -> None:
-    """The call is a line, and the LLM goes on with the error as its result."""
+    """A line shows the call. The LLM gets the error as the result, and continues."""
     code, lines, _ = talk("book", "thanks")
     assert code == OK
     assert lines[0] == "(the bot calls book_room(nights=2), which no connected client can run)"
@@ -610,14 +610,14 @@ def test_a_function_that_the_bot_calls_is_answered_with_an_error() -> None:
 
 
 def test_a_function_that_is_an_action_of_the_bots_is_run() -> None:
-    """The line says by what; the LLM goes on with its result."""
+    """The line names the action. The LLM gets its result, and continues."""
     code, lines, _ = talk("wave")
     assert code == OK
     assert lines == ['(the bot calls greet(name="you"); the console runs it by bot:greet)', "Hello you."]
 
 
 def test_an_action_that_raises_says_how_to_see_why() -> None:
-    """Until that is what was asked for."""
+    """With `--traceback`, it is shown."""
     code, lines, err = talk("/call bot:stumble")
     assert (code, "secret" in err) == (FAILED, False)
     assert lines == ["! The action 'bot:stumble' failed."]
@@ -629,13 +629,13 @@ def test_an_action_that_raises_says_how_to_see_why() -> None:
 
 
 def test_a_vendors_failure_is_a_line() -> None:
-    """The conversation goes on; what is piped in has failed all the same."""
+    """The conversation continues. For piped input, the exit code is a failure."""
     code, lines, _ = talk("fail", "hello")
     assert (code, lines) == (FAILED, ["! repeating has no quota left for this account.", "hello"])
 
 
 def test_services_and_config_are_given_at_the_start() -> None:
-    """And a bad one ends the console before it began."""
+    """An invalid one ends the console before it begins."""
     assert talk("hi", words=(BOT, "--services", "llm=repeating", "--config", "llm.times=3"))[:2] == (OK, ["hihihi"])
     code, lines, err = talk("hi", words=(BOT, "--config", "llm.times=9"))
     assert (code, lines) == (USAGE, [])
@@ -643,13 +643,13 @@ def test_services_and_config_are_given_at_the_start() -> None:
 
 
 def test_the_end_of_the_session_is_the_end_of_the_console() -> None:
-    """A goodbye of the bot's is not a failure."""
+    """If the bot closes the session, this is not a failure."""
     code, lines, _ = talk("/call bot:hang_up", "never said")
     assert (code, lines) == (OK, ["The session has ended: the bird has flown."])
 
 
 def test_a_bot_that_raises_is_a_failure() -> None:
-    """Where it happened is in the log; what was raised is shown with `--traceback` alone."""
+    """The log says where. Only `--traceback` shows the exception."""
     code, lines, err = talk("hello", words=(f"{__file__}:broken",))
     assert (code, lines) == (FAILED, ["! The bot failed, and the session is over."])
     assert f"({__file__}:" in err
@@ -659,7 +659,7 @@ def test_a_bot_that_raises_is_a_failure() -> None:
 
 
 def test_a_lifespan_that_does_not_open_is_a_failure(tmp_path: Path) -> None:
-    """The author reads which one, before the conversation begins."""
+    """The error names it, before the conversation begins."""
     (tmp_path / "bot.py").write_text(
         "from collections.abc import AsyncGenerator\nfrom contextlib import asynccontextmanager\n"
         "from rtvi_plugins import Session, bot, lifespan\n"
@@ -672,7 +672,7 @@ def test_a_lifespan_that_does_not_open_is_a_failure(tmp_path: Path) -> None:
 
 
 def test_a_bot_that_does_not_answer_is_given_up() -> None:
-    """In the time that `--timeout` gives it."""
+    """The time is that of `--timeout`."""
     code, lines, _ = talk("hello", words=(f"{__file__}:deaf", "--timeout", "0.2"))
     assert code == FAILED
     assert lines == ["! The bot has been silent for 0.2 s."]
@@ -680,7 +680,7 @@ def test_a_bot_that_does_not_answer_is_given_up() -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to send")
 def test_ctrl_c_interrupts_the_answer_and_then_leaves() -> None:
-    """The first interrupts, the conversation goes on; when there is nothing to interrupt, the console ends with 130."""
+    """The first one interrupts, and the conversation continues. If the bot is silent, the console ends with 130."""
     command = [*RTVI, "console", BOT]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as process:
         assert process.stdin is not None
@@ -701,7 +701,7 @@ def test_ctrl_c_interrupts_the_answer_and_then_leaves() -> None:
 
 @contextmanager
 def served() -> Generator[str]:
-    """The base URL of a real server of the bot, in a process of its own."""
+    """The base URL of a server with the bot, in a process of its own."""
     script = "import sys; from rtvi_plugins_server.command import run; sys.exit(run(sys.argv[1:]))"
     command = [sys.executable, "-c", script, BOT, "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
@@ -722,7 +722,7 @@ def url() -> Generator[str]:
 
 @pytest.fixture
 def call(url: str, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Calls an action of the bot that is served."""
+    """Calls an action of the served bot."""
     from rtvi_plugins_client.command import call
 
     def run(*words: str) -> tuple[int, str, str]:
@@ -734,12 +734,12 @@ def call(url: str, capsys: pytest.CaptureFixture[str]) -> Run:
 
 
 def test_call_prints_the_result_as_json(call: Run) -> None:
-    """A value for a string is not taken for a number."""
+    """A value for a string stays a string."""
     assert call("bot:greet", "name=5", "loud=true") == (OK, '"Hello 5!"\n', "")
 
 
 def test_call_takes_options_anywhere(call: Run) -> None:
-    """Also before the arguments."""
+    """Options may also come before the arguments."""
     assert call("bot:greet", "--timeout", "5", "name=you", "--config", "llm.times=2", "loud=true")[:2] == (
         OK,
         '"Hello you!"\n',
@@ -747,7 +747,7 @@ def test_call_takes_options_anywhere(call: Run) -> None:
 
 
 def test_call_tells_what_the_server_refuses(call: Run) -> None:
-    """With its code, and what to write instead."""
+    """The error has the code, and says what to write instead."""
     code, out, err = call("bot:gret")
     assert (code, out) == (FAILED, "")
     assert "did you mean 'greet'?" in err
@@ -757,7 +757,7 @@ def test_call_tells_what_the_server_refuses(call: Run) -> None:
 
 
 def test_call_waits_for_what_goes_on_in_the_background(call: Run) -> None:
-    """Progress goes to stderr, the result to stdout; a failure is an exit code."""
+    """Progress is printed to stderr, and the result to stdout. A failure is an exit code."""
     assert call("bot:count", "to=3") == (OK, "3\n", "0\n1\n2\n")
     code, out, err = call("bot:count", "to=-1")
     assert (code, out) == (FAILED, "")
@@ -765,7 +765,7 @@ def test_call_waits_for_what_goes_on_in_the_background(call: Run) -> None:
 
 
 def test_call_needs_the_right_secret(call: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The secret comes from the environment, and is shown nowhere."""
+    """The secret comes from the environment, and is not printed."""
     monkeypatch.setenv("SECRET_OF_A_TEST", "secret-of-a-test")
     code, _, err = call("bot:greet", "name=you", "--secret-env", "SECRET_OF_A_TEST")
     assert code == FAILED

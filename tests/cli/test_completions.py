@@ -1,4 +1,4 @@
-"""Completion in the console: every word that a line may go on with."""
+"""Completion in the console: all words with which a line may continue."""
 
 from __future__ import annotations
 
@@ -62,5 +62,5 @@ OPTIONS: list[dict[str, Any]] = [
     ],
 )
 def test_a_line_is_completed(line: str, found: list[str]) -> None:
-    """Commands, actions, arguments that are not given yet, options, and the values that are described."""
+    """It offers commands, actions, arguments that are not given yet, options, and the values that are described."""
     assert Completions(("/call", "/config", "/set"), ACTIONS, OPTIONS).of(line) == found

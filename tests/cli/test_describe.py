@@ -28,7 +28,7 @@ Run: TypeAlias = Callable[..., tuple[int, str, str]]
 
 @runtime_checkable
 class Desk(Protocol):
-    """A kind without standard options, so that the whole output fits here."""
+    """A kind without standard options, so that the whole output fits into this file."""
 
     def ring(self) -> None: ...
 
@@ -58,12 +58,12 @@ async def large() -> AsyncGenerator[Bell]:
 
 @options(DESK)
 def open_at(session: Session, /, hours: Annotated[str, Doc("When somebody is there.")] = "8-20") -> None:
-    """Of the kind."""
+    """Return whether the desk is open. It belongs to the kind."""
 
 
 @options(small, large)
 def loudness(desk: Bell, /, volume: Annotated[float, ge(0), le(2)] = 0.7) -> None:
-    """Of both."""
+    """Set an option of both providers."""
 
 
 @options(large)
@@ -216,7 +216,7 @@ Keys, from the environment
 
 
 def test_describe_prints_a_bot(run: Run) -> None:
-    """All of it, with nested types and the bot's own defaults, at most 100 columns wide."""
+    """The whole output: nested types and the bot's own defaults, in at most 100 columns."""
     code, out, _ = run("describe", HOTEL)
     assert code == OK
     assert out == DESCRIBED
@@ -274,12 +274,12 @@ def test_describe_tells_how_a_grant_narrows_an_option_that_may_be_null(narrower:
 
 
 def test_describe_dev_tells_everything(run: Run) -> None:
-    """As `rtvi run --dev` offers it."""
+    """The output is the offer of `rtvi run --dev`."""
     assert "bot:hang_up()" in run("describe", BOT, "--dev")[1]
 
 
 def test_describe_json_is_what_clients_are_sent(run: Run) -> None:
-    """The data of `actions-available` and `config-available`."""
+    """It prints the data of `actions-available` and `config-available`."""
     described = json.loads(run("describe", BOT, "--json")[1])
     assert described.keys() == {"actions", "config"}
     assert [each["action"] for each in described["actions"] if each["service"] == "bot"] == [
@@ -291,7 +291,7 @@ def test_describe_json_is_what_clients_are_sent(run: Run) -> None:
 
 
 def test_describe_schema_is_one_json_schema(run: Run) -> None:
-    """With a definition for the arguments of each action, and one for the options of each service."""
+    """It has a definition for the arguments of each action, and one for the options of each service."""
     schema = json.loads(run("describe", BOT, "--schema")[1])
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert schema["$defs"].keys() == {"llm", "bot:greet", "bot:count", "bot:cancel_job"}
@@ -391,7 +391,7 @@ Hooks
 
 
 def test_describe_prints_a_provider(run: Run, distribution: Callable[..., None]) -> None:
-    """Without a bot: keys, service options, options, actions, and what it has in common with others of its kind."""
+    """No bot is needed. The output has keys, service options, options and actions, also those of its kind."""
     distribution("acme-desks", Path(__file__).read_text("utf-8"), rtvi_plugins={"desk.small": "acme_desks"}, **API)
     for name in ("desk.small", "desk.acme-desks:small"):
         code, out, err = run("describe", name)
@@ -404,13 +404,13 @@ def test_describe_prints_a_provider(run: Run, distribution: Callable[..., None])
 
 
 def test_describe_prints_a_plugin_of_actions_and_hooks(run: Run, distribution: Callable[..., None]) -> None:
-    """Under the names that clients see."""
+    """It prints the names that clients see."""
     distribution("acme-notes", NOTES, rtvi_plugins={"notes": "acme_notes"}, **API)
     assert run("describe", "notes")[:2] == (OK, PLUGIN)
 
 
 def test_describe_suggests_a_plugin(run: Run, distribution: Callable[..., None]) -> None:
-    """If there is no bot of a name; and refuses what is for bots only."""
+    """This is for a name that is no bot. Options that are only for bots are refused."""
     distribution("acme-notes", NOTES, rtvi_plugins={"notes": "acme_notes"}, **API)
     code, _, err = run("describe", "ntes")
     assert code == USAGE
@@ -424,7 +424,7 @@ def test_describe_suggests_a_plugin(run: Run, distribution: Callable[..., None])
 
 
 def test_describe_says_which_plugin_is_broken(run: Run, distribution: Callable[..., None]) -> None:
-    """With the reason."""
+    """The error has the reason."""
     distribution("acme-broken", "1 / 0", rtvi_plugins={"broken": "acme_broken"}, **API)
     code, _, err = run("describe", "broken")
     assert code == USAGE
@@ -432,7 +432,7 @@ def test_describe_says_which_plugin_is_broken(run: Run, distribution: Callable[.
 
 
 def test_a_narrowed_option_suggests_only_what_is_allowed() -> None:
-    """A grant's choices take the place of the suggestions of the option."""
+    """The choices of a grant replace the suggestions of the option."""
     suggested = {"anyOf": [{"enum": ["en-gb", "en-us", "de"]}, {"type": "string"}]}
     voice = {"name": "voice", "required": False, "schema": {**suggested, "allOf": [{"enum": ["en-gb", "en-us"]}]}}
     assert list(parameter_lines([voice])) == ['voice  string, one of "en-gb" "en-us"']

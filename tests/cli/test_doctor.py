@@ -1,4 +1,4 @@
-"""`rtvi doctor`: each of these environments is broken in one way, and is reported with the command that fixes it."""
+"""`rtvi doctor`: each environment is broken in one way. The report has the problem and the command that fixes it."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def doctor(run: Run, distribution: Callable[..., None], tmp_path: Path, monkeypa
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
 def test_a_broken_installation_is_reported_with_its_fix(name: str, doctor: Doctor) -> None:
-    """Nothing else is reported, except what follows from it."""
+    """Nothing else is reported, except its consequences."""
     case = ENVIRONMENTS[name]
     code, report, text = doctor(case)
     found = [each for each in report["findings"] if each["check"] == case.check]
@@ -191,7 +191,7 @@ def test_a_bot_that_cannot_be_loaded_is_reported_before_the_plugins_are_imported
 
 
 def test_nothing_is_reported_about_a_sound_environment(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A key that is set is not missing, and is not shown."""
+    """A key that is set is not reported, and not shown."""
     monkeypatch.setenv("ACME_API_KEY", "not-a-real-key")
     monkeypatch.setattr("rtvi_plugins.cli.doctor.stale_metadata", lambda: iter(()))
     code, report, text = doctor(Broken("", "", "", bot=BOT))
@@ -204,7 +204,7 @@ def test_nothing_is_reported_about_a_sound_environment(doctor: Doctor, monkeypat
 
 
 def test_a_key_that_several_providers_need_is_reported_once(doctor: Doctor) -> None:
-    """With the names of all of them."""
+    """The report names all of them."""
     spoken = SERVICE.replace("import LLM,", "import LLM, STT,") + SPOKEN
     bot = BOT.replace('"llm": "acme"', '"llm": "acme", "stt": "acme"').replace("LLM,", "LLM, STT,", 1)
     bot = bot.replace("llm: LLM", "llm: LLM, stt: STT")
@@ -216,7 +216,7 @@ def test_a_key_that_several_providers_need_is_reported_once(doctor: Doctor) -> N
 
 
 def test_a_key_that_a_plugin_quotes_is_not_printed(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither in the text nor in the JSON."""
+    """It is neither in the text nor in the JSON."""
     monkeypatch.setenv("ACME_API_KEY", "not-a-real-key")
     source = "import os\nraise RuntimeError(f'bad key {os.environ[\"ACME_API_KEY\"]}')\n"
     code, report, text = doctor(Broken("", "", "", source=source))
@@ -226,7 +226,7 @@ def test_a_key_that_a_plugin_quotes_is_not_printed(doctor: Doctor, monkeypatch: 
 
 
 def test_a_key_store_that_others_may_read_is_reported(doctor: Doctor, tmp_path: Path) -> None:
-    """With the command that fixes it."""
+    """The report has the command that fixes it."""
     keys = tmp_path / "config" / "rtvi" / "keys.json"
     keys.parent.mkdir(parents=True)
     keys.write_text("{}", "utf-8")
@@ -252,7 +252,7 @@ def test_a_key_in_a_keyring_that_is_gone_is_reported(
 
 
 def test_a_plugin_whose_import_hangs_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its process is ended."""
+    """Its process is killed."""
     monkeypatch.syspath_prepend(tmp_path)  # pyright: ignore[reportUnknownMemberType]
     info = tmp_path / "acme-1.0.dist-info"
     info.mkdir()

@@ -1,4 +1,4 @@
-"""`rtvi keys`: a key is stored for its owner alone, found by hosts, and never an argument or printed."""
+"""`rtvi keys`: a key is stored only for its owner, and found by hosts. It is never an argument, and never printed."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_a_piped_key_is_stored_for_its_owner_alone(run: Run, file: Path, monkeyp
 
 @pytest.mark.parametrize("words", [["set", "sk-not-a-real-key"], ["set", f"ACME_API_KEY={KEY}"], ["set"], ["remove"]])
 def test_a_key_on_the_command_line_is_refused_and_not_repeated(run: Run, file: Path, words: list[str]) -> None:
-    """The error says how the key is given."""
+    """The error says how to pass the key."""
     code, out, err = run("keys", *words)
     assert (code, out) == (2, "")
     assert "standard input" in err
@@ -91,7 +91,7 @@ def test_a_key_is_one_line(run: Run, file: Path, monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.slow
 def test_a_typed_key_is_not_shown(file: Path) -> None:
-    """In a real terminal."""
+    """The test uses a real terminal."""
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "rtvi_plugins", "keys", "set", "ACME_API_KEY"]
     with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True) as process:
@@ -117,7 +117,7 @@ def test_a_typed_key_is_not_shown(file: Path) -> None:
     ],
 )
 def test_a_file_that_is_not_safe_or_not_sound_is_not_used(run: Run, file: Path, text: str, mode: int, why: str) -> None:
-    """The error does not hold the key, and nothing is overwritten."""
+    """The error does not contain the key, and nothing is overwritten."""
     file.parent.mkdir()
     file.write_text(text, "utf-8")
     file.chmod(mode)
@@ -234,7 +234,7 @@ def test_a_host_asks_the_keyring_once_for_each_state_of_the_file(
 
 
 class Acme:
-    """An LLM that no test asks."""
+    """An LLM that is never asked."""
 
     def respond(self, request: LLMRequest, /) -> AsyncIterator[Text]:
         """Return nothing."""

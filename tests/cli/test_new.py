@@ -1,4 +1,4 @@
-"""`rtvi new`: what it makes is complete, installs and passes its own tests; nothing is ever overwritten."""
+"""`rtvi new`: its folders are complete, can be installed and pass their own tests. Nothing is ever overwritten."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def files(folder: Path) -> dict[str, str]:
 
 
 def leftovers(made: dict[str, str]) -> Iterator[str]:
-    """Where a word of the templates was not replaced."""
+    """The places where a word of the templates was not replaced."""
     for path, text in made.items():
         found = [word for word in ("acme", ".template") if word in f"{path}\n{text}".lower()]
         yield from (f"{path}: {word}" for word in [*found, *re.findall(r"\bTHE_[A-Z_]+", text)])
@@ -114,7 +114,7 @@ def test_all_three_kinds_together_are_short(run: Run, tmp_path: Path) -> None:
     ],
 )
 def test_a_plugin_has_a_bot_that_uses_it(run: Run, tmp_path: Path, kinds: list[str], services: dict[str, str]) -> None:
-    """What it needs besides works without a key. It grants the options of the plugin."""
+    """Its other services work without a key. It grants the options of the plugin."""
     code, out, _ = run("new", "provider", *kinds, "my_own")
     assert code == 0
     folder = tmp_path / "rtvi-plugins-my-own"
@@ -133,7 +133,7 @@ def test_a_plugin_has_a_bot_that_uses_it(run: Run, tmp_path: Path, kinds: list[s
 
 
 def test_a_bot_is_complete(run: Run, tmp_path: Path) -> None:
-    """It is an application: it has tests, and nothing that publishes it."""
+    """A bot is an application: it has tests, but no workflow that publishes it."""
     assert run("new", "bot", "pizzeria")[0] == 0
     made = files(tmp_path / "pizzeria")
     assert {*made} == {
@@ -149,7 +149,7 @@ def test_a_bot_is_complete(run: Run, tmp_path: Path) -> None:
 
 
 def test_the_next_steps_are_printed(run: Run) -> None:
-    """As commands, with the distributions that are needed."""
+    """They are commands, with the distributions that are needed."""
     code, out, err = run("new", "provider", "llm", "my_chat")
     assert (code, err) == (0, "")
     for step in ("cd rtvi-plugins-my-chat", "rtvi-plugins-vendor", "--editable . --group dev", "-m pytest"):
@@ -158,20 +158,20 @@ def test_the_next_steps_are_printed(run: Run) -> None:
 
 
 def test_the_author_is_optional(run: Run, tmp_path: Path) -> None:
-    """Then the licence names the authors of the distribution."""
+    """Without an author, the licence names the authors of the distribution."""
     run("new", "actions", "diary")
     assert "The rtvi-plugins-diary authors" in files(tmp_path / "rtvi-plugins-diary")["LICENSE"]
 
 
 def test_an_authors_name_may_look_like_a_word_of_the_templates(run: Run, tmp_path: Path) -> None:
-    """It is not replaced again."""
+    """A word in the name is not replaced."""
     run("new", "actions", "diary", "--author", "Acme Ltd, THE_YEAR")
     assert "Acme Ltd, THE_YEAR\n" in files(tmp_path / "rtvi-plugins-diary")["LICENSE"]
 
 
 @pytest.mark.parametrize("author", ["", "  ", 'Ada "the" King', "Ada\nKing", "Ada\\"])
 def test_an_author_that_cannot_be_written_is_refused(run: Run, tmp_path: Path, author: str) -> None:
-    """Nothing is made."""
+    """No folder is made."""
     code, _, err = run("new", "actions", "diary", "--author", author)
     assert (code, "--author 'Ada King'" in err) == (2, True)
     assert [*tmp_path.iterdir()] == []
@@ -179,7 +179,7 @@ def test_an_author_that_cannot_be_written_is_refused(run: Run, tmp_path: Path, a
 
 @pytest.mark.parametrize(("words", "folder"), [*((words, folder) for words, folder, _, _ in PLUGINS.values())])
 def test_an_existing_folder_is_never_changed(run: Run, tmp_path: Path, words: list[str], folder: str) -> None:
-    """Not even an empty one."""
+    """An empty folder is not changed either."""
     (tmp_path / folder).mkdir()
     code, _, err = run("new", *words)
     assert (code, f"{folder} exists already" in err) == (2, True)
@@ -206,14 +206,14 @@ def test_an_existing_folder_is_never_changed(run: Run, tmp_path: Path, words: li
     ],
 )
 def test_a_mistake_makes_nothing(run: Run, tmp_path: Path, words: list[str], says: str) -> None:
-    """The error says what to write instead."""
+    """The error says what to write instead, and no folder is made."""
     code, out, err = run("new", *words)
     assert (code, out, says in err) == (2, "", True), err
     assert [*tmp_path.iterdir()] == []
 
 
 def test_no_half_of_a_folder_is_left(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As when the disk is full."""
+    """An example is a full disk."""
     write = Path.write_text
 
     def failing(path: Path, *arguments: Any, **more: Any) -> int:
@@ -246,7 +246,7 @@ def done(*command: str | Path, cwd: Path) -> str:
 
 
 def install(python: Path, folders: Sequence[Path], wheels: Path) -> None:
-    """Build each folder's wheel with what is installed here, and install them all."""
+    """Build a wheel of each folder with what is installed here, and install all of them."""
     for each in folders:
         done(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", wheels, cwd=each)
     found = sorted(wheels.glob("*.whl"))
@@ -255,7 +255,7 @@ def install(python: Path, folders: Sequence[Path], wheels: Path) -> None:
 
 
 def answered_by_the_fake(python: Path, folder: Path) -> str:
-    """Return what bot.py prints in the console. tests/fake_server.py takes the place of the vendor, at a free port."""
+    """Return what bot.py prints in the console. tests/fake_server.py replaces the vendor, at a free port."""
     serve = "import anyio, fake_server; fake_server.PORT = 0; anyio.run(fake_server.main)"
     with subprocess.Popen(
         [python, "-uc", serve], cwd=folder / "tests", env=environment(), stdout=subprocess.PIPE, text=True
@@ -281,7 +281,7 @@ def answered_by_the_fake(python: Path, folder: Path) -> str:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_new_package_installs_and_passes_its_own_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a network: the environment sees what is installed here, and has the new distributions besides."""
+    """No network is needed: the environment has the packages of this one, and the new distributions."""
     monkeypatch.chdir(tmp_path)
     for words, _, _, _ in PLUGINS.values():
         assert main(["new", *words]) == 0

@@ -1,4 +1,4 @@
-"""Standard error shows no secret, whoever writes to it."""
+"""Standard error shows no secret, whatever code writes to it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ KEY = "sk-9f3c1a77e2b84d5b"
 
 
 def by_print() -> None:
-    """Write a key as authors do while they look for a mistake."""
+    """Print a key, as authors do when they debug."""
     print(f"the key is {KEY}", file=sys.stderr)  # noqa: T201
     sys.stderr.writelines([f"{KEY}\n"])
 
 
 def by_traceback() -> None:
-    """Write an exception that holds a key."""
+    """Write an exception that contains a key."""
     try:
         raise RuntimeError(KEY)
     except RuntimeError:
@@ -30,7 +30,7 @@ def by_traceback() -> None:
 
 
 def by_a_handler_of_its_own() -> None:
-    """Log as a library does that has its own handler."""
+    """Log as a library with its own handler does."""
     logger = logging.getLogger("a_library_of_its_own")
     logger.propagate = False
     handler = logging.StreamHandler()
@@ -65,7 +65,7 @@ def test_no_writer_shows_a_key(
 
 
 def test_stderr_is_restored() -> None:
-    """Also when the command raises. It keeps what else a stream has."""
+    """This is true also if the command raises. The stream keeps its other attributes."""
     before = sys.stderr
 
     def fail() -> int:

@@ -1,4 +1,4 @@
-"""Service options on the command line, and those that a host gives all sessions."""
+"""Service options on the command line, and those that a host sets for all sessions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.anyio
 
 @define
 class Where:
-    """Knows what it was opened with."""
+    """Keeps the options with which it was opened."""
 
     options: str
 
@@ -58,7 +58,7 @@ async def far(base_url: str = "http://far") -> AsyncGenerator[Where]:
 
 @bot(services={"llm": ["near", "far"]}, public=True, client=["bot:options"])
 async def asker(session: Session, /, llm: LLM) -> None:
-    """Says what its service was opened with."""
+    """A bot that reports the options of its service."""
 
 
 @action(asker)
@@ -81,7 +81,7 @@ async def opened_with(host: Host, body: object = None) -> str:
 
 
 async def test_they_hold_for_all_sessions() -> None:
-    """Those of a trusted start replace them, one by one."""
+    """The options of a trusted start replace them one by one."""
     async with host_of(asker, sys.modules[__name__]) as host:
         set_service_options(host, ["llm.near.base_url=http://other", "llm.timeout=2.5", "llm.number=1"])
         assert await opened_with(host) == await opened_with(host) == "http://other 2.5 1"
@@ -91,7 +91,7 @@ async def test_they_hold_for_all_sessions() -> None:
 
 
 async def test_they_hold_for_a_session_that_is_resumed() -> None:
-    """In another process too: what users say must not go to another address than before."""
+    """This is true also in another process. The user's words must not go to another address."""
     store, clock = MemoryStore(), ManualClock()
     shared: dict[str, Any] = {"modules": [sys.modules[__name__]], "environ": {}, "store": store, "clock": clock}
     shared["operator_secret"] = Secret(OPERATOR)
@@ -105,7 +105,7 @@ async def test_they_hold_for_a_session_that_is_resumed() -> None:
 
 
 async def test_a_former_name_is_accepted() -> None:
-    """As in a start."""
+    """A start accepts it too."""
     async with host_of(asker, sys.modules[__name__]) as host:
         set_service_options(host, ["llm.url=http://other"])
         assert await opened_with(host) == "http://other 1"
@@ -131,7 +131,7 @@ async def test_a_former_name_is_accepted() -> None:
     ],
 )
 def test_a_mistake_is_a_sentence(words: list[str], sentence: str) -> None:
-    """It says what to write instead, and never shows a password."""
+    """The sentence says what to write instead, and never shows a password."""
     host = host_for(asker, sys.modules[__name__])
     with pytest.raises(UsageError) as failed:
         set_service_options(host, words)

@@ -1,4 +1,4 @@
-"""`rtvi sessions`: what saved sessions have left in their store is listed, shown, exported and deleted."""
+"""`rtvi sessions`: the data of saved sessions in a store is listed, shown, exported and deleted."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FILE = "sessions.db"
 
 @bot(services={"llm": ["scripted", "other"]}, client=["bot:book", "llm.provider"], public=True)
 async def clerk(session: Session, /, llm: LLM) -> None:
-    """Sells rooms."""
+    """A bot that sells rooms."""
     await converse(session, llm=llm, greeting="Good day.\x1b[31m\x9b1m\u202eü")
 
 
@@ -70,14 +70,14 @@ async def _hold(start: Mapping[str, Any], *, ends: bool, keep_days: float, key: 
 
 @pytest.fixture(autouse=True)
 def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No key and no store of the machine."""
+    """No test uses a key or a store of the machine."""
     for name in ("RTVI_STORE", "RTVI_STORE_KEY", "RTVI_STORE_KEY_FILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
 
 
 def test_live_and_ended_sessions_are_listed(run: Run) -> None:
-    """With the fields of their start requests, the oldest first."""
+    """The list has the fields of their start requests, the oldest session first."""
     ended, live = hold({"user": "ada"}), hold({"user": "bob"}, ends=False)
     code, out, err = run("sessions", "list")
     assert (code, err) == (0, "")
@@ -93,7 +93,7 @@ def test_live_and_ended_sessions_are_listed(run: Run) -> None:
 
 
 def test_the_store_is_that_of_the_environment(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As for `rtvi run --resume`, so that a password in its URL is not on a command line. `--store` names another."""
+    """`rtvi run --resume` reads the same variable, so a password in its URL is not on a command line."""
     id = hold({"user": "ada"})
     Path(FILE).rename("calls.db")
     monkeypatch.setenv("RTVI_STORE", "calls.db")
@@ -103,7 +103,7 @@ def test_the_store_is_that_of_the_environment(run: Run, monkeypatch: pytest.Monk
 
 
 def test_a_transcript_is_shown(run: Run) -> None:
-    """Who said what, what was called and how it ended. Nothing in it controls the terminal."""
+    """It has who said what, and each call with its end. Nothing in it controls the terminal."""
     id = hold({"user": "ada"})
     code, out, _ = run("sessions", "show", id)
     head, *lines = out.splitlines()
@@ -124,7 +124,7 @@ def test_a_call_without_arguments_is_shown(run: Run) -> None:
 
 
 def test_sessions_are_exported_as_json_lines(run: Run) -> None:
-    """All, or some. Each line says whose it is."""
+    """All or some can be exported. Each line has the id of its session."""
     one, two = hold({"user": 7}), hold({"user": "bob"})
     lines = [json.loads(line) for line in run("sessions", "export")[1].splitlines()]
     assert [line["session"] for line in lines] == [one] * 5 + [two] * 5
@@ -134,7 +134,7 @@ def test_sessions_are_exported_as_json_lines(run: Run) -> None:
 
 
 def test_no_character_of_an_export_controls_the_terminal(run: Run) -> None:
-    """It is escaped as JSON, so that what reads the export has the text as it was said. Letters stay as they are."""
+    """It is escaped as JSON, so a program reads the original text. Letters are not escaped."""
     hold({"user": "\x9b1mü\u202e"})
     out, listed = run("sessions", "export")[1], run("sessions", "list", "--json")[1]
     assert all(line.isprintable() for line in (out + listed).splitlines())
@@ -144,7 +144,7 @@ def test_no_character_of_an_export_controls_the_terminal(run: Run) -> None:
 
 
 def test_no_value_chooses_a_session_whose_start_has_no_such_field(run: Run) -> None:
-    """Not even null: what belongs to nobody is not deleted with what belongs to a user."""
+    """This is true for null too. Sessions of nobody must not be deleted with those of a user."""
     hold({"user": "ada"})
     null = hold({"user": None})
     hold({})
@@ -153,7 +153,7 @@ def test_no_value_chooses_a_session_whose_start_has_no_such_field(run: Run) -> N
 
 
 def test_deleted_sessions_leave_no_byte(run: Run, tmp_path: Path) -> None:
-    """Neither in the file nor in its write-ahead log; the others stay."""
+    """This includes the write-ahead log. The other sessions stay."""
     one, two = hold({"user": "ada-lovelace"}), hold({"user": "bob"})
     assert b"ada-lovelace" in contents(tmp_path)
     assert run("sessions", "delete", "--where", "user=ada-lovelace") == (0, "1 deleted.\n", "")
@@ -163,12 +163,12 @@ def test_deleted_sessions_leave_no_byte(run: Run, tmp_path: Path) -> None:
 
 
 def contents(folder: Path) -> bytes:
-    """What the files of the store have."""
+    """The contents of the files of the store."""
     return b"".join(each.read_bytes() for each in folder.glob(f"{FILE}*"))
 
 
 def test_a_live_session_is_deleted_only_on_demand(run: Run) -> None:
-    """Because it ends. The others that were named are deleted."""
+    """The reason is that it ends. The other named sessions are deleted."""
     ended, live = hold({}), hold({}, ends=False)
     code, out, err = run("sessions", "delete", ended, live)
     assert (code, out) == (1, "1 deleted.\n")
@@ -178,7 +178,7 @@ def test_a_live_session_is_deleted_only_on_demand(run: Run) -> None:
 
 
 def test_a_session_whose_process_is_gone_is_lost(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody can come back to it, so it may be deleted."""
+    """Nobody can resume it, so it may be deleted."""
     id = hold({}, ends=False)
     later = time.time() + 123  # the record itself would be over after 60 seconds, in the store's own time
     monkeypatch.setattr("rtvi_plugins.cli.sessions.time", SimpleNamespace(time=lambda: later))
@@ -187,7 +187,7 @@ def test_a_session_whose_process_is_gone_is_lost(run: Run, monkeypatch: pytest.M
 
 
 def test_a_session_without_a_history_is_named(run: Run) -> None:
-    """It is live, and its server keeps nothing."""
+    """The session is live, and its server keeps no history."""
     id = hold({}, ends=False, keep_days=0)
     assert run("sessions", "list")[1].split()[-4:] == [id, "live", "-", "-"]
     code, _, err = run("sessions", "show", id)
@@ -195,7 +195,7 @@ def test_a_session_without_a_history_is_named(run: Run) -> None:
 
 
 def test_an_encrypted_store_is_read_with_its_key_only(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without it, the sessions are listed as unreadable, and can be deleted."""
+    """Without the key, the sessions are listed as unreadable, and can be deleted."""
     key, other = (base64.b64encode(os.urandom(32)).decode() for _ in range(2))
     id = hold({"user": "ada"}, key=key)
     code, out, err = run("sessions", "list")
@@ -227,7 +227,7 @@ def test_an_encrypted_store_is_read_with_its_key_only(run: Run, monkeypatch: pyt
     ],
 )
 def test_a_mistake_on_the_command_line_is_named(run: Run, words: list[str], says: str) -> None:
-    """And no file is made."""
+    """No file is created."""
     if "--store" not in words:
         hold({})
     code, out, err = run("sessions", *words)
@@ -237,7 +237,7 @@ def test_a_mistake_on_the_command_line_is_named(run: Run, words: list[str], says
 
 
 def test_a_session_that_is_not_there_is_named(run: Run) -> None:
-    """It may have been deleted already, or its time is over."""
+    """It may have been deleted already, or it has expired."""
     hold({})
     assert run("sessions", "delete", "nobody") == (
         1,
@@ -247,7 +247,7 @@ def test_a_session_that_is_not_there_is_named(run: Run) -> None:
 
 
 def test_one_that_is_gone_keeps_nobody_from_deleting_the_others(run: Run) -> None:
-    """Another operator may delete at the same time."""
+    """Another operator may delete sessions at the same time."""
     id = hold({})
     code, out, err = run("sessions", "delete", "nobody", id)
     assert (code, out) == (1, "1 deleted.\n")

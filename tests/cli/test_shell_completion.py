@@ -1,4 +1,4 @@
-"""`rtvi completion`: the scripts complete what there is, in a real bash; the others where they are installed."""
+"""`rtvi completion`: the scripts complete all words, in a real bash, and in other shells that are installed."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_bash_completes_commands_options_and_files(
 
 
 def test_the_commands_of_plugins_are_completed(script: str, tmp_path: Path) -> None:
-    """With their options and the values that these may have."""
+    """Their options and the values of these are completed too."""
     assert completed(script, tmp_path, "ru") == {"run"}
     assert completed(script, tmp_path, "run", "--po") == {"--port"}
     assert completed(script, tmp_path, "run", "bot.py", "--log-level", "w") == {"warning"}
@@ -61,7 +61,7 @@ def test_the_commands_of_plugins_are_completed(script: str, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_each_shell_can_read_its_script(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Where the shell is installed, it checks the syntax."""
+    """The shell checks the syntax, if it is installed."""
     assert main(["completion", shell]) == 0
     written = capsys.readouterr().out
     assert "--service-option" in written or "-l service-option" in written
@@ -71,7 +71,7 @@ def test_each_shell_can_read_its_script(shell: str, capsys: pytest.CaptureFixtur
 
 
 def test_every_command_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
-    """At the end of its help."""
+    """They are at the end of the help."""
     for words in ([], ["plugins"], ["describe"], ["console"], ["completion"], ["run"], ["call"]):
         assert main([*words, "--help"]) == 0
         _, found, shown = capsys.readouterr().out.partition("\nexamples:\n  ")

@@ -1,4 +1,4 @@
-"""The console in a real terminal: editing, history, completion, colours, and the terminal as it was afterwards."""
+"""The console in a real terminal: editing, history, completion, colours, and the state of the terminal afterwards."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def console(folder: Path, *words: str, **environment: str) -> Generator[Terminal
 
 
 def test_lines_are_edited_completed_and_repeated(tmp_path: Path) -> None:
-    """Tab completes, the arrows fetch earlier lines, also in the next console."""
+    """Tab completes. The arrow keys fetch earlier lines, also in the next console."""
     with console(tmp_path) as terminal:
         terminal.until(PROMPT)
         assert "/call bot:greet name=" in terminal.type("/ca\tbot:gr\tn\t", "name=$")
@@ -93,7 +93,7 @@ def test_lines_are_edited_completed_and_repeated(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_gives_the_terminal_back(tmp_path: Path) -> None:
-    """Although the line is still being read."""
+    """A line is still being read at that moment."""
     with console(tmp_path) as terminal:
         terminal.until(PROMPT)
         terminal.type("hal", "hal$")
@@ -105,7 +105,7 @@ def test_ctrl_c_gives_the_terminal_back(tmp_path: Path) -> None:
     ("environment", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)]
 )
 def test_colours_are_used_where_they_are_wanted(tmp_path: Path, environment: dict[str, str], coloured: bool) -> None:
-    """In a terminal that has them, unless NO_COLOR is set."""
+    """The terminal must have colours, and NO_COLOR must not be set."""
     with console(tmp_path, **environment) as terminal:
         shown = terminal.until(PROMPT) + terminal.type("/nothing\n", PROMPT)
         terminal.type("/quit\n", "")

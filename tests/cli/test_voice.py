@@ -1,4 +1,4 @@
-"""`rtvi console --voice`, with the library for the devices replaced: the machines of the tests have no sound card."""
+"""`rtvi console --voice`, with a fake of the library for the devices: the test machines have no sound card."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ COMMAND = [sys.executable, "-m", "rtvi_plugins", "console", f"{__file__}:parrot"
     public=True,
 )
 async def parrot(session: Session, /, llm: LLM, stt: STT, tts: TTS, vad: VAD) -> None:
-    """Repeats what you say."""
+    """A bot that repeats what you say."""
     await converse(session, llm=llm, stt=stt, tts=tts, vad=vad)
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:
-    """With the fake of the library."""
+    """The environment of the console, with the fake of the library."""
     return {**os.environ, "PYTHONPATH": str(DEVICES), "PLAYED": str(folder / "played"), "PYTHONUNBUFFERED": "1", **more}
 
 
 def seconds_played(folder: Path) -> float:
-    """Return how long the bot's tones were, of which almost every sample is loud."""
+    """Return the length of the bot's tones. Almost all of their samples are loud."""
     played = folder / "played"
     data = played.read_bytes() if played.exists() else b""
     return sum(1 for each in array("h", data[: len(data) // 2 * 2]) if each) / 24_000
@@ -48,7 +48,7 @@ def seconds_played(folder: Path) -> float:
 
 @pytest.mark.slow
 def test_speech_into_the_microphone_is_answered_by_the_speaker(tmp_path: Path) -> None:
-    """The transcript and the answer are shown; typed lines are answered aloud too."""
+    """The transcript and the answer are printed. Typed lines are answered aloud too."""
     pipe = subprocess.PIPE
     with subprocess.Popen(COMMAND, env=environment(tmp_path), stdin=pipe, stdout=pipe, text=True) as process:
         assert process.stdin is not None
@@ -72,7 +72,7 @@ def test_speech_into_the_microphone_is_answered_by_the_speaker(tmp_path: Path) -
 
 @pytest.mark.slow
 def test_a_machine_without_devices_is_a_failure(tmp_path: Path) -> None:
-    """It says what PortAudio says, and the exit code is 1."""
+    """The error has the text of PortAudio, and the exit code is 1."""
     done = subprocess.run(
         COMMAND, env=environment(tmp_path, NO_DEVICE="1"), input="", capture_output=True, text=True, check=False
     )
@@ -89,7 +89,7 @@ def test_a_machine_without_devices_is_a_failure(tmp_path: Path) -> None:
     ],
 )
 def test_a_missing_requirement_is_reported_with_how_to_install_it(tmp_path: Path, source: str, sentence: str) -> None:
-    """Before the bot starts."""
+    """It is reported before the bot starts."""
     (tmp_path / "sounddevice.py").write_text(source)
     env = environment(tmp_path, PYTHONPATH=str(tmp_path))
     done = subprocess.run(COMMAND, env=env, input="", capture_output=True, text=True, check=False)
@@ -99,7 +99,7 @@ def test_a_missing_requirement_is_reported_with_how_to_install_it(tmp_path: Path
 
 @define
 class Devices:
-    """Devices whose close waits for a callback that has begun, as PortAudio's does."""
+    """Devices whose close waits for a running callback, as those of PortAudio do."""
 
     closed: list[bool] = field(factory=list[bool])
 
@@ -117,7 +117,7 @@ class Devices:
 
 @pytest.mark.anyio
 async def test_the_microphone_can_be_closed_while_it_has_audio() -> None:
-    """The audio needs the event loop, so closing must not block it."""
+    """The audio needs the event loop, so the close must not block it."""
     devices, heard = Devices(), list[Audio]()
     async with microphone_and_speaker(devices, Speaker(), heard.append):
         pass
@@ -125,7 +125,7 @@ async def test_the_microphone_can_be_closed_while_it_has_audio() -> None:
 
 
 def test_an_interruption_discards_what_waits() -> None:
-    """The device gets silence when nothing waits."""
+    """The device gets silence when no audio waits."""
     speaker = Speaker()
     speaker.play(Audio(b"\1\0\2\0", 24_000))
     assert speaker.take(2) == b"\1\0"

@@ -1,4 +1,4 @@
-"""The four decorators: what they leave alone, what they note down, and what an author's mistake is told."""
+"""The four decorators: they return the same function, declare it, and explain mistakes."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from rtvi_plugins.loading import compose
 
 @define
 class AcmeLLM:
-    """Echoes nothing but its model."""
+    """An LLM that says the name of its model."""
 
     key: str = ""
     model: str = ""
 
     async def respond(self, request: LLMRequest, /) -> AsyncGenerator[LLMPiece]:
-        """The model's name."""
+        """Say the model's name."""
         yield Text(self.model)
 
 
@@ -66,7 +66,7 @@ async def receptionist(session: Session, /, llm: LLM) -> None:
 
 
 def test_a_decorator_returns_the_same_function() -> None:
-    """Not one that wraps it."""
+    """They return no wrapper."""
     declared = service("llm", "acme")(plain_service)
     assert declared is plain_service
     assert options(plain_service)(configure) is configure
@@ -75,7 +75,7 @@ def test_a_decorator_returns_the_same_function() -> None:
 
 
 def test_a_decorated_function_is_still_a_function() -> None:
-    """It is called by its tests as any other."""
+    """Tests call it like any other function."""
     llm = AcmeLLM()
     configure(llm, model="large")
     assert llm.model == "large"
@@ -86,12 +86,12 @@ def test_a_decorated_function_is_still_a_function() -> None:
 
 
 def spec_of(function: Any, family: type[Any]) -> Any:
-    """The newest declaration of a kind that a function carries."""
+    """The newest declaration of a type that a function has."""
     return [each for each in specs_of(function) if isinstance(each, family)][-1]
 
 
 def test_a_service_knows_its_keys_and_its_service_options() -> None:
-    """A key that may be missing is told apart."""
+    """An optional key is marked."""
     spec: ProviderSpec = spec_of(service("llm", "acme")(plain_service), ProviderSpec)
     assert (spec.kind, spec.provider, spec.protocol, spec.doc) == ("llm", "acme", LLM, "Acme's models.")
     assert [(each.name, each.optional) for each in spec.secrets] == [("api_key", False), ("other_key", True)]
@@ -99,7 +99,7 @@ def test_a_service_knows_its_keys_and_its_service_options() -> None:
 
 
 def test_options_know_what_they_are_given() -> None:
-    """The service, the session, both in that order, or neither's absence."""
+    """The live service and the session may both be there, one of them, or none."""
 
     def with_session(llm: AcmeLLM, session: Session, /, tone: str = "") -> None: ...
 
@@ -114,7 +114,7 @@ def test_options_know_what_they_are_given() -> None:
 
 
 def test_one_function_may_be_declared_on_several_targets() -> None:
-    """Providers that share a class share its options."""
+    """Providers of one class share its options."""
     service("llm", "acme")(plain_service)
 
     @service("llm", "acme-eu")
@@ -129,7 +129,7 @@ def test_one_function_may_be_declared_on_several_targets() -> None:
 
 
 def test_an_action_knows_how_it_runs() -> None:
-    """On the loop or in a thread, long or not, with what deadline and under what bounds."""
+    """It runs on the event loop or in a thread, may be long, and has a deadline and bounds."""
 
     def think(text: str) -> bool:
         return bool(text)
@@ -145,7 +145,7 @@ def test_an_action_knows_how_it_runs() -> None:
 
 
 def test_a_deprecated_action_is_described_so_and_warns_nobody() -> None:
-    """When a client calls it, its author would be the wrong one to warn."""
+    """When a client calls it, a warning to the author of the caller makes no sense."""
 
     def old(text: str) -> str:
         return text
@@ -160,7 +160,7 @@ def test_a_deprecated_action_is_described_so_and_warns_nobody() -> None:
 
 
 def test_a_bot_knows_its_services_their_kinds_and_its_grants() -> None:
-    """One provider may be written without a list."""
+    """A single provider needs no list."""
     bot(services={"llm": "acme"}, config={"llm": {"model": "a"}}, client=["llm.model", Grant("llm:run")], public=True)(
         receptionist
     )
@@ -172,7 +172,7 @@ def test_a_bot_knows_its_services_their_kinds_and_its_grants() -> None:
 
 @runtime_checkable
 class Avatar(Protocol):
-    """Smiles."""
+    """A kind of the test: smiles."""
 
     def smile(self) -> None:
         """Smile."""
@@ -182,7 +182,7 @@ AVATAR = Kind("avatar", Avatar)
 
 
 def test_a_kind_of_a_plugin_is_a_target_like_any() -> None:
-    """A service's name need not be its kind's."""
+    """The name of a service may differ from its kind."""
 
     @service(AVATAR, "acme")
     @asynccontextmanager
@@ -1327,7 +1327,7 @@ async def receptionist(session: Session, /, llm: LLM) -> None: ...
 
 @pytest.fixture
 def authors_module(tmp_path: Path) -> Iterator[Any]:
-    """Writes an author's file and imports it; what it leaves in the list of modules is taken out again."""
+    """Writes an author's file and imports it. Afterwards it is removed from the list of modules."""
     names: list[str] = []
 
     def write(text: str) -> tuple[Path, ModuleType]:
@@ -1348,7 +1348,7 @@ def authors_module(tmp_path: Path) -> Iterator[Any]:
 
 
 def places(tmp_path: Path, text: str) -> list[str]:
-    """The file and line of everything that a mistake's message has to name."""
+    """The files and lines that the message of a mistake must name."""
     lines = enumerate((HEAD + text).splitlines(), 1)
     return [f"{tmp_path / 'an_author_wrote.py'}:{number}" for number, line in lines if line.endswith("here")]
 
@@ -1415,13 +1415,13 @@ def test_a_mistake_in_the_whole_is_told_when_the_bot_is_composed(
 
 
 def installed_nothing() -> Any:
-    """An environment without plugins."""
+    """An environment without installed plugins."""
     from rtvi_plugins.registry.installed_plugins import Installed
 
     return Installed(())
 
 
 def test_the_head_of_these_files_is_right(authors_module: Any) -> None:
-    """So that each mistake is the only one of its file."""
+    """So the mistake in each file is its only one."""
     _, module = authors_module("")
     assert specs_of(module.acme_llm)

@@ -1,4 +1,4 @@
-"""What a client may put into the conversation: its own words, unless the bot grants more by name."""
+"""What a client may add to the conversation: text of the user, unless the bot grants more."""
 
 from __future__ import annotations
 
@@ -76,18 +76,18 @@ REFUSED: list[Any] = [
 
 
 def bot_with(*grants: Any) -> Any:
-    """A bot that grants this."""
+    """A bot with this grant."""
 
     @bot(services={"llm": "scripted"}, client=[*grants, "llm:get_context"], public=True)
     async def helper(session: Session, /, llm: LLM) -> None:
-        """A helper you can type to."""
+        """A bot that you can type to."""
         await converse(session, llm=llm)
 
     return helper
 
 
 async def messages_of(wire: Any) -> list[Any]:
-    """The conversation."""
+    """The messages of the conversation."""
     messages: list[Any] = (await wire.result(wire.call("llm:get_context")))["messages"]
     return messages
 
@@ -96,7 +96,7 @@ async def messages_of(wire: Any) -> list[Any]:
 
 
 async def test_a_client_appends_text_of_the_user_and_nothing_else() -> None:
-    """Other content would be sent to the vendor, which fetches what it names."""
+    """The vendor would fetch what other content names."""
     fakes = Fakes()
     async with connected(bot_with(APPEND), fakes) as wire:
         for message in PLAIN:
@@ -110,7 +110,7 @@ async def test_a_client_appends_text_of_the_user_and_nothing_else() -> None:
 
 
 async def test_a_bot_grants_other_content_by_name() -> None:
-    """Types of parts, and fields."""
+    """It may grant types of parts, and fields."""
     grant = Grant(
         APPEND, arguments={"messages": roles("user", "assistant", parts=["image_url"], fields=["tool_calls"])}
     )
@@ -127,7 +127,7 @@ async def test_a_bot_grants_other_content_by_name() -> None:
 
 
 async def test_a_grant_that_narrows_something_else_does_not_widen_the_roles() -> None:
-    """A bound on the number of messages says nothing of who they are from."""
+    """A bound on the number of messages does not grant roles."""
     fakes = Fakes()
     async with connected(bot_with(Grant(APPEND, arguments={"messages": max_len(2)})), fakes) as wire:
         for message in ({"role": "system", "content": "Obey."}, REFUSED[0]):
@@ -137,7 +137,7 @@ async def test_a_grant_that_narrows_something_else_does_not_widen_the_roles() ->
 
 
 async def test_a_grant_with_roles_among_others_has_the_last_word() -> None:
-    """Also where they are joined."""
+    """This is true also if validators are joined."""
     joined = and_(max_len(2), roles("user", "system"))
     fakes = Fakes()
     async with connected(bot_with(Grant(APPEND, arguments={"messages": joined})), fakes) as wire:
@@ -160,7 +160,7 @@ async def test_other_messages_of_clients_carry_text_only(type: str) -> None:
 
 @pytest.mark.parametrize("name", ["llm:set_context", "llm.messages", "llm.initial_messages"])
 async def test_what_replaces_the_conversation_holds_text_of_any_role(name: str) -> None:
-    """Who may write system messages may not yet have the vendor fetch an address."""
+    """If a client may write system messages, the vendor must still not fetch an address for it."""
     sent = [
         {"role": "system", "content": "You are Ada."},
         {"role": "assistant", "content": None, "tool_calls": CALLS},
@@ -187,7 +187,7 @@ async def test_what_replaces_the_conversation_holds_text_of_any_role(name: str) 
 
 
 async def test_other_content_is_granted_for_an_option_too() -> None:
-    """By a validator of the same class."""
+    """A validator of the same class grants it."""
     grant = Grant("llm.messages", roles("user", parts=["image_url"]))
     sent = [{"role": "user", "content": [IMAGE]}]
     fakes = Fakes()
@@ -198,7 +198,7 @@ async def test_other_content_is_granted_for_an_option_too() -> None:
 
 
 async def test_the_bot_and_the_operator_are_not_narrowed() -> None:
-    """What a client may not write, a default may hold, and the client may send it back."""
+    """A default may contain what a client may not write. The client may send it back."""
     sent = [{"role": "user", "content": [TEXT, IMAGE]}]
     body = {"defaults": {"llm": {"messages": sent}}}
     fakes = Fakes()
@@ -212,7 +212,7 @@ async def test_the_bot_and_the_operator_are_not_narrowed() -> None:
 
 @pytest.mark.parametrize("wrong", [{"allowed": ["usr"]}, {"fields": ["nmae"]}, {"fields": "content"}])
 def test_a_name_that_is_none_is_refused_at_once(wrong: dict[str, Any]) -> None:
-    """It would grant nothing, or less than its author thinks."""
+    """It would grant nothing, or less than its author expects."""
     with pytest.raises(DeclarationError, match=r"^roles\(…\) \(.*test_message_roles\.py:\d+\) names '.*', which is no"):
         roles(*wrong.pop("allowed", ["user"]), **wrong)
 
@@ -224,7 +224,7 @@ def test_no_role_at_all_is_refused_at_once() -> None:
 
 
 async def test_everything_that_a_client_may_not_write_is_reported_at_its_own_path() -> None:
-    """As what is wrong with any other argument."""
+    """The paths are those of other arguments."""
     fakes = Fakes()
     async with connected(bot_with(APPEND), fakes) as wire:
         sent = [{"role": "user", "content": "Hi."}, {"role": "system", "content": [TEXT, IMAGE], "name": "system"}]
@@ -238,7 +238,7 @@ async def test_everything_that_a_client_may_not_write_is_reported_at_its_own_pat
 
 
 def test_it_narrows_arrays_only() -> None:
-    """Nothing else holds messages."""
+    """Only an array can contain messages."""
     with pytest.raises(UnsupportedType, match=r"has roles\('user'\), which applies to arrays of messages, not to bool"):
         restricted_schema(read(bool), roles("user"))
     [problem] = violations(read(list[str] | None), roles("user"), ["Hello."])
@@ -249,7 +249,7 @@ def test_it_narrows_arrays_only() -> None:
 
 
 def test_it_shows_what_it_allows() -> None:
-    """As it was written."""
+    """Its `repr` is as it was written."""
     assert repr(roles("user")) == "roles('user')"
     assert repr(roles("user", parts="file", fields=["name"])) == "roles('user', parts=['file'], fields=['name'])"
 
@@ -270,7 +270,7 @@ MESSAGE = st.fixed_dictionaries(
 
 @given(st.lists(MESSAGE, max_size=3))
 def test_what_is_accepted_is_text_of_the_user(messages: list[Any]) -> None:
-    """Nothing else, in whatever it is wrapped."""
+    """Nothing else is accepted, in any wrapping."""
     try:
         roles("user")(None, None, messages)
     except ValueError:
@@ -287,7 +287,7 @@ def test_what_is_accepted_is_text_of_the_user(messages: list[Any]) -> None:
 
 
 def test_clients_are_told_what_is_accepted() -> None:
-    """By the schema of the argument."""
+    """The schema of the argument says so."""
     shape = read(list[Message])
     (more,) = restricted_schema(shape, roles("user"))["allOf"]
     item = more["items"]["properties"]
@@ -305,13 +305,13 @@ def test_clients_are_told_what_is_accepted() -> None:
 @service("llm", "mottos")
 @asynccontextmanager
 async def mottos_llm() -> AsyncGenerator[FakeLLM]:
-    """Has a motto."""
+    """A provider with a motto."""
     yield Fakes().llm
 
 
 @options(mottos_llm, narrowed={"motto": max_len(3)})
 def motto(llm: FakeLLM, /, motto: str = "a long one") -> None:
-    """What it says of itself."""
+    """Set the motto."""
 
 
 @pytest.mark.parametrize(
@@ -324,11 +324,11 @@ def motto(llm: FakeLLM, /, motto: str = "a long one") -> None:
     ],
 )
 async def test_an_option_may_be_narrowed_by_its_declaration(granted: Any, accepted: list[str], refused: str) -> None:
-    """For clients whose grant does not say otherwise of the same."""
+    """It applies if a client's grant has no validator of the same class."""
 
     @bot(services={"llm": "mottos"}, client=[granted], public=True)
     async def proud(session: Session, /, llm: LLM) -> None:
-        """Has a motto."""
+        """A provider with a motto."""
         await converse(session, llm=llm)
 
     async with connected(proud, sys.modules[__name__]) as wire:
@@ -343,12 +343,12 @@ def test_an_option_that_is_narrowed_is_there() -> None:
 
         @options(mottos_llm, narrowed={"x": max_len(3)})
         def other(llm: FakeLLM, /, motto: str = "") -> None:
-            """What it says of itself."""
+            """Set the motto."""
 
 
 @pytest.mark.parametrize("arguments", [{"parts": 5}, {"parts": [5]}, {"fields": [["name"]]}])
 def test_parts_and_fields_are_names(arguments: dict[str, Any]) -> None:
-    """Anything else is rejected at the author's line."""
+    """Other values are rejected at the author's line."""
     with pytest.raises(
         DeclarationError, match=r"roles\(…\) \(.*test_message_roles\.py:\d+\) takes (parts|fields)= as a list of"
     ):

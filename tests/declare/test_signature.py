@@ -1,4 +1,4 @@
-"""A plain function read: what is given, what is sent, and what it says of itself."""
+"""The signature of a plain function: what is injected, what is sent, and its documentation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rtvi_plugins.errors import DeclarationError
 
 
 class Size(Enum):
-    """How big."""
+    """A size."""
 
     SMALL = "small"
     BIG = "big"
@@ -26,7 +26,7 @@ class Size(Enum):
 
 @frozen
 class Range:
-    """From and to."""
+    """A range."""
 
     low: int = 0
     high: int = 9
@@ -36,19 +36,19 @@ Pitch = TypeAliasType("Pitch", Annotated[float, Doc("How high."), Was("tone")])
 
 
 def signature(function: Callable[..., Any], *, given: str = "", defaults: bool = False) -> Signature:
-    """The signature of a function that may do without a slash."""
+    """The signature of a function that needs no slash."""
     return read_signature(function, given=given, example="(llm: LLM, /)", defaults=defaults)
 
 
 def mistake(function: Callable[..., Any], **how: Any) -> str:
-    """What its author is told."""
+    """The error for the author."""
     with pytest.raises(DeclarationError) as raised:
         signature(function, **how)
     return str(raised.value)
 
 
 def test_before_the_slash_is_given_and_after_it_sent() -> None:
-    """Each in its order, the given with their annotations."""
+    """Each group keeps its order. Injected parameters have their annotations."""
 
     def say(tts: object, session: Session, /, text: str, *, loud: bool = False) -> None: ...
 
@@ -59,7 +59,7 @@ def test_before_the_slash_is_given_and_after_it_sent() -> None:
 
 
 def test_the_doc_is_the_first_paragraph() -> None:
-    """On one line, as clients show it."""
+    """It is on one line, as clients show it."""
 
     def say(text: str) -> None: ...
 
@@ -69,7 +69,7 @@ def test_the_doc_is_the_first_paragraph() -> None:
 
 
 def test_annotations_tell_docs_former_names_and_deprecation() -> None:
-    """Also inside of an optional one, and under a name."""
+    """This is true also inside of an optional type, and under an alias."""
 
     def say(
         text: Annotated[str, Doc("What to say."), Was("sentence"), Was("words")],
@@ -87,7 +87,7 @@ def test_annotations_tell_docs_former_names_and_deprecation() -> None:
 
 
 def test_defaults_are_kept_in_their_json_form() -> None:
-    """An enum's member by its value, an attrs object as an object."""
+    """A member of an enum becomes its value, and an attrs object becomes an object."""
 
     def configure(size: Size = Size.BIG, range: Range = Range(low=1), names: tuple[str, ...] = ("a",)) -> None: ...
 
@@ -98,7 +98,7 @@ def test_defaults_are_kept_in_their_json_form() -> None:
 
 
 def test_a_default_that_does_not_fit_is_refused() -> None:
-    """By its own type, and by its own constraint."""
+    """The default must fit the type and the constraint."""
     fast: Any = "fast"
 
     def wrong_type(speed: int = fast) -> None: ...
@@ -111,7 +111,7 @@ def test_a_default_that_does_not_fit_is_refused() -> None:
 
 @pytest.mark.parametrize("value", [["a"], {"a": 1}, {"a"}, bytearray()])
 def test_a_default_that_every_call_would_share_is_refused(value: Any) -> None:
-    """With what to use instead."""
+    """The error says what to use instead."""
 
     def configure(names: Any) -> None: ...
 
@@ -121,7 +121,7 @@ def test_a_default_that_every_call_would_share_is_refused(value: Any) -> None:
 
 
 def test_what_is_given_stands_before_the_slash() -> None:
-    """A key or a session after it would have to be sent."""
+    """Otherwise a client would send the key or the session."""
 
     def open_service(api_key: Secret) -> None: ...
 
@@ -132,7 +132,7 @@ def test_what_is_given_stands_before_the_slash() -> None:
 
 
 def test_a_missing_slash_is_refused_where_something_is_given() -> None:
-    """With what stands before it, and an example."""
+    """The error has what is before the slash, and an example."""
 
     def say(text: str) -> None: ...
 
@@ -140,7 +140,7 @@ def test_a_missing_slash_is_refused_where_something_is_given() -> None:
 
 
 def test_a_given_parameter_takes_no_default() -> None:
-    """It is always there."""
+    """Such a parameter is always passed."""
 
     def say(session: Session | None = None, /) -> None: ...
 
@@ -148,7 +148,7 @@ def test_a_given_parameter_takes_no_default() -> None:
 
 
 def test_what_cannot_be_described_is_refused() -> None:
-    """Neither any number of arguments, nor one without a type, nor one of a type that JSON has not."""
+    """Examples are any number of arguments, an argument without a type, and a type that JSON does not have."""
 
     def many(*texts: str) -> None: ...
 
@@ -170,7 +170,7 @@ def test_what_cannot_be_described_is_refused() -> None:
 
 
 def test_an_option_has_a_default() -> None:
-    """A service option as well; an argument need not."""
+    """A service option needs one too. An argument does not."""
 
     def configure(model: str) -> None: ...
 
@@ -179,7 +179,7 @@ def test_an_option_has_a_default() -> None:
 
 
 def test_a_name_stands_for_one_thing() -> None:
-    """Former names are names."""
+    """Former names count as names."""
 
     def say(text: Annotated[str, Was("words")], words: str = "") -> None: ...
 
@@ -197,7 +197,7 @@ def test_a_name_stands_for_one_thing() -> None:
     ],
 )
 def test_an_annotation_that_cannot_be_read_is_the_authors_mistake(annotation: str, message: str) -> None:
-    """Whatever Python raises for it."""
+    """This is true for every exception of Python."""
 
     def say(text: str) -> None: ...
 

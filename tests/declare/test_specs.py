@@ -20,7 +20,7 @@ from rtvi_plugins.errors import DeclarationError
 
 
 def action_spec(function: Any) -> ActionSpec:
-    """A declaration of a function of nothing."""
+    """A declaration of an action without arguments."""
     return ActionSpec(
         targets=("bot",),
         name=function.__name__,
@@ -39,7 +39,7 @@ def action_spec(function: Any) -> ActionSpec:
 
 
 def marked(name: str, module: str = "acme") -> Any:
-    """A function of a module, with a declaration."""
+    """A function of a module with a declaration."""
 
     def function() -> None: ...
 
@@ -58,12 +58,12 @@ def test_a_mark_leaves_the_function_and_adds_to_those_before() -> None:
 
 
 def test_what_was_not_declared_carries_nothing() -> None:
-    """Whatever it is."""
+    """It may be any object."""
     assert specs_of(test_what_was_not_declared_carries_nothing) == specs_of(None) == specs_of(3) == ()
 
 
 def test_a_modules_declarations_are_those_of_its_own_functions() -> None:
-    """In the order of its text; what it imported from elsewhere is declared there, and an alias counts once."""
+    """They have the order of the source. Imported functions do not count, and an alias counts once."""
     module = ModuleType("acme")
     later, sooner, foreign = marked("later"), marked("sooner"), marked("foreign", "other")
     vars(module).update(sooner=sooner, foreign=foreign, later=later, alias=sooner, number=3)
@@ -71,13 +71,13 @@ def test_a_modules_declarations_are_those_of_its_own_functions() -> None:
 
 
 def test_a_parameter_without_a_default_is_required() -> None:
-    """One whose default is null is not."""
+    """A default of null is a default."""
     assert Parameter("text", read(str)).required
     assert not Parameter("text", read(str | None), None).required
 
 
 def test_a_grant_joins_its_validators() -> None:
-    """And shows what it grants."""
+    """Its `repr` shows what it grants."""
     grant = Grant("llm.temperature", ge(0), le(1), writable=False)
     assert grant.validator is not None
     shape = narrow(read(float), [grant.validator])
@@ -114,7 +114,7 @@ def test_whatever_else_a_module_holds_hides_nothing() -> None:
 
 
 def test_a_grant_names_the_arguments_that_it_narrows() -> None:
-    """By strings."""
+    """The names are strings."""
     names: Any = {5: ge(1)}
     with pytest.raises(DeclarationError, match="takes arguments= as a mapping of validators"):
         Grant("tts:say", arguments=names)

@@ -1,4 +1,4 @@
-"""The class of a session's state: what may be one, and where it may be named."""
+"""The class of a session's state: which classes are allowed, and where they may be named."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Order:
 
 
 class Cart(TypedDict, total=False):
-    """The same as a dict."""
+    """The same state as a TypedDict."""
 
     products: list[str]
 
@@ -47,7 +47,7 @@ def declared(state: Any) -> BotSpec:
 
 
 def test_a_state_is_an_attrs_class_or_a_typed_dict() -> None:
-    """Each session begins with one of its own."""
+    """Each session begins with its own object."""
     expected: list[tuple[Any, Any]] = [(Order, Order()), (Cart, {})]
     for state, begins in expected:
         spec = declared(state).state
@@ -59,7 +59,7 @@ def test_a_state_is_an_attrs_class_or_a_typed_dict() -> None:
 
 @define
 class Needy:
-    """It needs values."""
+    """A class with required fields."""
 
     name: str
     size: int
@@ -67,7 +67,7 @@ class Needy:
 
 
 class NeedyCart(TypedDict):
-    """It needs a value too."""
+    """A TypedDict with a required key."""
 
     products: list[str]
     note: NotRequired[str]
@@ -75,35 +75,35 @@ class NeedyCart(TypedDict):
 
 @define
 class Dated:
-    """JSON has no dates."""
+    """A class with a date, which JSON does not have."""
 
     day: date = date(2026, 1, 1)
 
 
 @define
 class Derived:
-    """One field is not stored."""
+    """A class with a field that is not stored."""
 
     total: float = field(init=False, default=0.0)
 
 
 @define
 class Failing:
-    """It cannot be made."""
+    """A class that raises when an object is made."""
 
     name: str = field(factory=lambda: str(1 / 0))
 
 
 @define
 class Mistyped:
-    """It begins with another type."""
+    """A class whose default has another type."""
 
     name: str = field(factory=int)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
 
 
 @define
 class Sharing:
-    """All sessions would share a list."""
+    """A class with a list that all sessions would share."""
 
     names: list[str] = []  # noqa: RUF008
 
@@ -123,7 +123,7 @@ class Sharing:
     ],
 )
 def test_a_class_that_cannot_be_a_state_is_refused(state: Any, problem: str) -> None:
-    """At import, with what to write instead."""
+    """It is refused at import, and the error says what to write instead."""
     with pytest.raises(DeclarationError) as raised:
         declared(state)
     assert "order_line() (" in str(raised.value)
@@ -132,12 +132,12 @@ def test_a_class_that_cannot_be_a_state_is_refused(state: Any, problem: str) -> 
 
 @bot(state=Order)
 async def pizzeria(session: Session[Order], /) -> None:
-    """Has a state."""
+    """A bot with a state."""
 
 
 @bot()
 async def stateless(session: Session[Any], /) -> None:
-    """Has none."""
+    """A bot without a state."""
 
 
 async def of_order(session: Session[Order], /) -> None:
@@ -165,14 +165,14 @@ def setting(session: Session[Order], /, name: str = "") -> None:
     ],
 )
 def test_a_session_of_another_state_is_refused(declare: Any, function: Any, problem: str) -> None:
-    """The annotation names the state that the session has."""
+    """The annotation must name the state of the bot."""
     with pytest.raises(DeclarationError) as raised:
         declare(function)
     assert problem in str(raised.value)
 
 
 def test_a_session_need_not_name_its_state() -> None:
-    """And the functions of a bot may."""
+    """Functions of a bot may name it."""
 
     async def plain(session: Session, /) -> None: ...
 
@@ -183,11 +183,11 @@ def test_a_session_need_not_name_its_state() -> None:
 
 @frozen
 class Unchanged:
-    """A state that is replaced as a whole."""
+    """A frozen class, whose objects can only be replaced."""
 
     turns: int = 0
 
 
 def test_a_frozen_class_is_a_state() -> None:
-    """It is replaced, not changed."""
+    """The state is replaced, not changed."""
     assert declared(Unchanged).state is not None

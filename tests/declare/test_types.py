@@ -1,4 +1,4 @@
-"""A type read once: what it accepts, what it says of itself, and that both agree."""
+"""A type has a check, a loader and a description. They agree with each other."""
 
 from __future__ import annotations
 
@@ -34,32 +34,32 @@ from rtvi_plugins.declare.validators import narrow, violations
 
 
 class Pace(StrEnum):
-    """An enum whose members are strings themselves."""
+    """An enum whose members are strings."""
 
     SLOW = "slow"
 
 
 class Colour(Enum):
-    """Members by their values."""
+    """An enum whose members have values."""
 
     RED = "red"
     BLUE = "blue"
 
 
 class Floor(IntEnum):
-    """Members that are numbers."""
+    """An enum whose members are numbers."""
 
     GROUND = 0
     FIRST = 1
 
 
 class Nobody(Enum):
-    """No members."""
+    """An enum without members."""
 
 
 @frozen
 class Guest:
-    """A class with a required field, a bounded one and one that is not sent."""
+    """A class with a required field, a bounded one, and one that is not sent."""
 
     name: str
     age: Annotated[int, ge(0)] = 0
@@ -69,7 +69,7 @@ class Guest:
 
 @frozen
 class Stay:
-    """A class of classes."""
+    """A class with fields of other classes."""
 
     guests: tuple[Guest, ...]
     room: Annotated[str, Doc("Which one.")] = "1"
@@ -77,7 +77,7 @@ class Stay:
 
 
 class Booking(TypedDict, total=False):
-    """Qualifiers in annotations that are texts."""
+    """A TypedDict with qualifiers in postponed annotations."""
 
     nights: Required[int]
     guest: Required[Guest]
@@ -86,7 +86,7 @@ class Booking(TypedDict, total=False):
 
 
 class Whole(TypedDict):
-    """Some that may be left out among one that may not."""
+    """A TypedDict with optional keys and a required one."""
 
     name: str
     note: NotRequired[str]
@@ -99,20 +99,20 @@ Speed = TypeAliasType("Speed", Annotated[float, ge(0)] | Literal["slow"])
 
 
 class Circle(TypedDict):
-    """Contains itself."""
+    """A class that contains itself."""
 
     inner: NotRequired[Circle]
 
 
 def above_low(range: Any, attribute: object, value: int) -> None:
-    """A validator that wants the instance."""
+    """A validator that uses the instance."""
     if value < range.low:
         raise ValueError("high is below low")
 
 
 @define
 class Range:
-    """A field whose validator looks at another field."""
+    """A class whose validator reads another field."""
 
     low: int
     high: int = field(validator=above_low)
@@ -120,7 +120,7 @@ class Range:
 
 @define
 class Fragile:
-    """A class that cannot be made."""
+    """A class that raises when an object is made."""
 
     name: str
 
@@ -130,7 +130,7 @@ class Fragile:
 
 @define
 class Compared:
-    """Compares what cannot be compared."""
+    """A class whose `==` raises."""
 
     low: int | None
 
@@ -139,19 +139,19 @@ class Compared:
 
 
 def accepts(annotation: Any, value: Any) -> bool:
-    """Whether a value is one of a type."""
+    """Whether the type accepts a value."""
     return not check(read(annotation), value)[1]
 
 
 def loaded(annotation: Any, value: Any) -> Any:
-    """The value as a function would be given it."""
+    """The value that a function would get."""
     found, problems = check(read(annotation), value)
     assert problems == []
     return found
 
 
 def problems_of(annotation: Any, value: Any) -> list[tuple[str, str]]:
-    """The path and the message of everything that is wrong with a value."""
+    """The path and the message of each problem of a value."""
     return [(problem.path, problem.message) for problem in check(read(annotation), value)[1]]
 
 
@@ -237,7 +237,7 @@ REFUSED: list[tuple[Any, Any]] = [
 
 @pytest.mark.parametrize(("annotation", "value", "given"), ACCEPTED)
 def test_a_value_of_the_type_is_loaded(annotation: Any, value: Any, given: Any) -> None:
-    """Into what the author's annotation says, of exactly that class."""
+    """The loaded value has exactly the class of the annotation."""
     found = loaded(annotation, value)
     assert found == given
     assert found.__class__ is given.__class__
@@ -251,7 +251,7 @@ def test_a_value_of_another_type_is_refused(annotation: Any, value: Any) -> None
 
 @pytest.mark.parametrize(("annotation", "value", "given"), ACCEPTED)
 def test_a_loaded_value_turns_back_into_what_was_sent(annotation: Any, value: Any, given: Any) -> None:
-    """A result is told in the same form in which an argument of its type is sent."""
+    """Results have the same form as arguments of the same type."""
     assert accepts(annotation, to_json(given))
     assert loaded(annotation, to_json(given)) == given
 
@@ -269,7 +269,7 @@ WORDS: dict[str, list[Any]] = {
 
 @pytest.mark.parametrize("annotation", [Any, list[Any], dict[str, Any], list[dict[str, Any]] | None])
 def test_a_loaded_value_shares_nothing_with_what_was_sent(annotation: Any) -> None:
-    """A function may change what it receives."""
+    """A function may change the value that it gets."""
     sent: Any = [{"a": [{"b": [1]}]}] if "list" in str(annotation) or annotation is Any else {"a": [{"b": [1]}]}
     loaded: Any = check(read(annotation), sent)[0]
     assert loaded == sent
@@ -280,24 +280,24 @@ def test_a_loaded_value_shares_nothing_with_what_was_sent(annotation: Any) -> No
 
 @pytest.mark.parametrize(("word", "annotation"), [(word, each) for word, all in WORDS.items() for each in all])
 def test_a_type_has_the_word_that_clients_know(word: str, annotation: Any) -> None:
-    """An optional one is told as what it is when it is there."""
+    """An optional type has the name of the type without None."""
     assert read(annotation).rtvi_type == word
 
 
 def test_a_choice_is_described_by_its_values() -> None:
-    """Literals and enums alike; one of suggestions accepts any string besides."""
+    """This is true for literals and enums. With suggestions, other strings are accepted too."""
     assert read(Literal["a", 1]).schema == {"enum": ["a", 1]}
     assert read(Colour).schema == {"enum": ["red", "blue"]}
     assert read(Literal["a"] | str).schema == {"anyOf": [{"enum": ["a"]}, {"type": "string"}]}
 
 
 def test_an_object_is_described_with_its_fields() -> None:
-    """What is required, what is not, and the words of its author."""
+    """The schema has the required fields, the other fields, and the documentation."""
     schema = read(Stay).schema
     assert schema["required"] == ["guests"]
     assert schema["properties"]["room"] == {"type": "string", "description": "Which one."}
     assert list(schema["properties"]["guests"]["items"]["properties"]) == ["name", "age", "nick"]
-    assert schema["description"] == "A class of classes."
+    assert schema["description"] == "A class with fields of other classes."
     assert schema["properties"]["guests"]["items"]["description"].startswith("A class with a required field")
     assert read(Booking).schema["required"] == ["nights", "guest"]
     assert read(Whole).schema["required"] == ["name"]
@@ -320,12 +320,12 @@ BOUNDS: list[tuple[Any, Any]] = [
 
 @pytest.mark.parametrize(("annotation", "schema"), BOUNDS)
 def test_constraints_are_described(annotation: Any, schema: Any) -> None:
-    """In JSON Schema's word for what they bound; of two that say the same, both count."""
+    """They use the keywords of JSON Schema. If two have the same keyword, both apply."""
     assert read(annotation).schema == schema
 
 
 def test_a_validator_of_ones_own_may_bring_its_schema() -> None:
-    """By an attribute."""
+    """It is an attribute."""
 
     class Even:
         json_schema: ClassVar = {"multipleOf": 2}
@@ -343,16 +343,16 @@ def test_a_validator_of_ones_own_may_bring_its_schema() -> None:
 
 
 def test_a_constraint_is_told_in_its_own_words() -> None:
-    """Every one that is broken, and only where the type is right."""
+    """Each broken constraint is reported, if the type is right."""
     assert problems_of(Annotated[int, ge(-1), le(0)], 3) == [("$", "must be <= 0, got 3")]
     assert problems_of(Annotated[int, ge(1)], "a") == [("$", "expected a whole number, got the string 'a'")]
 
 
 def test_a_validator_that_fails_in_itself_accepts_nothing() -> None:
-    """What narrows must not let pass what it could not judge."""
+    """If a grant's validator cannot judge a value, the value must be refused."""
 
     def broken(instance: object, attribute: object, value: object) -> None:
-        """Accept nothing."""
+        """Raise for each value."""
         raise KeyError("words of an exception")
 
     assert problems_of(Annotated[int, broken], 3) == [("$", "is not acceptable")]
@@ -360,7 +360,7 @@ def test_a_validator_that_fails_in_itself_accepts_nothing() -> None:
 
 
 def test_a_class_that_cannot_be_made_is_a_problem_of_the_value() -> None:
-    """Without the words of what it raised, unless it is a ValueError, which is meant for whoever sent the value."""
+    """The text of the exception is left out, unless it is a ValueError, which is meant for the sender."""
     assert problems_of(Fragile, {"name": "a"}) == [("$", "is not acceptable as Fragile")]
     assert problems_of(Range, {"low": 3, "high": 2}) == [("$", "is not acceptable: high is below low")]
     assert problems_of(Compared, {"low": None}) == [("$", "is not acceptable as Compared")]
@@ -370,7 +370,7 @@ def test_a_class_that_cannot_be_made_is_a_problem_of_the_value() -> None:
 
 
 def test_everything_wrong_is_told_at_once_with_its_path() -> None:
-    """Deep inside as well, with the nearest name."""
+    """This includes nested values. The nearest name is suggested."""
     sent = {"guests": [{"name": 1}, {"nam": "Ada"}], "room": None, "colour": "rad"}
     shape = read(Stay)
     problems = {each.path: each for each in check(shape, sent)[1]}
@@ -380,7 +380,7 @@ def test_everything_wrong_is_told_at_once_with_its_path() -> None:
 
 
 def test_a_union_tells_what_its_nearest_member_says() -> None:
-    """Of a value that is right on the outside, what is wrong inside; of any other, all that it could have been."""
+    """If a member fits on the outside, its inner problems are reported. Otherwise, all members are named."""
     assert problems_of(int | Guest, {"name": 1}) == [("$.name", "expected a string, got the number 1")]
     assert problems_of(int | list[str] | None, "a") == [
         ("$", "expected a whole number or an array or null, got the string 'a'"),
@@ -388,13 +388,13 @@ def test_a_union_tells_what_its_nearest_member_says() -> None:
 
 
 def test_a_float_that_is_too_large_for_a_whole_number_says_how_to_write_it() -> None:
-    """Its digits are not certain."""
+    """Its digits may not be exact."""
     expected = "expected a whole number of 64 bits, written without fraction and exponent, got the number 1e+20"
     assert problems_of(int, 1e20) == [("$", expected)]
 
 
 def test_a_huge_value_does_not_come_back_whole() -> None:
-    """An error is shorter than what caused it."""
+    """An error is shorter than the value."""
     ((_, message),) = problems_of(int, "a" * 10_000)
     assert len(message) < 200
 
@@ -403,7 +403,7 @@ def test_a_huge_value_does_not_come_back_whole() -> None:
 
 
 class Missing(TypedDict):
-    """Names a type that is not there."""
+    """A class that names a type which does not exist."""
 
     what: str
 
@@ -412,7 +412,7 @@ Missing.__annotations__["what"] = ForwardRef("Nothing")
 
 
 class Raw(TypedDict):
-    """Holds bytes."""
+    """A class with bytes."""
 
     data: bytes
 
@@ -423,7 +423,7 @@ Untyped: Any = make_class("Untyped", ["size"])
 
 @define(init=False)
 class Remade:
-    """Is made from something else than its fields."""
+    """A class whose `__init__` has other parameters than its fields."""
 
     size: int
 
@@ -432,7 +432,7 @@ class Remade:
 
 
 class Mistyped(TypedDict):
-    """Has an annotation that fails when it is read."""
+    """A class with an annotation that raises."""
 
     size: int
 
@@ -447,7 +447,7 @@ Pair = TypeAliasType("Pair", list[T], type_params=(T,))
 
 @define
 class Box(Generic[T]):
-    """Holds anything."""
+    """A class with a field of any type."""
 
     content: T
 
@@ -478,14 +478,14 @@ UNREADABLE: list[tuple[Any, str]] = [
 
 @pytest.mark.parametrize(("annotation", "message"), UNREADABLE)
 def test_a_type_that_json_has_not_is_refused(annotation: Any, message: str) -> None:
-    """With what to write instead."""
+    """The error says what to write instead."""
     with pytest.raises(UnsupportedType) as raised:
         read(annotation)
     assert message in str(raised.value)
 
 
 def test_a_literal_of_an_enums_members_is_refused() -> None:
-    """Its values would be none of Python's own."""
+    """Its values would not be plain values of Python."""
 
     class Size(StrEnum):
         BIG = "big"
@@ -556,7 +556,7 @@ types = st.recursive(st.sampled_from(SIMPLE), _nested, max_leaves=4)
 @settings(deadline=None, max_examples=300)
 @given(typed=types, data=st.data())
 def test_shape_and_schema_agree(typed: Typed, data: st.DataObject) -> None:
-    """Whatever the type and the value: what one accepts the other does, and a value of the type is accepted."""
+    """For all types and values, the check and the schema agree. Values of a type are accepted."""
     annotation, values = typed
     schema = read(annotation).schema
     Draft202012Validator.check_schema(schema)
@@ -570,7 +570,7 @@ def test_shape_and_schema_agree(typed: Typed, data: st.DataObject) -> None:
 @settings(deadline=None, max_examples=100)
 @given(typed=types)
 def test_a_schema_is_json(typed: Typed) -> None:
-    """It is sent as it is."""
+    """It is sent unchanged."""
     schema = read(typed[0]).schema
     assert json.loads(json.dumps(schema)) == schema
 
@@ -580,7 +580,7 @@ def test_a_schema_is_json(typed: Typed) -> None:
 
 @frozen
 class Card:
-    """Something to pay with, told apart by its tag."""
+    """A means of payment, with a tag."""
 
     number: int
     holder: Guest
@@ -589,7 +589,7 @@ class Card:
 
 @frozen
 class Voucher:
-    """Something else to pay with."""
+    """Another means of payment."""
 
     code: str
     type: Literal["voucher"] = "voucher"
@@ -641,5 +641,5 @@ def test_a_union_reports_every_problem_of_the_member_that_was_meant(
 
 
 def test_none_alone_is_described_as_null() -> None:
-    """It is not an object."""
+    """It is not described as an object."""
     assert (read(None).rtvi_type, read(None).schema) == ("null", {"type": "null"})

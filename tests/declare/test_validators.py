@@ -1,4 +1,4 @@
-"""attrs validators: each is checked in this project's words and described, or refused where it is declared."""
+"""attrs validators: each one is checked and described in our words, or refused where it is declared."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from rtvi_plugins.declare.validators import restricted_schema, violations
 
 
 class Colour(Enum):
-    """Plain members."""
+    """An enum."""
 
     RED = "red"
     BLUE = "blue"
@@ -46,7 +46,7 @@ class Colour(Enum):
 
 @frozen
 class Room:
-    """Fields under validators of attrs."""
+    """A class whose fields have validators of attrs."""
 
     name: str = field(validator=and_(instance_of(str), max_len(3)))
     beds: int | None = field(default=None, validator=optional(ge(1)))
@@ -92,7 +92,7 @@ DESCRIBED: list[tuple[Any, Any]] = [
 
 
 def says(schema: Any, part: Any) -> bool:
-    """Whether a schema says all of a part, in itself or beside others."""
+    """Whether a schema contains all of a part, in itself or in a member."""
     return all(schema.get(name) == value for name, value in part.items()) or any(
         says(each, part) for each in schema.get("allOf", ())
     )
@@ -100,7 +100,7 @@ def says(schema: Any, part: Any) -> bool:
 
 @pytest.mark.parametrize(("annotation", "part"), DESCRIBED)
 def test_a_validator_is_described(annotation: Any, part: Any) -> None:
-    """Also inside of others."""
+    """This is true also inside of other validators."""
     schema = read(annotation).schema
     Draft202012Validator.check_schema(schema)
     assert says(schema, part), schema
@@ -116,7 +116,7 @@ values = st.recursive(
 @settings(deadline=None, max_examples=300)
 @given(annotation=st.sampled_from([each for each, _ in DESCRIBED if "even" not in str(each)]), value=values)
 def test_what_is_described_is_what_is_checked(annotation: Any, value: Any) -> None:
-    """A value that the schema allows is accepted, and no other."""
+    """A value is accepted if and only if the schema allows it."""
     shape = read(annotation)
     validator: Any = Draft202012Validator(shape.schema)
     assert (not check(shape, value)[1]) == validator.is_valid(value)
@@ -192,14 +192,14 @@ REFUSED: list[tuple[Any, str]] = [
 
 @pytest.mark.parametrize(("annotation", "message"), REFUSED)
 def test_a_constraint_that_cannot_be_described_is_refused(annotation: Any, message: str) -> None:
-    """With what to write instead."""
+    """The error says what to write instead."""
     with pytest.raises(UnsupportedType) as raised:
         read(annotation)
     assert message in str(raised.value)
 
 
 def test_a_field_of_a_class_says_where_a_none_was_forgotten() -> None:
-    """In the way that fields are written."""
+    """The error shows how the field is to be written."""
 
     @frozen
     class Table:
@@ -221,7 +221,7 @@ BAD_DEFAULTS: list[tuple[Callable[[], Any], str]] = [
 
 @pytest.mark.parametrize(("make", "message"), BAD_DEFAULTS)
 def test_a_default_of_a_field_must_fit_and_must_not_be_shared(make: Callable[[], Any], message: str) -> None:
-    """A frozen class does not make it unchangeable."""
+    """This is true for frozen classes too."""
 
     @frozen
     class Basket:
@@ -234,7 +234,7 @@ def test_a_default_of_a_field_must_fit_and_must_not_be_shared(make: Callable[[],
 
 
 def test_a_grants_validator_may_rule_out_null() -> None:
-    """It is described so, and says what it found."""
+    """The description excludes null, and the error names what was sent."""
     optional_number = read(int | None)
     assert [each.message for each in violations(optional_number, le(5), None)] == ["must be <= 5, got null"]
     schema = restricted_schema(optional_number, le(5))
@@ -264,7 +264,7 @@ SATISFIABLE: list[Any] = [
 
 
 def test_bounds_that_no_value_can_pass_are_rejected() -> None:
-    """Every call would fail; the author learns of it at import."""
+    """Every call would fail. The author gets the error at import."""
     for annotation in UNSATISFIABLE:
         with pytest.raises(UnsupportedType, match=r"which no value can\. Correct the bounds"):
             read(annotation)
@@ -273,7 +273,7 @@ def test_bounds_that_no_value_can_pass_are_rejected() -> None:
 
 
 class Described:
-    """An author's validator, with a schema that may be anything."""
+    """An author's validator, whose schema may be anything."""
 
     def __init__(self, schema: dict[str, Any]) -> None:
         self.json_schema = schema
@@ -294,7 +294,7 @@ ODD_SCHEMAS: list[tuple[dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("schema", "problem"), ODD_SCHEMAS)
 def test_an_odd_schema_of_a_validator_raises_no_error_of_python(schema: dict[str, Any], problem: str) -> None:
-    """It is described as its author wrote it, or rejected with the validator's name."""
+    """It is described with the author's schema, or rejected with the validator's name."""
     annotation = Annotated[int, Described(schema), ge(3)]
     if not problem:
         read(annotation)

@@ -1,4 +1,4 @@
-"""`rtvi schema`: the labelled changes of `changes.json` are classed as labelled, and real declarations are compared."""
+"""`rtvi schema`: the changes in `changes.json` get the class of their label, and real declarations are compared."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CHANGES: list[dict[str, Any]] = json.loads(Path(__file__).with_name("changes.jso
 
 
 def api(at: str, part: Any) -> dict[str, Any]:
-    """Put a part of an API into a whole one."""
+    """Put a part of an API into a complete one."""
     if at == "action":
         at, part = "actions", {"llm:say": part}
     if at == "actions":
@@ -26,7 +26,7 @@ def api(at: str, part: Any) -> dict[str, Any]:
 
 
 def test_there_are_a_hundred_labelled_changes() -> None:
-    """Each level has several."""
+    """Each class has several."""
     assert len({each["name"] for each in CHANGES}) == len(CHANGES) >= 100
     for level in ("breaking", "compatible", "documentation"):
         assert sum(each["level"] == level for each in CHANGES) >= 8
@@ -34,7 +34,7 @@ def test_there_are_a_hundred_labelled_changes() -> None:
 
 @pytest.mark.parametrize("case", CHANGES, ids=[each["name"] for each in CHANGES])
 def test_a_labelled_change_is_classed_as_its_label_says(case: dict[str, Any]) -> None:
-    """The worst of what is found has the label's level, stands first, and has the path."""
+    """The most serious difference has the class of the label, comes first, and has the path."""
     old, new = api(case["at"], case["old"]), api(case["at"], case["new"])
     first = compare(old, new)[0]
     assert first.level == case["level"]
@@ -63,18 +63,18 @@ async def acme(api_key: Secret, /, base_url: str = "https://acme.example") -> As
 
 @options(acme)
 def configure(llm: LLM, /, model: Literal["small"] | str = "small", OPTION = 1) -> None:
-    """Which model."""
+    """Set the model."""
 
 
 @action(acme)
 async def list_models(llm: LLM, /) -> RESULT:
-    """The models."""
+    """List the models."""
     raise NotImplementedError
 '''
 
 
 def written(folder: Path, option: str, result: str) -> str:
-    """Install a version of a distribution, and return the file with its API, made in a process of its own."""
+    """Install a version of a distribution. Return the file with its API, made in a process of its own."""
     info = folder / "acme-1.0.dist-info"
     info.mkdir(parents=True)
     points = "[rtvi_plugins]\nllm.acme = acme_llm\n[rtvi_plugins.api]\n1 = acme_llm\n"

@@ -1,4 +1,4 @@
-"""The conformance kit: each broken provider is found by the rule that is meant for it, and by no other."""
+"""The conformance kit finds each broken provider by the rule that is meant for it, and by no other rule."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def rules_broken(case: Case) -> list[str]:
 
 @pytest.mark.parametrize("case", GOOD, ids=lambda case: case.name)
 async def test_a_good_provider_breaks_no_rule(case: Case) -> None:
-    """The kit finds nothing where nothing is wrong."""
+    """The kit reports no problem of a good provider."""
     assert await rules_broken(case) == []
 
 
@@ -54,7 +54,7 @@ async def test_a_good_provider_breaks_no_rule(case: Case) -> None:
     scope="module",
 )
 async def test_a_broken_provider_is_found_by_its_rule(case: Case) -> None:
-    """The report names the rule that the mutant breaks, and no other. Half of them run on each event loop."""
+    """The report has exactly the rule that the mutant breaks. Half of the mutants run on each event loop."""
     assert await rules_broken(case) == [case.rule]
 
 
@@ -67,7 +67,7 @@ async def test_a_waived_rule_is_no_failure() -> None:
 
 
 async def test_a_blocking_call_is_named() -> None:
-    """With its function, file and line."""
+    """The report has its function, file and line."""
     [found] = await find_problems(next(each for each in MUTANTS if each.name == "one that blocks").make())
     assert found.rule == "P209"
     assert re.search(r"block\(\) \(.*mutants\.py:\d+\)", found.what)

@@ -42,7 +42,7 @@ PACKAGE = evolve(
 
 
 def wheel_of(found: Distribution, into: Path) -> None:
-    """Make the wheel again from which a distribution was installed."""
+    """Build again the wheel from which a distribution was installed."""
     tags = re.findall(r"^Tag: (\S+)", found.read_text("WHEEL") or "", re.MULTILINE)
     tag = next(each for each in tags if not each.startswith("py2-"))
     name = f"{found.metadata['Name'].replace('-', '_')}-{found.version}-{tag}.whl"
@@ -93,7 +93,7 @@ def install(package: Package, site: Path, wheels: Path) -> None:
 
 
 def test_what_the_oldest_core_lacks_is_named(site: Path, wheels: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """With the version to declare. A provider that does without it keeps the rule."""
+    """The report has the version to declare. A provider that does not use it keeps the rule."""
     install(PACKAGE, site, wheels)
     assert main(["check", NAME, "-v", "--oldest", "--find-links", str(wheels)]) == 1
     mutant, plain = capsys.readouterr().out.split("\nllm.plain:")
@@ -123,5 +123,5 @@ def test_a_core_that_cannot_be_found_is_no_fault(site: Path, wheels: Path) -> No
     ],
 )
 def test_the_oldest_core_is_that_of_the_requirement(requires: list[str], oldest: str | None) -> None:
-    """In each form that has a lower bound."""
+    """All forms with a lower bound are tried."""
     assert oldest_core(requires) == oldest

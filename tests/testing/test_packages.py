@@ -1,4 +1,4 @@
-"""Whole packages: each broken one is found by the rule that is meant for it, in the API, the command and pytest."""
+"""Whole packages: the API, the command and pytest find each broken one by the rule that is meant for it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NAME = "rtvi-plugins-mutant"
 
 @pytest.fixture(autouse=True)
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder of installed packages, which is also the present one."""
+    """A folder of installed packages, which is the current folder."""
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     monkeypatch.chdir(tmp_path)
     yield tmp_path
@@ -32,7 +32,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def test_a_good_package_is_gold(site: Path) -> None:
-    """Nothing is found, and what does not concern an LLM without a vendor is not counted."""
+    """No problem is found. Rules for other kinds and for vendors do not count."""
     GOOD_PACKAGE.install(site)
     [report] = check_package(NAME).reports
     assert [each for each in report.results if each.state not in ("kept", "not applicable")] == []
@@ -44,7 +44,7 @@ def test_a_good_package_is_gold(site: Path) -> None:
 
 @pytest.mark.parametrize("name", PACKAGE_MUTANTS)
 def test_a_broken_package_is_found_by_its_rule(name: str, site: Path) -> None:
-    """The report names the rule, and no other."""
+    """The report has exactly this rule."""
     rule, found, package = PACKAGE_MUTANTS[name]
     package.install(site)
     [report] = check_package(NAME).reports
@@ -55,7 +55,7 @@ def test_a_broken_package_is_found_by_its_rule(name: str, site: Path) -> None:
 
 
 def test_every_rule_of_a_package_has_a_mutant() -> None:
-    """And P211, which needs two event loops."""
+    """P211 is missing, because it needs two event loops."""
     assert {rule for rule, _, _ in PACKAGE_MUTANTS.values()} == {
         each.id for each in RULES.values() if each.of == "package" and not each.on_request
     } | {"P211"}
@@ -76,7 +76,7 @@ def test_an_exception_is_explained_and_shown(site: Path, capsys: pytest.CaptureF
 
 
 def test_the_command_prints_what_is_wrong_and_how_to_mend_it(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The exit code depends on the level. JSON has the same content."""
+    """The exit code depends on the level. The JSON has the same content."""
     PACKAGE_MUTANTS["one that is not typed"][2].install(site)
     assert main(["check", NAME]) == 0
     shown = capsys.readouterr().out
@@ -110,7 +110,7 @@ def test_the_rules_that_are_kept_are_listed_with_verbose(site: Path, capsys: pyt
 
 
 def test_the_command_says_what_it_does_not_find(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A package, a provider, or a file."""
+    """It may be a package, a provider, or a file."""
     GOOD_PACKAGE.install(site)
     for words, said in {
         ("rtvi-plugins-mutants",): "Did you mean 'rtvi-plugins-mutant'?",
@@ -132,7 +132,7 @@ def providers():
 
 
 def bridge(count: int) -> Package:
-    """Return a package whose bridge lists so many providers."""
+    """Return a package whose bridge lists this many providers."""
     points = GOOD_PACKAGE.entry_points.replace("[rtvi_plugins]", "[rtvi_plugins.bridges]", 1)
     points = points.replace("llm.mutant = rtvi_plugins_mutant.llm", "any = rtvi_plugins_mutant.listing:providers")
     files = {"py.typed": "", "listing.py": LISTING.replace("COUNT", str(count))}
@@ -140,7 +140,7 @@ def bridge(count: int) -> Package:
 
 
 def test_a_bridged_provider_is_checked_by_its_own_name(site: Path) -> None:
-    """Its options are those of what is bridged, so the readme need not name them. A slow import is not a fault."""
+    """Its options belong to what is bridged, so the readme need not name them. A slow import is allowed."""
     bridge(1).install(site)
     [report] = check_package("mutant").reports
     assert (report.provider, report.level) == ("llm.mutant", "gold")
@@ -150,7 +150,7 @@ def test_a_bridged_provider_is_checked_by_its_own_name(site: Path) -> None:
 
 
 def test_a_bridge_without_providers_says_so(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """And not that it is not installed."""
+    """It does not say that it is not installed."""
     bridge(0).install(site)
     assert main(["check", NAME]) == 2
     assert "is a bridge, and it finds nothing to bridge" in capsys.readouterr().err
@@ -167,7 +167,7 @@ def test_a_bridge_without_providers_says_so(site: Path, capsys: pytest.CaptureFi
     ],
 )
 def test_an_exception_that_cannot_be_is_refused(waive: dict[str, str], said: str) -> None:
-    """There is one for each provider, with a reason, and none for keys and cancellation."""
+    """A provider may waive one rule, with a reason, but not the rules of keys and cancellation."""
     with pytest.raises(AuthorError, match=said):
         ProviderCheck(waive=waive)
 
@@ -183,7 +183,7 @@ def test_a_file_of_checks_must_say_how_providers_are_checked(site: Path) -> None
 
 
 def test_rules_are_tests_of_an_author(site: Path) -> None:
-    """Each is a case with an id. One fails with what is wrong."""
+    """Each rule is a case with an id. A failure says what is wrong."""
     PACKAGE_MUTANTS["one that is not typed"][2].install(site)
     test = rule_tests(NAME)
     [mark] = vars(test)["pytestmark"]

@@ -1,4 +1,4 @@
-"""The report of a provider: which rules count, and the level that follows; and connections that a check refuses."""
+"""The report of a provider: which rules count, and its level; and the connections that a check refuses."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_the_level_is_below_that_of_a_broken_rule(broken: str | None, level: str
 
 
 def test_without_a_fake_of_its_vendor_a_provider_with_a_key_is_bronze() -> None:
-    """A rule that was not checked is not kept. The report says what is missing."""
+    """A rule that was not checked does not count as kept. The report says what is missing."""
     service = [each.id for each in RULES.values() if each.level == "bronze"]
     found = report(kept(*service), keys=True)
     assert found.level == "bronze"
@@ -47,7 +47,7 @@ def test_without_a_fake_of_its_vendor_a_provider_with_a_key_is_bronze() -> None:
 
 
 def test_a_rule_of_another_kind_is_not_applicable() -> None:
-    """Nor is one of vendors, for a provider without one."""
+    """Rules of vendors do not apply to a provider without a vendor."""
     found = report(kept("P104"))
     assert state(found, "P241")[0] == state(found, "P251")[0] == state(found, "P221")[0] == "not applicable"
 
@@ -60,7 +60,7 @@ def test_a_rule_after_which_the_check_ended_is_named() -> None:
 
 
 def test_what_is_wrong_on_trio_alone_is_one_rule() -> None:
-    """Keys and cancellation cannot be waived there either."""
+    """The rules of keys and cancellation cannot be waived there either."""
     on_trio = kept()
     on_trio.found("P202", "It raises.")
     on_trio.found("P207", "It goes on.")
@@ -72,7 +72,7 @@ def test_what_is_wrong_on_trio_alone_is_one_rule() -> None:
 
 @pytest.mark.anyio
 async def test_a_check_reaches_only_this_machine() -> None:
-    """Other hosts are refused and noted, by their names too. Afterwards, all is as before."""
+    """Other hosts are refused and noted, also by name. Afterwards, everything is as before."""
     before = socket.getaddrinfo, socket.socket.connect
     async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
         port = listener.extra(anyio.abc.SocketAttribute.local_port)

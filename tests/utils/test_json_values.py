@@ -18,14 +18,14 @@ from ..fakes.wire import connected
 
 
 def test_a_value_that_contains_itself_twice_is_found_deep_at_once() -> None:
-    """Each level is looked at once: doubled at every level, this would not end."""
+    """Each level is read once. If each level doubled the work, this would not end."""
     value: list[object] = []
     value += [value, value]
     assert is_nested_deeper(value, 100)
 
 
 def test_an_object_that_is_shared_is_looked_at_once() -> None:
-    """A pair of a pair of a pair holds ever more references, but one object for each level."""
+    """A pair of a pair of a pair has many references, but one object for each level."""
     value: list[object] = []
     for _ in range(60):
         value = [value, value]
@@ -37,7 +37,7 @@ def test_an_object_that_is_shared_is_looked_at_once() -> None:
 
 
 def pairs(levels: int, pair: Callable[[object], object] = lambda each: [each, each]) -> object:
-    """A pair of a pair of a pair: one object for each level, and twice as many places at each."""
+    """A pair of a pair of a pair: each level has one object, and twice as many places as the one before."""
     value: object = None
     for _ in range(levels):
         value = pair(value)
@@ -75,7 +75,7 @@ PAIRS: dict[str, Callable[[object], object]] = {
 
 
 def test_each_object_of_a_value_that_repeats_them_is_looked_at_once() -> None:
-    """Forty levels, and a million million places."""
+    """There are forty levels, and a million million places."""
     Counted.reads = 0
     value = pairs(40, PAIRS["dict"])
     assert json_problem(value) == ("$", TOO_OFTEN)
@@ -86,21 +86,21 @@ def test_each_object_of_a_value_that_repeats_them_is_looked_at_once() -> None:
 
 @pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)
 def test_a_value_that_repeats_its_objects_too_often_has_no_json_form(pair: Callable[[object], object]) -> None:
-    """Whatever holds them; a few repetitions are written out."""
+    """It may be in any object. A few repetitions are written out."""
     with pytest.raises(RepeatedTooOften):
         to_json(pairs(60, pair))
     assert json.dumps(to_json(pairs(8, pair))).count("null") == 2**8
 
 
 def test_many_values_that_are_not_repeated_are_fine() -> None:
-    """Only repetitions are bounded: the author of a large value has made each part of it."""
+    """Only repetitions are bounded. The author of a large value has made each part of it."""
     assert json_problem([[number] for number in range(200_000)]) is None
     assert json_problem([[1, 2, 3]] * 1_000) is None
 
 
 @pytest.mark.anyio
 async def test_a_result_that_repeats_its_objects_too_often_is_answered() -> None:
-    """The author reads why."""
+    """The author gets the reason."""
     async with connected(repeating) as wire:
         answer = await wire.error(wire.call("bot:repeat"))
         assert (answer["code"], answer["details"]) == ("invalid-result", [{"path": "$", "message": f"{TOO_OFTEN}."}])
@@ -108,17 +108,17 @@ async def test_a_result_that_repeats_its_objects_too_often_is_answered() -> None
 
 @action("bot")
 async def repeat() -> list[Any]:
-    """Return very few objects in very many places."""
+    """Return few objects in very many places."""
     return cast("list[Any]", pairs(60))
 
 
 @bot(public=True, client=["bot:repeat"])
 async def repeating(session: Session, /) -> None:
-    """A bot with an action whose result is too large."""
+    """A bot whose action has a result that is too large."""
 
 
 def test_a_default_that_repeats_its_objects_too_often_is_rejected() -> None:
-    """At the author's line."""
+    """The error has the author's line."""
 
     async def take(session: Session, /, pair: tuple[Any, ...] = ()) -> None: ...
 

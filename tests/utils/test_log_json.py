@@ -1,4 +1,4 @@
-"""The log as JSON: one object per line, without secrets, with the session and the code that a record is about."""
+"""The log as JSON: one object per line, without secrets, with the session and the error code of each record."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def records(stream: io.StringIO) -> list[dict[str, Any]]:
 
 
 def test_a_record_is_one_object_without_secrets(stream: io.StringIO) -> None:
-    """With its time, and its traceback in a field."""
+    """It has the time, and the traceback in a field."""
     _secret = Secret(KEY)
     try:
         raise RuntimeError(f"{KEY}\nforged")
@@ -58,7 +58,7 @@ def test_a_record_is_one_object_without_secrets(stream: io.StringIO) -> None:
 
 
 def test_a_report_has_the_code_of_its_error(stream: io.StringIO) -> None:
-    """If clients can receive it."""
+    """This is for errors that clients can receive."""
     report("a bot", Busy("later"))
     assert records(stream)[0]["code"] == "busy"
 
@@ -73,7 +73,7 @@ async def in_a_task() -> None:
 
 @bot(services={}, client=["bot:async_action", "bot:blocking_action"])
 async def clerk(session: Session, /) -> None:
-    """Log as soon as the session begins."""
+    """A bot that logs at the start of the session."""
     library.warning("bot")
     session.start_soon(in_a_task)
 
@@ -92,7 +92,7 @@ def blocking_action() -> None:
 
 @pytest.mark.anyio
 async def test_what_runs_in_a_session_logs_its_id(stream: io.StringIO) -> None:
-    """The bot, its tasks and its actions, through any logger. What runs outside logs none."""
+    """These are the bot, its tasks and its actions, with any logger. Other code logs no id."""
     async with connected(clerk) as wire:
         await wire.result(wire.call("bot:async_action"))
         blocking = wire.call("bot:blocking_action")

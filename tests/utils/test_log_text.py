@@ -1,4 +1,4 @@
-"""The log: no secret, no forged line and no control character, whatever is logged by whichever library."""
+"""The log has no secret, no forged line and no control character, whatever a library logs."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_a_record_of_any_logger_is_one_line_without_secrets(
 
 
 def test_a_traceback_has_pythons_lines_only(key: Secret, stream: io.StringIO) -> None:
-    """Not those in the exception's text, its notes, its causes or its group."""
+    """The lines in the exception's text, its notes, its causes or its group do not count."""
     logging.getLogger("any").error("failed", exc_info=failure(f"{KEY} {FORGED}"))
     written = stream.getvalue()
     assert "Traceback (most recent call last):\n" in written
@@ -94,7 +94,7 @@ def test_a_traceback_has_pythons_lines_only(key: Secret, stream: io.StringIO) ->
 
 
 def test_a_syntax_error_does_not_repeat_its_source_raw() -> None:
-    """Source that comes from elsewhere may steer the terminal."""
+    """Source from elsewhere could control the terminal."""
     with pytest.raises(SyntaxError) as raised:
         compile("x = \x1b[31m", "name\nof a file", "exec")
     written = trace(raised.value)
@@ -103,7 +103,7 @@ def test_a_syntax_error_does_not_repeat_its_source_raw() -> None:
 
 
 def test_a_report_shows_a_clean_traceback_also_to_other_handlers(key: Secret, caplog: pytest.LogCaptureFixture) -> None:
-    """A handler of somebody else's has a formatter of its own."""
+    """Other handlers have their own formatters."""
     caplog.set_level(logging.DEBUG, "rtvi_plugins")
     report("the action 'x\ny'", failure(f"{KEY} {FORGED}"))
     assert "RuntimeError: …" in caplog.text
@@ -113,7 +113,7 @@ def test_a_report_shows_a_clean_traceback_also_to_other_handlers(key: Secret, ca
 
 
 def test_a_record_that_cannot_be_formatted_is_logged_without_its_arguments(key: Secret) -> None:
-    """The standard library would print the arguments as they are."""
+    """The standard library would print the arguments unchanged."""
 
     class Awkward:
         def __repr__(self) -> str:
@@ -127,7 +127,7 @@ def test_a_record_that_cannot_be_formatted_is_logged_without_its_arguments(key: 
 
 
 def test_an_exception_that_cannot_be_shown_is_named(key: Secret) -> None:
-    """Its methods are its author's."""
+    """The author may have broken the methods of an exception."""
 
     class Awkward(Exception):
         def __str__(self) -> str:
@@ -141,7 +141,7 @@ def test_an_exception_that_cannot_be_shown_is_named(key: Secret) -> None:
 
 
 def test_an_unhandled_exception_of_asyncio_is_clean(key: Secret, stream: io.StringIO) -> None:
-    """With its context, which may hold anything."""
+    """Its context may contain anything."""
     loop = asyncio.new_event_loop()
     stream.truncate(0)
     stream.seek(0)
@@ -153,7 +153,7 @@ def test_an_unhandled_exception_of_asyncio_is_clean(key: Secret, stream: io.Stri
 
 
 def test_what_threads_and_finalizers_raise_is_clean(key: Secret, capsys: pytest.CaptureFixture[str]) -> None:
-    """Python writes these to stderr itself."""
+    """Python writes them to stderr itself."""
 
     def fail() -> None:
         raise RuntimeError(f"{KEY} {FORGED}")
@@ -195,7 +195,7 @@ def test_a_command_that_fails_shows_no_key_of_the_environment(
 
 
 def test_rtvi_run_logs_warnings_and_http_clients_cleanly() -> None:
-    """In a process of its own, whose root logger nobody else has configured."""
+    """The test uses a process of its own, whose root logger is not configured."""
     script = f"""
 import logging, warnings
 from rtvi_plugins import Secret
@@ -222,7 +222,7 @@ logging.Logger("alone").warning("key\\n%s", key.reveal())
 
 
 def test_a_record_of_any_length_is_shortened(key: Secret) -> None:
-    """Its two ends stay. Cleaning all of it would hold up the event loop."""
+    """Its beginning and end stay. It would block the event loop to clean all of it."""
     text = f"begin {KEY} {'sk...' * 1_000_000} {KEY} end"
     record = logging.LogRecord("acme", logging.ERROR, "", 0, "%s", (text,), None)
     formatted = LogFormatter(FORM).format(record)
@@ -239,7 +239,7 @@ def test_a_record_of_any_length_is_shortened(key: Secret) -> None:
 
 @given(st.text(st.characters(categories=("C", "Z", "L", "P", "N"))))
 def test_escaped_text_is_one_printable_line(text: str) -> None:
-    """Whatever Unicode has."""
+    """This is true for all characters of Unicode."""
     escaped = escape(text)
     assert escaped.isprintable() or escaped == ""
     assert len(escaped.splitlines()) <= 1
@@ -249,13 +249,13 @@ def test_escaped_text_is_one_printable_line(text: str) -> None:
 
 @given(st.text(st.characters(categories=("L", "N", "P"))))
 def test_text_that_prints_is_left_as_it_is(text: str) -> None:
-    """Also in other scripts."""
+    """This includes other scripts."""
     assert escape(text) == text
 
 
 @given(st.text(), st.text(), st.lists(st.text(), max_size=3))
 def test_a_record_is_always_one_line(name: str, message: str, args: list[str]) -> None:
-    """With any name, message and arguments, fitting or not."""
+    """This is true for all names, messages and arguments, also if they do not fit."""
     record = logging.LogRecord(name, logging.ERROR, "", 0, message, tuple(args), None)
     formatted = LogFormatter(FORM).format(record)
     assert len(formatted.splitlines()) == 1
@@ -264,7 +264,7 @@ def test_a_record_is_always_one_line(name: str, message: str, args: list[str]) -
 
 @given(st.text(), st.text())
 def test_a_traceback_has_as_many_lines_for_any_text(text: str, note: str) -> None:
-    """And none begins with what the exception says."""
+    """No line begins with the text of the exception."""
 
     def traced(text: str, note: str) -> str:
         error = failure(f"a{text}z")
@@ -275,7 +275,7 @@ def test_a_traceback_has_as_many_lines_for_any_text(text: str, note: str) -> Non
 
 
 def test_multiline_text_keeps_its_lines(key: Secret) -> None:
-    """For records whose author has escaped what came from elsewhere."""
+    """The author of such a record has escaped text from elsewhere."""
     assert clean(f"one\n\ttwo\x1b {KEY}", LINES) == "one\n\ttwo\\x1b …"
 
 
@@ -283,7 +283,7 @@ def test_multiline_text_keeps_its_lines(key: Secret) -> None:
 
 
 def test_what_a_bot_says_does_not_steer_the_terminal() -> None:
-    """Text of people is left as it is, with its lines, emoji and hard spaces."""
+    """Text of people stays as it is, with its lines, emoji and hard spaces."""
     out = io.StringIO()
     screen = Screen(out, interactive=False)
     screen.text("One\ntwo \x1b]0;title\x07\x1b[2J\x9b1m\r\u202e ")

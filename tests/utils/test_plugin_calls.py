@@ -1,4 +1,4 @@
-"""Calls outside of the task that they would run in: what they see as the current task, and what they leave behind."""
+"""Calls outside of their own task: which task they see as the current one, and what they leave behind."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rtvi_plugins.utils.plugin_calls import call_in, call_plugin
 
 
 def test_a_plugin_sees_a_task_that_is_not_the_callers() -> None:
-    """Also where its call makes another; and the caller is the current task again afterwards."""
+    """This is true also if the call makes another one. Afterwards, the caller's task is the current one again."""
 
     async def main() -> None:
         own = asyncio.current_task()
@@ -25,7 +25,7 @@ def test_a_plugin_sees_a_task_that_is_not_the_callers() -> None:
 
 
 def test_an_exception_leaves_the_caller_as_the_current_task() -> None:
-    """It passes through."""
+    """The exception is raised to the caller."""
 
     async def main() -> None:
         own = asyncio.current_task()
@@ -40,7 +40,7 @@ def test_an_exception_leaves_the_caller_as_the_current_task() -> None:
 
 
 def test_an_event_loop_that_is_over_is_not_kept() -> None:
-    """The task that is kept refers to its loop."""
+    """The stored task refers to its loop."""
 
     async def main() -> weakref.ref[asyncio.AbstractEventLoop]:
         call_plugin(asyncio.current_task)

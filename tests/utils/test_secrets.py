@@ -1,4 +1,4 @@
-"""Keys that do not show themselves, whoever prints, formats, stores or logs them."""
+"""Secrets do not show themselves when they are printed, formatted, stored or logged."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ KEY = "key-of-a-test"
 
 @define
 class Provider:
-    """Something that keeps a key, as providers do."""
+    """An object with a key, like a provider."""
 
     key: Secret
     name: str = "acme"
@@ -61,19 +61,19 @@ SHOWN: dict[str, Callable[[Secret], str]] = {
 
 @pytest.mark.parametrize("way", SHOWN)
 def test_a_secret_does_not_show_itself(way: str) -> None:
-    """In whatever way it is made into text."""
+    """All ways to turn it into text are tried."""
     assert KEY not in SHOWN[way](Secret(KEY))
 
 
 def test_only_reveal_gives_it_away() -> None:
-    """And whether there is anything in it shows without that."""
+    """`bool` shows whether it is empty."""
     assert Secret(KEY).reveal() == KEY
     assert Secret(KEY)
     assert not Secret("")
 
 
 def test_a_secret_cannot_be_stored() -> None:
-    """Neither pickled, nor copied by way of it, nor written as JSON."""
+    """It can be neither pickled nor copied with pickle, and not written as JSON."""
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
         with pytest.raises(TypeError):
             pickle.dumps(Secret(KEY), protocol)
@@ -85,7 +85,7 @@ def test_a_secret_cannot_be_stored() -> None:
 
 
 def test_a_log_shows_no_secret() -> None:
-    """As an argument, inside of one, or in the locals of a trace."""
+    """It may be an argument, a part of one, or a local variable in a traceback."""
     stream = io.StringIO()
     log = logging.Logger("of this test")
     log.addHandler(logging.StreamHandler(stream))
@@ -96,7 +96,7 @@ def test_a_log_shows_no_secret() -> None:
 
 
 def test_a_crash_report_shows_no_secret() -> None:
-    """With the locals of every frame, as such reports hold."""
+    """Such a report has the local variables of every frame."""
 
     def fail(api_key: Secret) -> None:
         provider = Provider(api_key)
@@ -111,7 +111,7 @@ def test_a_crash_report_shows_no_secret() -> None:
 
 
 def test_two_secrets_of_one_text_are_two() -> None:
-    """Comparing does not tell whether they are the same."""
+    """A comparison does not show whether the values are equal."""
     one, other = Secret(KEY), Secret(KEY)
     assert one == one
     assert one != other
@@ -122,7 +122,7 @@ def test_two_secrets_of_one_text_are_two() -> None:
 
 
 def test_what_somebody_shows_all_the_same_is_scrubbed() -> None:
-    """Every secret in use, wherever it stands; of one that is gone nothing is known."""
+    """All secrets in use are found in all places. A secret that is no longer used is forgotten."""
     key, other = Secret("1st-key"), Secret("2nd-key")
     assert scrub("POST with 1st-key and 2nd-key, 1st-key") == "POST with … and …, …"
     del key, other
@@ -130,14 +130,14 @@ def test_what_somebody_shows_all_the_same_is_scrubbed() -> None:
 
 
 def test_a_secret_that_begins_like_another_is_scrubbed_whole() -> None:
-    """The rest of the longer one would be half a key."""
+    """Otherwise the rest of the longer one would show half a key."""
     kept = [Secret(KEY + "-of-europe"[:length]) for length in range(11)]
     assert scrub(f"{KEY}-of-europe") == "…"
     assert len(kept) == 11
 
 
 def test_an_empty_secret_scrubs_nothing() -> None:
-    """A key may be left empty where a server wants none."""
+    """A key may be empty if a server needs none."""
     empty = Secret("")
     assert scrub("a text") == "a text"
     assert not empty
@@ -145,7 +145,7 @@ def test_an_empty_secret_scrubs_nothing() -> None:
 
 @given(keys=st.lists(st.text("ab-", min_size=1, max_size=6), max_size=4), text=st.text("ab-", max_size=30))
 def test_nothing_of_any_secret_is_left(keys: list[str], text: str) -> None:
-    """Whatever the keys have in common."""
+    """The keys may have common parts."""
     secrets: list[Any] = [Secret(key) for key in keys]
     scrubbed = scrub(text)
     assert not any(secret.reveal() in scrubbed for secret in secrets)
@@ -181,7 +181,7 @@ def _lower_escapes(text: str) -> str:
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("value", [LONG_KEY, f" {LONG_KEY}\n", "short$1 ", "p/ss wörd", "🔑🔐 keys", "a\\nb\\tc\\x41d"])
 def test_a_key_is_scrubbed_in_each_form(form: str, value: str) -> None:
-    """Those in which libraries log what they were given."""
+    """These are the forms in which libraries log their arguments."""
     secret = Secret(value)
     scrubbed = scrub(f"<{FORMS[form](value)}>")
     pieces = [value.strip()[begin : begin + 5] for begin in range(len(value.strip()) - 4)]
@@ -194,7 +194,7 @@ def test_a_key_is_scrubbed_in_each_form(form: str, value: str) -> None:
 @pytest.mark.parametrize("user", ["", "u", "us", "use", "user"])
 @pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
 def test_basic_auth_is_scrubbed(user: str, encode: Callable[[bytes], bytes]) -> None:
-    """Wherever the key begins in it."""
+    """The key may begin at any position in it."""
     secret = Secret(LONG_KEY)
     header = encode(f"{user}:{LONG_KEY}:more".encode()).decode()
     scrubbed = scrub(f"Authorization: Basic {header}")
@@ -220,7 +220,7 @@ def test_basic_auth_is_scrubbed(user: str, encode: Callable[[bytes], bytes]) -> 
     ],
 )
 def test_a_part_of_a_key_is_scrubbed(text: str, expected: str) -> None:
-    """Vendors show how it begins and ends, and what is too long is cut off."""
+    """Vendors show its beginning and end, and cut what is too long."""
     secret = Secret("sk-proj-Ab1cD2eF3gH4iJkLmNoPqRsTuQrSt4711")
     assert scrub(text) == expected
     assert secret
@@ -238,7 +238,7 @@ def test_a_part_of_a_key_is_scrubbed(text: str, expected: str) -> None:
     ],
 )
 def test_ordinary_words_are_left(text: str) -> None:
-    """Though secrets are made of them."""
+    """Secrets may contain such words."""
     kept = [Secret("operator-of-the-password"), Secret("wait-for-the-server"), Secret("abcdefgh-4711")]
     assert scrub(text) == text
     assert kept
@@ -255,13 +255,13 @@ def test_ordinary_words_are_left(text: str) -> None:
     ],
 )
 def test_the_password_of_a_url_is_scrubbed(url: str) -> None:
-    """It is not a `Secret`, and yet one."""
+    """It is a secret, although it is not a `Secret`."""
     assert "PASSWORD" not in scrub(f"GET {url} failed")
     assert scrub("GET http://host/a@b?c=d@e and me@host") == "GET http://host/a@b?c=d@e and me@host"
 
 
 def test_the_keys_of_an_environment_are_known() -> None:
-    """Those that are declared, and those whose names say what they hold."""
+    """These are the declared variables, and those whose names say that they have keys."""
     environ = {
         "ACME_API_KEY": "short",
         "OTHER_API_KEY": "sk-other-key",
@@ -292,7 +292,7 @@ KEYS = st.text(st.characters(min_codepoint=33, max_codepoint=0x2FF), min_size=16
 
 @given(key=KEYS, form=st.sampled_from(sorted(FORMS)), before=st.text(max_size=9), after=st.text(max_size=9))
 def test_nothing_of_a_key_is_left_in_any_form(key: str, form: str, before: str, after: str) -> None:
-    """With any text around it."""
+    """Any text may be around it."""
     secret = Secret(key)
     scrubbed = scrub(f"{before} {FORMS[form](key)} {after}")
     middle = FORMS[form](key).strip("\"'b")
@@ -303,7 +303,7 @@ def test_nothing_of_a_key_is_left_in_any_form(key: str, form: str, before: str, 
 
 @given(text=st.text("xyz \n\t…*.%\\&@:/\ud800é"), keys=st.lists(st.text("123-", min_size=8, max_size=40), max_size=3))
 def test_text_without_keys_is_left_as_it_is(text: str, keys: list[str]) -> None:
-    """Whatever else is in it, also escapes that are none and what cannot be encoded."""
+    """The text may contain invalid escapes, and characters that cannot be encoded."""
     kept = [Secret(key) for key in keys]
     quiet = text.replace("://", "")
     assert scrub(quiet) == quiet
@@ -312,7 +312,7 @@ def test_text_without_keys_is_left_as_it_is(text: str, keys: list[str]) -> None:
 
 @given(key=st.text(string.ascii_letters + string.digits + "-_", min_size=16), shown=st.integers(8, 15))
 def test_the_beginning_and_the_end_of_a_key_are_scrubbed(key: str, shown: int) -> None:
-    """From eight characters on."""
+    """The shortest part has eight characters."""
     secret = Secret(f"A1{key}9z")
     value = secret.reveal()
     for part in (value[:shown], value[-shown:], f"{value[:3]}...{value[-4:]}"):

@@ -1,4 +1,4 @@
-"""A signal wakes the one task that waits for it, on every backend alike."""
+"""An event wakes the one task that waits for it, on every backend."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.anyio, EVERY_LOOP]
 
 
 async def test_who_waits_is_woken() -> None:
-    """And not before it is set."""
+    """The task does not wake before."""
     signal, woken = OneShotEvent(), list[bool]()
 
     async def wait() -> None:
@@ -32,7 +32,7 @@ async def test_who_waits_is_woken() -> None:
 
 
 async def test_who_comes_late_passes() -> None:
-    """What was set stays set, also when it is set again."""
+    """An event stays set, also if it is set again."""
     signal = OneShotEvent()
     assert not signal.is_set()
     signal.set()
@@ -43,7 +43,7 @@ async def test_who_comes_late_passes() -> None:
 
 
 async def test_who_is_cancelled_while_waiting_leaves_it_unset() -> None:
-    """Setting it then harms nobody."""
+    """Setting the event afterwards raises nothing."""
     signal = OneShotEvent()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(signal.wait)
@@ -54,7 +54,7 @@ async def test_who_is_cancelled_while_waiting_leaves_it_unset() -> None:
 
 
 async def test_it_can_be_set_by_what_runs_in_no_task() -> None:
-    """As callbacks of a loop do."""
+    """Callbacks of an event loop do this."""
     signal = OneShotEvent()
 
     def from_thread() -> None:
