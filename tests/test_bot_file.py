@@ -1,4 +1,4 @@
-"""Bot files: a bot without Python, and what is said to mistakes in one."""
+"""Bot files: a bot without Python, and the errors for mistakes in one."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ config."llm.echo".prefix = "You said: "
 
 
 def test_a_bot_file_declares_a_bot(write: Write) -> None:
-    """All that `@bot` takes can be written."""
+    """Everything that `@bot` takes can be written."""
     spec = bot_spec(load_bot_file(write(WHOLE.replace('"tts:say"', '"voice:say"'))))
     assert (spec.name, spec.doc, spec.public, spec.plugins) == ("night_porter", "Opens the door.", True, ("echo",))
     assert spec.services == {"llm": ("echo", "rules"), "voice": ("echo",)}
@@ -77,7 +77,7 @@ def test_a_bot_file_declares_a_bot(write: Write) -> None:
 
 
 def test_an_environment_changes_it(write: Write) -> None:
-    """Tables are merged, other values replaced."""
+    """Tables are merged, and other values are replaced."""
     spec = bot_spec(load_bot_file(write(WHOLE), "production"))
     assert (spec.public, spec.grants, spec.services["llm"]) == (False, (), ("echo",))
     assert spec.config["llm.echo"] == {"times": 2, "prefix": "You said: "}
@@ -90,13 +90,13 @@ def test_the_mark_that_editors_of_windows_write_is_ignored(write: Write) -> None
 
 
 def test_the_name_is_that_of_the_file(write: Write) -> None:
-    """Unless it says another."""
+    """The file may also contain a name."""
     assert bot_spec(load_bot_file(write('services = { llm = "echo" }'))).name == "porter"
 
 
 @pytest.mark.anyio
 async def test_it_talks(write: Write) -> None:
-    """It greets, answers, and keeps to its grants."""
+    """It greets, answers, and respects its grants."""
     bot = load_bot_file(write(WHOLE.replace('"tts:say"', '"voice:say"').replace("times = 2", "")))
     async with connect(bot) as client:
         assert await client.action("bot:say_back", text="abc", times=2) == "abc abc"
@@ -111,7 +111,7 @@ async def test_it_talks(write: Write) -> None:
 
 @pytest.mark.anyio
 async def test_a_speech_to_speech_model_takes_the_place_of_the_llm(write: Write) -> None:
-    """The prompt is its first message."""
+    """The prompt is the model's first message."""
     text = 'prompt = "You are a porter."\nclient = ["speech:get_context"]\nservices = { speech = "echo" }'
     async with connect(load_bot_file(write(text))) as client:
         await client.ask("hello")
@@ -177,7 +177,7 @@ LLM = 'services = { llm = "echo" }\n'
     ],
 )
 def test_a_mistake_is_told_with_file_and_key(text: str, problem: str, write: Write) -> None:
-    """In the words of `@bot`, and with the nearest name."""
+    """The words are those of `@bot`. The nearest name is suggested."""
     path = write(text)
     with pytest.raises(AuthorError) as raised:
         host_for(load_bot_file(path))
@@ -204,7 +204,7 @@ def test_a_provider_may_have_others_that_take_over(
 
 
 def test_an_environment_that_is_not_there_is_told(write: Write) -> None:
-    """With the nearest."""
+    """The nearest name is suggested."""
     with pytest.raises(BotError, match=r"porter.toml has no \[env.prodution\]; did you mean 'production'\?"):
         load_bot_file(write(WHOLE), "prodution")
     with pytest.raises(BotError, match=r"porter.toml has no \[env.x\]; it has no environments."):
@@ -214,7 +214,7 @@ def test_an_environment_that_is_not_there_is_told(write: Write) -> None:
 
 
 def test_the_reference_lists_all_keys() -> None:
-    """And no others."""
+    """It lists no other keys."""
     page = (Path(__file__).parents[1] / "docs" / "reference" / "bot-file.md").read_text("utf-8")
     rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
     listed = [key.strip("` ") for row in rows for key in row.split(",")]
@@ -241,7 +241,7 @@ def test_commands_take_bot_files(
 
 
 def test_other_bots_have_no_environments(capsys: pytest.CaptureFixture[str]) -> None:
-    """They read their own."""
+    """Bots in Python read their own environment variables."""
     assert main(["describe", "bot.py", "--env", "production"]) == USAGE
     assert (
         "--env chooses settings of a bot file, and bot.py is none. Name a file like bot.toml."

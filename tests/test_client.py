@@ -1,4 +1,4 @@
-"""The client against a peer that is written out: every request resolves or raises, whatever the peer does."""
+"""The client with a scripted peer: every request returns or raises, whatever the peer does."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Peer:
-    """The other end, as a test plays it: `heard` is the next message of the client, `say` sends one back."""
+    """The other end of the connection. `heard` is the next message of the client, `say` sends one back."""
 
     def __init__(self, sink: MemoryObjectSendStream[str], source: MemoryObjectReceiveStream[str]) -> None:
         self._sink = sink
@@ -61,7 +61,7 @@ async def meeting(
 
 
 async def outcome(asked: Awaitable[Any], into: list[Any]) -> None:
-    """What comes of a request: its result, or what it raises."""
+    """The result of a request, or the exception that it raises."""
     try:
         into.append(await asked)
     except RequestError as error:
@@ -69,7 +69,7 @@ async def outcome(asked: Awaitable[Any], into: list[Any]) -> None:
 
 
 def call_anything(client: Client) -> Awaitable[Any]:
-    """A request whose answer has a result."""
+    """Send a request whose answer has a result."""
     return client.action("bot:anything")
 
 
@@ -77,14 +77,14 @@ def call_anything(client: Client) -> Awaitable[Any]:
 
 
 async def test_the_client_introduces_itself_and_knows_the_bot() -> None:
-    """`client-ready` carries the version and who is there; what the bot says of itself is kept."""
+    """`client-ready` has the version and the name of the client. What the bot says about itself is kept."""
     async with meeting() as (client, _):
         assert client.bot.version == "2.1.0"
         assert client.bot.data["about"] == {"library": "test"}
 
 
 async def test_an_answer_resolves_the_request_of_its_id() -> None:
-    """Two requests that are answered in the other order each get their own."""
+    """Two requests that are answered in reverse order get their own answers."""
     results: list[Any] = []
     async with meeting() as (client, peer), anyio.create_task_group() as tasks:
         tasks.start_soon(outcome, client.action("bot:first"), results)
@@ -99,7 +99,7 @@ async def test_an_answer_resolves_the_request_of_its_id() -> None:
 
 
 async def test_arguments_are_sent_by_name() -> None:
-    """An action is sent as the published clients send it, whether arguments come as a mapping or as keywords."""
+    """An action is sent as the published clients send it. Arguments may be a mapping or keywords."""
     async with meeting() as (client, peer), anyio.create_task_group() as tasks:
         tasks.start_soon(outcome, client.action("tts:say", {"text": "hi"}, interrupt=True), list[Any]())
         message = await peer.heard("action")
@@ -110,7 +110,7 @@ async def test_arguments_are_sent_by_name() -> None:
 
 @pytest.mark.parametrize("code", CATALOGUE)
 async def test_a_refusal_is_raised_as_the_error_of_its_code(code: str) -> None:
-    """Every code of the catalogue comes out as its class, with sentence, details and whether to try again."""
+    """Every code is raised as its class, with the sentence, the details and `retryable`."""
     results: list[Any] = []
     problem = Problem("$.data", "is wrong", "right")
     body = {"error": "No.", "code": code, "retryable": True, "details": [problem.to_json()]}
@@ -124,7 +124,7 @@ async def test_a_refusal_is_raised_as_the_error_of_its_code(code: str) -> None:
 
 @pytest.mark.parametrize("data", [None, "no", 5, [], {}, {"error": 5, "code": 6, "details": 7}, {"code": "new-code"}])
 async def test_a_refusal_that_says_little_is_raised_all_the_same(data: Any) -> None:
-    """Whatever stands in an error-response, it is a `RequestError`."""
+    """Whatever an error-response contains, it is raised as a `RequestError`."""
     results: list[Any] = []
     async with meeting() as (client, peer), anyio.create_task_group() as tasks:
         tasks.start_soon(outcome, client.get_config(), results)
@@ -137,7 +137,7 @@ async def test_a_refusal_that_says_little_is_raised_all_the_same(data: Any) -> N
 )
 @pytest.mark.parametrize("ask", [Client.get_config, call_anything])
 async def test_an_answer_that_is_none_is_an_error(ask: Callable[[Client], Awaitable[Any]], data: Any) -> None:
-    """An answer without what it is to hold raises `InvalidAnswer`, not a `KeyError`."""
+    """An answer without its content raises `InvalidAnswer`, not a `KeyError`."""
     results: list[Any] = []
     async with meeting() as (client, peer), anyio.create_task_group() as tasks:
         tasks.start_soon(outcome, ask(client), results)
@@ -146,7 +146,7 @@ async def test_an_answer_that_is_none_is_an_error(ask: Callable[[Client], Awaita
 
 
 async def test_what_json_cannot_carry_is_not_sent() -> None:
-    """The caller is told at once, and the next request works."""
+    """The error is raised at once, and the next request works."""
     results: list[Any] = []
     async with meeting() as (client, peer), anyio.create_task_group() as tasks:
         with pytest.raises(TypeError):
@@ -157,7 +157,7 @@ async def test_what_json_cannot_carry_is_not_sent() -> None:
 
 
 async def test_fifty_requests_at_once_each_get_their_own_answer() -> None:
-    """They are answered in reverse order, and none gets another's."""
+    """They are answered in reverse order, and each one gets its own answer."""
     results: dict[int, Any] = {}
     async with meeting() as (client, peer), anyio.create_task_group() as tasks:
 
@@ -175,7 +175,7 @@ async def test_fifty_requests_at_once_each_get_their_own_answer() -> None:
 
 
 class Hasty(ObjectStream[str]):
-    """Answers each message while it is still being sent; `send` returns only when the answer has been taken."""
+    """Answers each message while it is being sent. `send` returns only after the answer was received."""
 
     def __init__(self) -> None:
         self._sink, self._source = anyio.create_memory_object_stream[str]()
@@ -197,13 +197,13 @@ class Hasty(ObjectStream[str]):
 
 
 async def test_an_answer_may_come_before_the_request_has_been_sent() -> None:
-    """A transport that is slow to say that it has sent loses no answer."""
+    """A transport that returns late from `send` loses no answer."""
     async with open_client(Hasty()) as client:
         assert await client.action("bot:hurry") == "early"
 
 
 async def test_a_missing_answer_is_an_error_in_the_callers_time() -> None:
-    """`NoAnswer` says what was not answered, and that it can be tried again."""
+    """`NoAnswer` names the request, and is retryable."""
     async with meeting() as (client, _):
         with pytest.raises(NoAnswer, match=r"'action' within 0\.01 s") as raised:
             await client.action("bot:wait", timeout=0.01)
@@ -211,7 +211,7 @@ async def test_a_missing_answer_is_an_error_in_the_callers_time() -> None:
 
 
 async def test_a_late_or_second_answer_is_dropped() -> None:
-    """It is not an event, and it does not become the answer to another request."""
+    """It is not an event, and not the answer to another request."""
     results: list[Any] = []
     async with meeting() as (client, peer), anyio.create_task_group() as tasks:
         with pytest.raises(NoAnswer):
@@ -240,7 +240,7 @@ async def test_a_bot_that_never_gets_ready_is_an_error() -> None:
 
 
 async def test_the_end_of_the_connection_answers_who_waits() -> None:
-    """When the bot goes, pending requests and later ones raise `SessionClosed`."""
+    """When the connection ends, pending and later requests raise `SessionClosed`."""
     results: list[Any] = []
     async with meeting() as (client, peer), anyio.create_task_group() as tasks:
         for _ in range(3):
@@ -256,7 +256,7 @@ async def test_the_end_of_the_connection_answers_who_waits() -> None:
 
 
 async def test_leaving_answers_who_waits_elsewhere() -> None:
-    """A task that outlives the client is not left hanging, neither in a request nor in its events."""
+    """A task that outlives the client does not hang in a request or in its events."""
     results: list[Any] = []
 
     async def read(client: Client) -> None:
@@ -270,7 +270,7 @@ async def test_leaving_answers_who_waits_elsewhere() -> None:
 
 
 async def test_leaving_at_once_answers_who_waits() -> None:
-    """A request that was made in the same moment as the client was left is answered too."""
+    """A request that is made when the client is being left gets an answer too."""
     results: list[Any] = []
     async with anyio.create_task_group() as tasks, meeting() as (client, _):
         tasks.start_soon(outcome, client.get_config(), results)
@@ -278,7 +278,7 @@ async def test_leaving_at_once_answers_who_waits() -> None:
 
 
 async def test_what_is_raised_inside_comes_out_as_it_is() -> None:
-    """An exception of the caller's is not wrapped in a group, so that `except InvalidArguments` works."""
+    """An exception of the caller is not put into a group, so `except InvalidArguments` works."""
     sink, heard = anyio.create_memory_object_stream[str](1)
 
     class Ready(StapledObjectStream[str]):
@@ -300,7 +300,7 @@ async def test_what_is_raised_inside_comes_out_as_it_is() -> None:
     "text", ["", "no json", "[]", "5", "null", '"text"', "{", "[" * 1000, '{"type": "x"}', '{"label": "other"}']
 )
 async def test_what_is_no_message_harms_nobody(text: str) -> None:
-    """It is dropped, and the next answer still comes."""
+    """It is dropped, and the next answer arrives."""
     results: list[Any] = []
     async with meeting() as (client, peer), anyio.create_task_group() as tasks:
         await peer.say_text(text)
@@ -310,7 +310,7 @@ async def test_what_is_no_message_harms_nobody(text: str) -> None:
 
 
 async def test_garbage_does_not_keep_a_caller_waiting() -> None:
-    """Who is answered with garbage alone is told in their own time."""
+    """If only invalid messages come, the request ends at its timeout."""
     async with meeting() as (client, peer):
         await peer.say_text("nonsense")
         with pytest.raises(NoAnswer):
@@ -321,7 +321,7 @@ async def test_garbage_does_not_keep_a_caller_waiting() -> None:
 
 
 async def test_a_client_waits_for_an_event() -> None:
-    """The events before it are skipped, and those after it are still there."""
+    """Events before it are skipped, and later ones are kept."""
     async with meeting() as (client, peer):
         for type in ("bot-llm-started", "bot-turn-ended", "server-message"):
             await peer.say(type, {"of": type})
@@ -330,7 +330,7 @@ async def test_a_client_waits_for_an_event() -> None:
 
 
 async def test_no_client_waits_for_ever_for_an_event() -> None:
-    """Neither where it does not come, nor after the connection; the error lists what came."""
+    """The wait ends at its timeout, or with the connection. The error lists the events that came."""
     async with meeting() as (client, peer):
         with pytest.raises(NoAnswer, match=r"No event 'metrics' came within 0.01 s. No other came."):
             await client.wait_for("metrics", timeout=0.01)
@@ -343,7 +343,7 @@ async def test_no_client_waits_for_ever_for_an_event() -> None:
 
 
 async def test_events_come_in_order_and_end_with_the_connection() -> None:
-    """What the bot told before it went is still read, then the iterator ends."""
+    """Events from before the end are read. Then the iterator ends."""
     async with meeting() as (client, peer):
         await peer.say("bot-llm-text", {"text": "one"})
         await peer.say("server-message", [1], "an-id-of-the-bot")
@@ -353,7 +353,7 @@ async def test_events_come_in_order_and_end_with_the_connection() -> None:
 
 
 async def test_each_event_is_given_once_and_every_reader_ends() -> None:
-    """Two readers share the events, and neither is left waiting at the end."""
+    """Two readers share the events, and both end with the connection."""
     heard: list[EventMessage] = []
     async with meeting() as (client, peer):
 
@@ -372,7 +372,7 @@ async def test_each_event_is_given_once_and_every_reader_ends() -> None:
 
 
 async def test_a_refused_text_is_an_event() -> None:
-    """Nobody waits for the answer to `send_text`, so its refusal is told as what it is."""
+    """`send_text` waits for no answer, so its refusal is an event."""
     async with meeting() as (client, peer):
         await client.send_text("hi", run_immediately=False)
         message = await peer.heard("send-text")
@@ -392,7 +392,7 @@ OLD_CALL = {"tool_call_id": "call-1", "function_name": "look_up", "args": {"what
     ("type", "call"), [("llm-function-call-in-progress", CALL), ("llm-function-call", OLD_CALL)], ids=["new", "old"]
 )
 async def test_a_function_is_run_and_its_result_told(type: str, call: dict[str, Any]) -> None:
-    """The result goes back under the call's id, in either generation's spelling."""
+    """The result has the id of the call, and the names of the client's generation."""
 
     async def look_up(arguments: Mapping[str, Any]) -> Any:
         return [arguments["what"]]
@@ -411,7 +411,7 @@ async def test_a_function_is_run_and_its_result_told(type: str, call: dict[str, 
 
 
 async def test_a_call_is_run_once() -> None:
-    """A call that is told again runs nothing; when the bot has ended it, its id is good for another."""
+    """A call that comes again runs nothing. After the bot has ended it, its id may be used again."""
     runs: list[Any] = []
 
     async def look_up(arguments: Mapping[str, Any]) -> Any:
@@ -432,7 +432,7 @@ async def test_a_call_is_run_once() -> None:
 
 
 async def test_a_call_that_the_bot_gives_up_is_cancelled() -> None:
-    """The function stops, and no result is sent that nobody wants."""
+    """The function stops, and no result is sent."""
     stopped = anyio.Event()
 
     async def wait(arguments: Mapping[str, Any]) -> Any:
@@ -453,7 +453,7 @@ async def test_a_call_that_the_bot_gives_up_is_cancelled() -> None:
 
 @pytest.mark.parametrize("result", [KeyError("a secret"), object()], ids=["raises", "not JSON"])
 async def test_a_function_that_fails_is_told_without_its_text(result: Any) -> None:
-    """The LLM learns that it failed and by which exception, and nothing else; the client goes on."""
+    """The LLM reads only that it failed, and the name of the exception. The client continues."""
 
     async def look_up(arguments: Mapping[str, Any]) -> Any:
         if isinstance(result, Exception):
@@ -469,7 +469,7 @@ async def test_a_function_that_fails_is_told_without_its_text(result: Any) -> No
 
 
 async def test_a_function_that_nobody_runs_is_an_event_alone() -> None:
-    """It is not answered, unless another function is registered for all others."""
+    """It is answered only if a function is registered for all others."""
     others: list[str] = []
 
     async def other(name: str, arguments: Mapping[str, Any]) -> Any:
@@ -488,7 +488,7 @@ async def test_a_function_that_nobody_runs_is_an_event_alone() -> None:
 
 @pytest.mark.parametrize("data", [None, [], {}, {"tool_call_id": 5}, {"function_name": "look_up"}])
 async def test_a_call_without_an_id_is_an_event_alone(data: Any) -> None:
-    """What cannot be answered is not run."""
+    """A call that cannot be answered is not run."""
     runs: list[Any] = []
 
     async def look_up(arguments: Mapping[str, Any]) -> Any:
@@ -503,7 +503,7 @@ async def test_a_call_without_an_id_is_an_event_alone(data: Any) -> None:
 
 
 async def test_a_function_may_still_run_when_the_bot_goes() -> None:
-    """Its result cannot be told any more, which is nobody's error."""
+    """Its result can no longer be sent, and no error is raised."""
     go = anyio.Event()
 
     async def look_up(arguments: Mapping[str, Any]) -> Any:

@@ -26,24 +26,24 @@ pytestmark = pytest.mark.anyio
 
 @bot(services={"llm": "scripted"}, public=True)
 async def greeter(session: Session, /, llm: LLM) -> None:
-    """Greets, and answers."""
+    """A bot that greets and answers."""
     await converse(session, llm=llm, greeting=Say("Good day. Who is there?", interruptible=False))
 
 
 @bot(public=True)
 async def silent(session: Session, /) -> None:
-    """Holds no conversation."""
+    """A bot without a conversation."""
 
 
 @bot(services={"llm": "scripted"}, functions=["bot:transfer"], public=True)
 async def exchange(session: Session, /, llm: LLM) -> None:
-    """Has several personas."""
+    """A bot with several personas."""
     await converse(session, llm=llm)
 
 
 @action(exchange)
 async def transfer(session: Session, /, greeting: str = "") -> str:
-    """Hands over."""
+    """Hand over to another persona."""
     await session.hand_over(Persona("You are the cook.", greeting=greeting))
     return "The cook takes over."
 
@@ -52,7 +52,7 @@ async def transfer(session: Session, /, greeting: str = "") -> str:
 
 
 async def test_the_answer_is_the_text_of_one_turn() -> None:
-    """It contains no greeting, and each question has its own answer."""
+    """It does not contain the greeting, and each question has its own answer."""
     fakes = Fakes([Text("I am "), Text("Vera.")], [Text("Fine.")])
     async with connect(greeter, fakes) as client:
         assert await client.ask("Who are you?") == "I am Vera."
@@ -61,14 +61,14 @@ async def test_the_answer_is_the_text_of_one_turn() -> None:
 
 @pytest.mark.parametrize("version", ["0.3.0", "2", "2.1.0-beta"])
 async def test_an_answer_ends_for_clients_of_all_versions(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The bot sends the end of its turn from 1.0 on. An unreadable version counts as 0.3."""
+    """Bots send the end of a turn to clients from 1.0 on. An unreadable version counts as 0.3."""
     monkeypatch.setattr(answers, "QUIET", 0.02)
     async with connect(greeter, Fakes([Text("I am "), Text("Vera.")]), version=version) as client:
         assert await client.ask("Who are you?", timeout=2.0) == "I am Vera."
 
 
 async def test_the_pieces_come_as_the_bot_sends_them() -> None:
-    """The whole text is there afterwards."""
+    """Afterwards, the whole text can be read."""
     fakes = Fakes([Text("One, "), Text("two.")])
     async with connect(greeter, fakes) as client:
         answer = client.ask("Count.")
@@ -78,7 +78,7 @@ async def test_the_pieces_come_as_the_bot_sends_them() -> None:
 
 
 async def test_an_answer_goes_on_after_a_function() -> None:
-    """The texts before and after it are one answer, with a space between them."""
+    """The texts before and after the function are one answer, with a space between them."""
     fakes = Fakes([Text("One moment."), ToolCall("1", "book", {"nights": 2})], [Text("Done.")])
     async with connect(clerk, fakes) as client:
         assert await client.ask("Book.") == "One moment. Done."
@@ -86,7 +86,7 @@ async def test_an_answer_goes_on_after_a_function() -> None:
 
 @pytest.mark.parametrize("before", ["", "One moment."])
 async def test_an_answer_goes_on_with_the_persona_that_takes_over(before: str) -> None:
-    """With what its LLM says, or with its greeting. The next question has its own answer."""
+    """This is its LLM's text, or its greeting. The next question has its own answer."""
     said = [Text(before)] if before else []
     fakes = Fakes(
         [*said, ToolCall("1", "transfer", {})],
@@ -115,7 +115,7 @@ async def test_an_answer_ends_if_another_text_is_answered_in_place_of_the_person
 
 
 async def test_an_interruption_is_raised_with_the_text_so_far() -> None:
-    """The answer to the text that interrupted is whole."""
+    """The text that interrupted gets a complete answer."""
     results: list[Any] = []
     fakes = Fakes([Text("Once upon"), WAIT], [Text("Good bye.")])
     async with connect(greeter, fakes) as client, anyio.create_task_group() as tasks:
@@ -128,7 +128,7 @@ async def test_an_interruption_is_raised_with_the_text_so_far() -> None:
 
 
 async def test_a_provider_that_fails_raises_its_error() -> None:
-    """The apology of the bot is a turn of its own."""
+    """The bot's apology is a turn of its own."""
     fakes = Fakes([RuntimeError("out of order")], [Text("Fine.")])
     async with connect(greeter, fakes) as client:
         with pytest.raises(RequestError) as failed:
@@ -138,7 +138,7 @@ async def test_a_provider_that_fails_raises_its_error() -> None:
 
 
 async def test_a_refusal_is_raised() -> None:
-    """At once, not after the timeout: the bot holds no conversation, or accepts no more."""
+    """The error is raised at once: the bot has no conversation, or accepts no more input."""
     async with connect(silent) as client:
         with pytest.raises(NoConversation):
             await client.ask("Hello?")
@@ -148,7 +148,7 @@ async def test_a_refusal_is_raised() -> None:
 
 
 async def test_the_end_of_the_connection_is_raised() -> None:
-    """Also to one who asks afterwards."""
+    """A later call of `ask` raises it too."""
     fakes = Fakes([Text("Good"), WAIT])
     async with connect(greeter, fakes) as client:
         answer = client.ask("Who are you?")
@@ -164,7 +164,7 @@ async def test_the_end_of_the_connection_is_raised() -> None:
 
 
 async def begin(peer: Peer, text: str = "Hello") -> str:
-    """Receive a text, and begin the turn that answers. Return the id of the text."""
+    """Receive a text, and begin the turn that answers it. Return the id of the text."""
     message = await peer.heard("send-text")
     assert message["data"]["content"] == text
     await peer.say("user-llm-text", {"text": text})
@@ -174,12 +174,12 @@ async def begin(peer: Peer, text: str = "Hello") -> str:
 
 
 async def asked(client: Client, results: list[Any], text: str = "Hello", timeout: float = 60.0) -> None:
-    """Ask, and note what comes of it."""
+    """Ask, and keep the result."""
     await outcome(client.ask(text, timeout=timeout), results)
 
 
 async def test_without_the_end_of_the_turn_an_answer_ends_when_nothing_is_busy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of another server: not while a function runs, though the LLM is idle."""
+    """For another server, the answer does not end while a function runs, although the LLM is idle."""
     monkeypatch.setattr(answers, "QUIET", 0.02)
     results: list[Any] = []
     async with meeting() as (client, peer), anyio.create_task_group() as tasks:
@@ -203,7 +203,7 @@ async def test_without_the_end_of_the_turn_an_answer_ends_when_nothing_is_busy(m
 
 
 async def test_an_interruption_of_another_server_is_raised() -> None:
-    """It is the only sign of it."""
+    """Such a server gives no other sign of it."""
     results: list[Any] = []
     async with meeting() as (client, peer), anyio.create_task_group() as tasks:
         tasks.start_soon(asked, client, results)
@@ -213,7 +213,7 @@ async def test_an_interruption_of_another_server_is_raised() -> None:
 
 
 async def test_the_sentences_of_a_bot_without_an_llm_are_the_answer() -> None:
-    """Such a bot sends no pieces of an LLM's text."""
+    """Such a bot sends no pieces of an LLM."""
     results: list[Any] = []
     async with meeting(library="rtvi_plugins") as (client, peer), anyio.create_task_group() as tasks:
         tasks.start_soon(asked, client, results)
@@ -225,7 +225,7 @@ async def test_the_sentences_of_a_bot_without_an_llm_are_the_answer() -> None:
 
 
 async def test_a_bot_that_says_nothing_is_an_error_in_the_callers_time() -> None:
-    """The time begins again with each message of the bot."""
+    """Each message of the bot starts the time again."""
     results: list[Any] = []
     async with meeting() as (client, peer), anyio.create_task_group() as tasks:
         tasks.start_soon(asked, client, results, "Hello", 0.01)
@@ -234,7 +234,7 @@ async def test_a_bot_that_says_nothing_is_an_error_in_the_callers_time() -> None
 
 
 async def test_the_same_text_twice_has_two_answers() -> None:
-    """A turn answers one of them."""
+    """A turn answers one of the two texts."""
     results: list[Any] = []
     async with meeting(library="rtvi_plugins") as (client, peer), anyio.create_task_group() as tasks:
         for _ in range(2):

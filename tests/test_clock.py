@@ -1,4 +1,4 @@
-"""Two clocks: the machine's, and one for tests that stands still until it is moved."""
+"""Two clocks: the system's clock, and one for tests that only moves when it is advanced."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .tools.patience import PATIENCE
 
 
 def test_time_stands_still_until_it_is_moved() -> None:
-    """And then it is later by exactly so much."""
+    """When it is moved, it is later by exactly this time."""
     clock = ManualClock()
     before = clock.now()
     assert clock.now() == before
@@ -29,7 +29,7 @@ def test_time_stands_still_until_it_is_moved() -> None:
 
 
 def test_calls_are_made_when_they_are_due_and_at_their_own_time() -> None:
-    """Each once, in the order in which they fall due; of those due at one time, the first asked for first."""
+    """Each call is made once, in order of its time. For equal times, the first one comes first."""
     clock, called = ManualClock(), list[tuple[str, float]]()
     start = clock.now()
     for name, seconds in {"late": 3, "first": 1, "second": 1, "later": 4}.items():
@@ -43,12 +43,12 @@ def test_calls_are_made_when_they_are_due_and_at_their_own_time() -> None:
 
 
 def note(clock: ManualClock, called: list[tuple[str, float]], name: str) -> None:
-    """Write down a call, and when it was made."""
+    """Note a call, and its time."""
     called.append((name, clock.now()))
 
 
 def test_a_call_may_ask_for_another() -> None:
-    """It is made on the same way, if it falls due on it."""
+    """If the new call is due on the way, it is made too."""
     clock, called = ManualClock(), list[float]()
 
     def again() -> None:
@@ -62,7 +62,7 @@ def test_a_call_may_ask_for_another() -> None:
 
 
 def test_a_cancelled_call_is_not_made() -> None:
-    """And nobody waits for it; cancelling it twice, or after it was made, does nothing."""
+    """The clock does not wait for it. Cancelling it twice, or afterwards, does nothing."""
     clock, called = ManualClock(), list[str]()
     timer = clock.call_at(clock.now() + 1, lambda: called.append("cancelled"))
     other = clock.call_at(clock.now() + 2, lambda: called.append("made"))
@@ -77,7 +77,7 @@ def test_a_cancelled_call_is_not_made() -> None:
 
 
 def test_a_call_that_is_overdue_is_made_without_turning_time_back() -> None:
-    """As soon as time moves, by however little."""
+    """It is made at the next move, however small."""
     clock, called = ManualClock(), list[float]()
     start = clock.now()
     clock.call_at(start - 5, lambda: called.append(clock.now()))
@@ -87,7 +87,7 @@ def test_a_call_that_is_overdue_is_made_without_turning_time_back() -> None:
 
 @given(dues=st.lists(st.integers(0, 9), max_size=10), steps=st.lists(st.integers(0, 4), max_size=5))
 def test_every_call_that_fell_due_is_made_once_and_no_other(dues: list[int], steps: list[int]) -> None:
-    """However time is moved."""
+    """This is true for all moves."""
     clock, called = ManualClock(), list[int]()
     start = clock.now()
     for due in dues:
@@ -104,7 +104,7 @@ def test_every_call_that_fell_due_is_made_once_and_no_other(dues: list[int], ste
 @pytest.mark.anyio
 @EVERY_LOOP
 async def test_the_machines_clock_makes_calls_while_it_runs() -> None:
-    """Also one that falls due sooner than the one it waits for."""
+    """This includes a call that is due before the one it waits for."""
     clock, called = SystemClock(), list[str]()
     done = anyio.Event()
     async with clock.running():
@@ -121,7 +121,7 @@ async def test_the_machines_clock_makes_calls_while_it_runs() -> None:
 @pytest.mark.anyio
 @EVERY_LOOP
 async def test_the_machines_clock_makes_calls_that_were_asked_for_before_it_ran() -> None:
-    """Those that are overdue at once."""
+    """Overdue calls are made at once."""
     clock, done = SystemClock(), anyio.Event()
     clock.call_at(clock.now() - 1, done.set)
     async with clock.running():
@@ -132,7 +132,7 @@ async def test_the_machines_clock_makes_calls_that_were_asked_for_before_it_ran(
 @pytest.mark.anyio
 @EVERY_LOOP
 async def test_a_clock_that_is_left_makes_no_more_calls() -> None:
-    """Its task ends with it."""
+    """The clock's task has ended."""
     clock, called = SystemClock(), list[str]()
     async with clock.running():
         await anyio.wait_all_tasks_blocked()
@@ -142,7 +142,7 @@ async def test_a_clock_that_is_left_makes_no_more_calls() -> None:
 
 
 def test_a_deadline_may_be_moved_in_both_directions() -> None:
-    """It fires once, at the moment that was set last; moving it later makes no timer."""
+    """It fires once, at the time that was set last. Moving it to a later time makes no timer."""
     clock, fired = ManualClock(), list[float]()
     begun = clock.now()
     deadline = Deadline(clock, lambda: fired.append(clock.now() - begun))
@@ -159,7 +159,7 @@ def test_a_deadline_may_be_moved_in_both_directions() -> None:
 
 
 def test_a_deadline_that_is_cancelled_does_not_fire_and_may_be_set_again() -> None:
-    """Also at no time at all."""
+    """The time of the cancellation does not matter."""
     clock, fired = ManualClock(), list[str]()
     deadline = Deadline(clock, lambda: fired.append("fired"))
     deadline.move(clock.now() + 1)

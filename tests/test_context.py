@@ -1,4 +1,4 @@
-"""The context of a session: what a turn says stays together, whatever others add in the meantime."""
+"""The context of a session: the messages of a turn stay together, whatever others add meanwhile."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def said(text: str) -> Message:
 
 
 def texts(messages: Any) -> str:
-    """The contents of messages, one after the other."""
+    """The contents of all messages."""
     return "".join(str(each["content"]) for each in messages)
 
 
@@ -28,7 +28,7 @@ def context_of(written: str) -> Context:
 
 
 def test_messages_are_kept_in_their_order() -> None:
-    """Those that were given out do not change when others come."""
+    """A list that was returned does not change when messages are added."""
     context = context_of("ab")
     before = context.messages
     context.append(said("c"))
@@ -36,7 +36,7 @@ def test_messages_are_kept_in_their_order() -> None:
 
 
 def test_a_turns_messages_stand_before_what_came_while_it_ran() -> None:
-    """And the turn sees its own, not theirs."""
+    """The turn sees its own messages, and not the later ones."""
     context = context_of("a")
     point = context.reserve()
     assert context.insert(point, said("1"))
@@ -47,7 +47,7 @@ def test_a_turns_messages_stand_before_what_came_while_it_ran() -> None:
 
 
 def test_a_replaced_context_takes_nothing_of_the_turn_that_ran() -> None:
-    """What the turn sees from then on is what there is."""
+    """From then on, the turn sees the new messages."""
     context = context_of("a")
     point = context.reserve()
     context.insert(point, said("1"))
@@ -57,7 +57,7 @@ def test_a_replaced_context_takes_nothing_of_the_turn_that_ran() -> None:
 
 
 def test_a_new_turn_takes_the_place_of_the_one_before() -> None:
-    """What the old one would still add is too late."""
+    """Messages of the old turn come too late."""
     context = context_of("a")
     old = context.reserve()
     new = context.reserve()
@@ -67,7 +67,7 @@ def test_a_new_turn_takes_the_place_of_the_one_before() -> None:
 
 
 def test_a_context_is_told_with_its_tools() -> None:
-    """Under the names that clients read; changing what was told changes nothing."""
+    """They have the names that clients read. A change of the returned value changes nothing."""
     function: Function = {"name": "look"}
     context = context_of("a")
     context.functions = (function,)
@@ -84,7 +84,7 @@ steps = st.lists(
 
 @given(steps=steps)
 def test_a_turns_messages_are_always_together(steps: list[tuple[str, str]]) -> None:
-    """Whatever happens in which order: they stand in one row, before all that came later."""
+    """This is true for every order of events: they are together, before all later messages."""
     context, point = Context(), None
     before, own, after = "", "", ""
     for step, letter in steps:
@@ -107,7 +107,7 @@ def test_a_turns_messages_are_always_together(steps: list[tuple[str, str]]) -> N
 
 
 def test_the_prompt_is_replaced_or_put_first() -> None:
-    """Without moving what a turn that runs adds, and without changing the message of another session."""
+    """The messages of a running turn do not move. The message of another session does not change."""
     shared = said("a")
     context = Context()
     context.append(shared)

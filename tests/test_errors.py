@@ -1,4 +1,4 @@
-"""The catalogue of errors, how they travel, and how they are told to people and to the log."""
+"""The error classes: their codes, their JSON, and their texts for people and for the log."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ PROBLEMS = [Problem("$.data.config[0]", "is wrong", "right"), Problem("$", "is m
 
 
 def made(family: type[RequestError]) -> RequestError:
-    """One of a family, with what its constructor takes."""
+    """An error of a class, with the arguments of its constructor."""
     takes = list(inspect.signature(family).parameters)
     return family(PROBLEMS) if takes[0] == "problems" else family("It went wrong.", problems=PROBLEMS)  # type: ignore[arg-type]
 
@@ -53,19 +53,19 @@ def made(family: type[RequestError]) -> RequestError:
 
 
 def test_the_catalogue_holds_every_error_once() -> None:
-    """Two families with one code would be one to every client."""
+    """A client could not distinguish two classes with one code."""
     assert set(CATALOGUE.values()) == set(FAMILIES.values())
     assert len({each.code for each in FAMILIES.values()}) == len(FAMILIES)
     assert RequestError.code not in CATALOGUE
 
 
 def test_an_error_is_documented_and_has_its_code_and_status() -> None:
-    """A code in small letters, a status of HTTP's that is a failure, and a sentence for the reference page."""
+    """The code is in small letters, the HTTP status is a failure, and the reference page has a sentence."""
     check_each(FAMILIES.values(), check_catalogued)
 
 
 def check_catalogued(family: type[RequestError]) -> None:
-    """Look at the attributes of one class, and for it in the catalogue."""
+    """Check the attributes of one class, and that it is in the catalogue."""
     assert re.fullmatch(r"[a-z]+(-[a-z]+)*", family.code)
     assert 400 <= family.status < 600
     assert (family.__doc__ or "").strip().endswith(".")
@@ -77,12 +77,12 @@ def check_catalogued(family: type[RequestError]) -> None:
 
 
 def test_an_error_comes_out_as_it_went_in() -> None:
-    """Over the wire and back: its class, sentence, problems, and whether to try again."""
+    """After the way over the wire, it has the same class, sentence, problems and `retryable`."""
     check_each(FAMILIES.values(), check_round_trip)
 
 
 def check_round_trip(family: type[RequestError]) -> None:
-    """Turn one error of a class to JSON and back."""
+    """Turn an error into JSON and back."""
     error = made(family)
     payload = json.loads(json.dumps(error.to_json()))
     back = RequestError.from_json(payload)
@@ -97,7 +97,7 @@ def check_round_trip(family: type[RequestError]) -> None:
 
 
 def test_an_error_tells_sentence_code_and_details() -> None:
-    """`error` is the field that published clients read; a suggestion only where there is one."""
+    """Published clients read the field `error`. `suggestion` is there only if there is one."""
     assert InvalidConfig(PROBLEMS).to_json() == {
         "error": "$.data.config[0]: is wrong; $: is missing",
         "code": "invalid-config",
@@ -111,13 +111,13 @@ def test_an_error_tells_sentence_code_and_details() -> None:
 
 
 def test_an_author_may_refuse_in_words_of_their_own() -> None:
-    """With a general code; whether to try again is theirs to say."""
+    """It has a general code. The author decides whether it is retryable."""
     assert RequestError("Not today.").to_json() == {"error": "Not today.", "code": "request-failed", "retryable": False}
     assert RequestError("Later.", retryable=True).to_json()["retryable"] is True
 
 
 def test_a_sentence_stays_short_however_many_problems() -> None:
-    """The details hold the first of them."""
+    """The details contain the first problems."""
     error = NotGranted([Problem("$", "x" * 100)] * 100)
     assert len(error.message) <= 2_000
     assert len(error.to_json()["details"]) == MAX_PROBLEMS
@@ -139,7 +139,7 @@ json_values = st.recursive(
 
 @given(data=json_values)
 def test_whatever_a_server_sends_is_an_error_to_raise(data: Any) -> None:
-    """One with a sentence, and of the family of its code where that is known."""
+    """It has a sentence, and the class of its code if that is known."""
     error = RequestError.from_json(data)
     assert error.message
     assert isinstance(error.message, str)
@@ -152,7 +152,7 @@ def test_whatever_a_server_sends_is_an_error_to_raise(data: Any) -> None:
 
 
 def test_an_unknown_name_is_told_with_the_nearest() -> None:
-    """Or with all that there are, or that there is none."""
+    """Otherwise all known names are listed, or the error says that there is none."""
     near = unknown("option", "temprature", ["model", "temperature"], path="$.a")
     assert (near.path, near.suggestion) == ("$.a", "temperature")
     assert near.message == "unknown option 'temprature'; did you mean 'temperature'?"
@@ -163,13 +163,13 @@ def test_an_unknown_name_is_told_with_the_nearest() -> None:
 
 @given(name=st.text(max_size=2_000), known=st.lists(st.text(max_size=20), max_size=50))
 def test_an_unknown_name_is_told_in_short(name: str, known: list[str]) -> None:
-    """However long what was sent."""
+    """This is true for every length of the unknown name."""
     assert len(unknown("option", name, known).message) < 700
     assert nearest(name, known) in (None, *known)
 
 
 def test_a_sentence_for_a_client_is_short_and_shows_no_secret() -> None:
-    """An author may pass on what a vendor said, or what the client sent."""
+    """An author may quote a vendor, or a client."""
     key = Secret("key-of-a-test")
     found = as_request_error(RequestError(f"{key.reveal()} {'...' * 1_000_000} {key.reveal()}", retryable=True))
     assert found is not None
@@ -183,14 +183,14 @@ def test_a_sentence_for_a_client_is_short_and_shows_no_secret() -> None:
 
 
 def test_a_function_is_told_with_its_place() -> None:
-    """File and line; what has neither is told by its name."""
+    """The place is file and line. Without them, only the name is used."""
     place = where(test_a_function_is_told_with_its_place)
     assert re.fullmatch(r"test_a_function_is_told_with_its_place\(\) \(.*test_errors\.py:\d+\)", place)
     assert where(len) == "len()"
 
 
 def test_the_log_quotes_an_exception_only_when_it_is_asked_to(caplog: pytest.LogCaptureFixture) -> None:
-    """And then without any key."""
+    """Even then, no key is logged."""
     key = Secret("key-of-a-test")
     error = ValueError(f"the vendor refused {key.reveal()}")
     with caplog.at_level(logging.INFO, "rtvi_plugins"):
@@ -203,7 +203,7 @@ def test_the_log_quotes_an_exception_only_when_it_is_asked_to(caplog: pytest.Log
 
 
 def test_a_group_of_one_is_told_as_what_it_holds() -> None:
-    """However many task groups it came through; a group of several is a group."""
+    """It may have passed several task groups. A group of several exceptions stays a group."""
     error = ValueError("a")
     several = ExceptionGroup("both", [error, KeyError("b")])
     assert unwrap_group(ExceptionGroup("outer", [ExceptionGroup("inner", [error])])) is error
@@ -225,7 +225,7 @@ CATEGORIES: dict[ProviderCategory, bool] = {
 
 @pytest.mark.parametrize("category", CATEGORIES)
 def test_a_vendors_failure_is_told_by_its_category(category: ProviderCategory) -> None:
-    """In our sentence; whether to try again follows from it, unless the provider knows better."""
+    """The sentence is ours. The category decides whether it is retryable, unless the provider does."""
     error = ProviderError("acme", category)
     assert str(error).startswith("acme ")
     assert str(error).endswith(".")
@@ -234,6 +234,6 @@ def test_a_vendors_failure_is_told_by_its_category(category: ProviderCategory) -
 
 
 def test_a_vendor_may_say_how_long_to_wait() -> None:
-    """In seconds; None if it does not."""
+    """The time is in seconds. It is None if the vendor does not say."""
     assert ProviderError("acme", "rate", retry_after=2.5).retry_after == 2.5
     assert ProviderError("acme", "rate").retry_after is None

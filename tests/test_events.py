@@ -1,4 +1,4 @@
-"""Every event in the spelling of each generation of clients."""
+"""Every event, in the form of each generation of clients."""
 
 from __future__ import annotations
 
@@ -66,25 +66,25 @@ def messages(event: Event, version: tuple[int, int, int]) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("event", "types"), TABLE)
 def test_each_generation_is_sent_the_messages_that_it_knows(event: Event, types: list[list[str]]) -> None:
-    """A generation without a message for an event is sent none."""
+    """If a generation has no message for an event, nothing is sent."""
     assert [[type for type, _ in serialize(event, version)] for version in GENERATIONS] == types
 
 
 def test_a_function_call_is_sent_in_one_form() -> None:
-    """A client that knows both would run its function twice."""
+    """A client that knows both messages would run its function twice."""
     data = [[type for type, _ in serialize(CALL, version)] for version in GENERATIONS]
     assert data == [*[OLD_CALL] * 3, *[NEW_CALL] * 3]
 
 
 @given(version=st.tuples(st.integers(0, 3), st.integers(0, 9), st.integers(0, 9)))
 def test_no_version_is_ever_sent_both_forms_of_a_call(version: tuple[int, int, int]) -> None:
-    """This also holds for versions that are not published yet. Each is asked to run the function once."""
+    """This is true also for future versions. Each client is asked to run the function once."""
     types = [type for type, _ in serialize(CALL, version)]
     assert types in (OLD_CALL, NEW_CALL)
 
 
 def test_a_function_call_carries_what_the_client_needs() -> None:
-    """The arguments under the name that its generation reads."""
+    """The arguments have the name that the client's generation reads."""
     old = messages(CALL, NEW)["llm-function-call"]
     new = messages(CALL, CALLS)["llm-function-call-in-progress"]
     assert old == {"function_name": "look", "tool_call_id": "call-1", "args": {"at": "it"}}
@@ -92,7 +92,7 @@ def test_a_function_call_carries_what_the_client_needs() -> None:
 
 
 def test_the_end_of_a_function_call_says_how_it_ended() -> None:
-    """It has a result, or it was cancelled."""
+    """The call has a result, or was cancelled."""
     answered, cancelled = (messages(each, CALLS)["llm-function-call-stopped"] for each in (ANSWERED, CANCELLED))
     assert (answered["cancelled"], answered["result"]) == (False, {"seen": True})
     assert cancelled["cancelled"] is True
@@ -100,7 +100,7 @@ def test_the_end_of_a_function_call_says_how_it_ended() -> None:
 
 
 def test_user_text_is_sent_as_each_generation_reads_it() -> None:
-    """Typed text has no transcription; new clients are sent the text for the LLM."""
+    """Typed text has no transcription. New clients also get the text for the LLM."""
     assert messages(SPOKEN, OLD)["user-transcription"] == {
         "text": "hello",
         "user_id": "",
@@ -111,7 +111,7 @@ def test_user_text_is_sent_as_each_generation_reads_it() -> None:
 
 
 def test_speech_is_sent_as_user_input_from_2_2_on() -> None:
-    """Both messages have the same text; the newer one says that it was spoken."""
+    """Both messages have the same text. The newer one says that it was spoken."""
     sent = messages(SPOKEN, (2, 2, 0))
     assert sent == {
         "user-transcription": messages(SPOKEN, OLD)["user-transcription"],
@@ -120,7 +120,7 @@ def test_speech_is_sent_as_user_input_from_2_2_on() -> None:
 
 
 def test_bot_output_says_which_part_was_spoken() -> None:
-    """A client that knows segments is sent their progress."""
+    """Clients that know segments get their progress."""
     assert messages(SAID, OUTPUT)["bot-output"] == {"text": "Hello.", "spoken": False, "aggregated_by": "sentence"}
     silent = messages(SAID, SEGMENTS)["bot-output"]
     assert (silent["segment_id"], silent["will_be_spoken"], silent["spoken_status"]) == (3, False, "new")
@@ -130,7 +130,7 @@ def test_bot_output_says_which_part_was_spoken() -> None:
 
 
 def test_metrics_contain_the_known_measurements() -> None:
-    """Unknown ones are left out; tokens are summed."""
+    """Unknown measurements are left out, and tokens are summed."""
     data = messages(COUNTED, OLD)["metrics"]
     assert data["ttfb"] == [{"processor": "llm", "model": "small", "value": 0.1}]
     assert data["processing"][0]["value"] == 0.5

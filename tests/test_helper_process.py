@@ -37,7 +37,7 @@ ECHO = "reply(kind, id, payload)"
 
 @asynccontextmanager
 async def running(do: str = ECHO) -> AsyncGenerator[HelperProcess]:
-    """A helper that does this with each frame."""
+    """A helper process that does this with each frame."""
     process = await HelperProcess.start([sys.executable, "-I", "-S", "-c", HELPER.replace("DO", do)])
     try:
         yield process
@@ -46,7 +46,7 @@ async def running(do: str = ECHO) -> AsyncGenerator[HelperProcess]:
 
 
 def exists(process: HelperProcess) -> bool:
-    """Whether there is such a process, or one that ended and was not waited for."""
+    """Whether there is such a process, or one that has ended and was not waited for."""
     try:
         os.kill(process.pid, 0)
     except ProcessLookupError:
@@ -55,7 +55,7 @@ def exists(process: HelperProcess) -> bool:
 
 
 async def fill_pipe(process: HelperProcess, *, seconds: float | None = None) -> None:
-    """Send more than a pipe holds."""
+    """Send more than fits into a pipe."""
     for _ in range(100):
         await process.send(1, 1, bytes(65_536), seconds=seconds)
 
@@ -64,7 +64,7 @@ async def fill_pipe(process: HelperProcess, *, seconds: float | None = None) -> 
 
 
 async def test_a_reply_belongs_to_its_request() -> None:
-    """Replies to a request that was given up are dropped."""
+    """Replies to a cancelled request are dropped."""
     async with running() as process:
         first, second = process.new_request(), process.new_request()
         await process.send(1, first, b"first")
@@ -75,7 +75,7 @@ async def test_a_reply_belongs_to_its_request() -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 255), st.binary(max_size=300))), st.lists(st.integers(1, 50), min_size=1))
 def test_frames_arrive_whole_however_they_are_cut(frames: list[tuple[int, bytes]], sizes: list[int]) -> None:
-    """A pipe keeps no boundaries."""
+    """A pipe may cut frames anywhere."""
     data = b"".join(struct.pack(">IBI", len(payload), kind, 7) + payload for kind, payload in frames)
     process = HelperProcess(_Pipe(data, sizes))  # type: ignore[arg-type]
 
@@ -112,7 +112,7 @@ class _Pipe:
     ],
 )
 async def test_a_process_that_dies_or_sends_something_else_is_lost(do: str) -> None:
-    """It is not used again."""
+    """The process is not used again."""
     async with running(do) as process:
         id = process.new_request()
         await process.send(1, id)
@@ -122,13 +122,13 @@ async def test_a_process_that_dies_or_sends_something_else_is_lost(do: str) -> N
 
 
 async def test_a_program_that_does_not_exist_is_lost() -> None:
-    """The same error as for one that dies."""
+    """The error is the same as for a process that dies."""
     with pytest.raises(HelperLost, match="did not start"):
         await HelperProcess.start(["/no/such/program"])
 
 
 async def test_sending_to_a_dead_process_fails() -> None:
-    """It is noticed at the latest when the pipe is full."""
+    """The error comes at the latest when the pipe is full."""
     async with running() as process:
         os.kill(process.pid, signal.SIGKILL)
         with pytest.raises(HelperLost):
@@ -137,7 +137,7 @@ async def test_sending_to_a_dead_process_fails() -> None:
 
 
 async def test_sending_that_is_cancelled_leaves_a_process_that_is_not_used_again() -> None:
-    """Half a frame may be in the pipe."""
+    """The pipe may contain half a frame."""
     async with running("time.sleep(1000)") as process:
         with anyio.move_on_after(0.2) as scope:
             while True:
@@ -147,7 +147,7 @@ async def test_sending_that_is_cancelled_leaves_a_process_that_is_not_used_again
 
 
 async def test_sending_with_a_time_limit_is_not_cut_off_by_cancellation() -> None:
-    """A frame is sent whole, or the process is lost."""
+    """The frame is sent whole, or the process is lost."""
     async with running() as process:
         with anyio.CancelScope() as scope:
             scope.cancel()
@@ -160,7 +160,7 @@ async def test_sending_with_a_time_limit_is_not_cut_off_by_cancellation() -> Non
 
 
 async def test_receiving_can_be_cancelled() -> None:
-    """Nothing is lost by that."""
+    """The frame is received by the next call."""
     async with running("time.sleep(0.05); reply(kind, id, payload)") as process:
         id = process.new_request()
         await process.send(1, id, b"late")
@@ -175,7 +175,7 @@ async def test_receiving_can_be_cancelled() -> None:
 @pytest.mark.parametrize("kill", [False, True])
 @pytest.mark.parametrize("do", [ECHO, "time.sleep(1000)"])
 async def test_no_process_is_left(do: str, kill: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that does not exit when its stdin ends is killed."""
+    """A process that does not exit when its stdin ends is killed."""
     monkeypatch.setattr("rtvi_plugins.helper_process._EXIT_SECONDS", 0.2)
     process = await HelperProcess.start([sys.executable, "-I", "-S", "-c", HELPER.replace("DO", do)])
     await process.send(1, 1)
@@ -188,7 +188,7 @@ async def test_no_process_is_left(do: str, kill: bool, monkeypatch: pytest.Monke
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="the environment of a process is read from /proc")
 async def test_a_process_gets_no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its environment is what programs need to run."""
+    """Its environment has only the variables that programs need."""
     for name in ("ACME_API_KEY", "RTVI_OPERATOR_SECRET", "DATABASE_URL"):
         monkeypatch.setenv(name, "key-of-a-test")
     async with running() as process:
@@ -200,7 +200,7 @@ async def test_a_process_gets_no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_ctrl_c_does_not_reach_a_process() -> None:
-    """A terminal sends it to the group of the process that it runs."""
+    """A terminal sends Ctrl-C to the process group of the program that it runs."""
     async with running() as process:
         assert os.getsid(process.pid) != os.getsid(0)
 
@@ -209,7 +209,7 @@ async def test_ctrl_c_does_not_reach_a_process() -> None:
 
 
 class Resource:
-    """Something that is closed slowly."""
+    """A resource that closes slowly."""
 
     def __init__(self) -> None:
         self.closing, self.go_on = anyio.Event(), anyio.Event()
@@ -274,7 +274,7 @@ async def test_a_user_who_comes_while_it_closes_gets_a_new_one(
 
 
 def test_each_event_loop_has_its_own(anyio_backend_name: str, made: list[Resource]) -> None:
-    """What belongs to one loop is of no use on another."""
+    """A resource of one event loop cannot be used on another."""
 
     def make() -> Resource:
         made.append(Resource())

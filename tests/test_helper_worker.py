@@ -57,18 +57,18 @@ FRAMES = st.builds(Frame, st.integers(0, 255), st.integers(0, 2**32 - 1), st.bin
 
 @given(st.lists(FRAMES), st.binary(max_size=8))
 def test_frames_are_read_as_they_were_written(frames: list[Frame], rest: bytes) -> None:
-    """A frame that is cut off is none."""
+    """A frame that is not complete is not read."""
     assert list(read_frames(BytesIO(b"".join(encode(*each) for each in frames) + rest))) == frames
 
 
 def test_a_payload_without_end_is_rejected() -> None:
-    """It is not waited for."""
+    """The payload is not read."""
     with pytest.raises(ValueError, match="is too long"):
         list(read_frames(BytesIO(b"\xff" * 20)))
 
 
 def test_requests_are_executed_in_order_except_those_that_were_cancelled() -> None:
-    """A request that runs is asked for as it goes on. The end of the stream, and noise, cancel all."""
+    """A running request is asked whether it was cancelled. The end of the stream, and invalid data, cancel all."""
     source, sink = os.pipe()
     cancelled = Event()
     requests = Requests(cancelled.set)
@@ -89,7 +89,7 @@ def test_requests_are_executed_in_order_except_those_that_were_cancelled() -> No
 
 
 def test_replies_wait_for_company_but_not_for_long() -> None:
-    """The first batch is small and later ones grow; a reply that is awaited takes along all that waited."""
+    """The first batch is small, and later ones grow. A reply that is needed now takes all waiting replies with it."""
     source, sink = os.pipe()
     os.set_blocking(source, False)
     sizes: list[int] = []
@@ -108,7 +108,7 @@ def test_replies_wait_for_company_but_not_for_long() -> None:
 
 
 def _read(source: int) -> list[int]:
-    """The size of what can be read now, if anything."""
+    """The number of bytes that can be read now."""
     try:
         return [len(os.read(source, 100_000))]
     except BlockingIOError:
@@ -145,7 +145,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @asynccontextmanager
 async def supervised(command: list[str], *, reply_seconds: float = 30.0) -> AsyncGenerator[SupervisedHelper]:
-    """The program, restarted when it dies."""
+    """The program in a process that is started again when it dies."""
     helper = SupervisedHelper(partial(HelperProcess.start, command, ready_seconds=30.0), reply_seconds=reply_seconds)
     try:
         yield helper
@@ -154,7 +154,7 @@ async def supervised(command: list[str], *, reply_seconds: float = 30.0) -> Asyn
 
 
 async def execute(helper: SupervisedHelper, code: str) -> tuple[Frame, list[int]]:
-    """Have code run, and return the last reply, and the kinds of those before it."""
+    """Run code. Return the last reply, and the kinds of the replies before it."""
     kinds = list[int]()
     last = await helper.request(16, code.encode(), lambda reply: kinds.append(reply.kind))
     return last, kinds
@@ -162,7 +162,7 @@ async def execute(helper: SupervisedHelper, code: str) -> tuple[Frame, list[int]
 
 @pytest.mark.anyio
 async def test_a_program_gets_its_arguments_and_imports_nothing_else_of_the_framework(command: list[str]) -> None:
-    """What its libraries print is not taken for replies."""
+    """What its libraries print is not read as replies."""
     async with supervised(command) as helper:
         arguments, imported = json.loads((await helper.open()).greeting)
         assert arguments == ["one", "two"]
@@ -171,7 +171,7 @@ async def test_a_program_gets_its_arguments_and_imports_nothing_else_of_the_fram
 
 @pytest.mark.anyio
 async def test_replies_come_in_order_up_to_the_last(command: list[str]) -> None:
-    """Which is that of success, or of a refusal with its reason."""
+    """The last one is DONE, or FAILED with its reason."""
     async with supervised(command) as helper:
         last, kinds = await execute(helper, "replies.send_soon(20, request.id); replies.send_soon(21, request.id)")
         assert (last.kind, kinds[1:]) == (DONE, [20, 21])
@@ -181,7 +181,7 @@ async def test_replies_come_in_order_up_to_the_last(command: list[str]) -> None:
 
 @pytest.mark.anyio
 async def test_a_process_that_died_between_requests_is_replaced(command: list[str]) -> None:
-    """Nobody notices. One that dies during a request is not tried again, but the next request has another."""
+    """Nobody notices. If it dies during a request, that request fails, but the next one gets another process."""
     async with supervised(command) as helper:
         first = await helper.open()
         os.kill(first.pid, signal.SIGKILL)
@@ -196,7 +196,7 @@ async def test_a_process_that_died_between_requests_is_replaced(command: list[st
 
 @pytest.mark.anyio
 async def test_a_process_that_hangs_is_killed(command: list[str]) -> None:
-    """It is waited for as long as no request takes."""
+    """The time limit is longer than any request takes."""
     async with supervised(command, reply_seconds=0.3) as helper:
         hanging = await helper.open()
         with pytest.raises(HelperLost, match="does not reply"):
@@ -206,7 +206,7 @@ async def test_a_process_that_hangs_is_killed(command: list[str]) -> None:
 
 @pytest.mark.anyio
 async def test_a_cancelled_request_is_cancelled_in_the_process_too(command: list[str]) -> None:
-    """The next one is run by the same process, and gets none of its replies."""
+    """The same process runs the next request, which gets none of these replies."""
     async with supervised(command) as helper:
         process = await helper.open()
         with anyio.CancelScope() as scope:
@@ -221,7 +221,7 @@ async def test_a_cancelled_request_is_cancelled_in_the_process_too(command: list
 
 @pytest.mark.anyio
 async def test_it_can_be_opened_while_it_works_for_others(command: list[str]) -> None:
-    """Whoever opens it has nothing to request yet."""
+    """Opening makes no request."""
     async with supervised(command) as helper, anyio.create_task_group() as tasks:
         begun = anyio.Event()
 
@@ -238,6 +238,6 @@ async def test_it_can_be_opened_while_it_works_for_others(command: list[str]) ->
 @pytest.mark.anyio
 @pytest.mark.parametrize("code", ["pass", "import time; time.sleep(1000)", "print('hello, world')"])
 async def test_a_process_that_does_not_get_ready_is_lost(code: str) -> None:
-    """However it fails, and it is gone."""
+    """It may fail in any way. Its process has ended."""
     with pytest.raises(HelperLost):
         await HelperProcess.start([sys.executable, "-I", "-S", "-c", code], ready_seconds=1.0)

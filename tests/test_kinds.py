@@ -1,4 +1,4 @@
-"""Kinds: the framework's own, and one that a plugin defines, from its Protocol to the client."""
+"""Kinds: those of the framework, and one of a plugin, from its Protocol to the client."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from .fakes.wire import connected, host_of, settle
 
 @runtime_checkable
 class Avatar(Protocol):
-    """Shows a face."""
+    """A kind of the test: shows a face."""
 
     mood: str
 
     async def show(self, mood: str, /) -> str:
-        """Show it, and say what is seen."""
+        """Show the face. Return what is seen."""
         ...
 
 
@@ -32,13 +32,13 @@ AVATAR = Kind("avatar", Avatar)
 
 @define
 class Cat:
-    """One who shows a face."""
+    """Shows the face of a cat."""
 
     fur: str = "grey"
     mood: str = "calm"
 
     async def show(self, mood: str, /) -> str:
-        """A cat."""
+        """Show the face of a cat."""
         self.mood = mood
         return f"a {mood} {self.fur} cat"
 
@@ -46,26 +46,26 @@ class Cat:
 @service(AVATAR, "cat")
 @asynccontextmanager
 async def cat(fur: str = "grey") -> AsyncGenerator[Cat]:
-    """A cat of some fur."""
+    """A provider with a cat."""
     yield Cat(fur)
 
 
 @service(AVATAR, "fish")
 @asynccontextmanager
 async def fish() -> AsyncGenerator[Any]:
-    """One that shows nothing."""
+    """A provider whose object shows nothing."""
     yield object()
 
 
 @options(AVATAR)
 def manner(avatar: Avatar, /, mood: Literal["calm", "cross"] = "calm") -> None:
-    """How it looks."""
+    """Set how it looks."""
     avatar.mood = mood
 
 
 @action(AVATAR)
 async def look(avatar: Avatar, session: Session, /, mood: str | None = None) -> str:
-    """Shows a face, to whoever asks."""
+    """Show a face."""
     return await avatar.show(mood or str(session.config("face")["mood"]))
 
 
@@ -74,18 +74,18 @@ seen: list[str] = []
 
 @bot(services={"face": ["cat", "fish"]}, client=["face.mood", "face.provider", "face:look", "bot:face_of"], public=True)
 async def shower(session: Session, /, face: Avatar) -> None:
-    """Shows a face as soon as somebody comes."""
+    """A bot that shows a face when the client is ready."""
     seen.append(await face.show("glad"))
 
 
 @action(shower)
 async def face_of(session: Session, /) -> str:
-    """Who shows it."""
+    """Return which provider shows the face."""
     return session.providers["face"]
 
 
 def test_a_kind_is_known_by_its_protocol() -> None:
-    """Ours anywhere, a plugin's by the variable beside the Protocol."""
+    """The built-in kinds are always known, and a plugin's kind by the variable beside the Protocol."""
     assert [cast(Kind, kind_of(each)).name for each in (LLM, TTS, STT, VAD)] == ["llm", "tts", "stt", "vad"]
     assert kind_of(Avatar) is AVATAR
     assert kind_of(Cat) is None
@@ -94,7 +94,7 @@ def test_a_kind_is_known_by_its_protocol() -> None:
 
 
 def test_audio_knows_how_long_it_is_and_does_not_print_itself() -> None:
-    """16-bit samples, of each channel."""
+    """It counts 16-bit samples of each channel."""
     assert Audio(b"\0" * 32_000, 16_000).seconds == 1.0
     assert Audio(b"\0" * 32_000, 8_000, channels=2).seconds == 1.0
     assert repr(Audio(b"\0" * 32_000, 16_000)) == "Audio(data=<32000 bytes>, rate=16000, channels=1)"
@@ -102,7 +102,7 @@ def test_audio_knows_how_long_it_is_and_does_not_print_itself() -> None:
 
 @pytest.mark.anyio
 async def test_a_plugins_kind_works_from_end_to_end() -> None:
-    """Opened, given to the bot, described, set and called, under the name that the bot gave the service."""
+    """It is opened, given to the bot, described, set and called, under the name that the bot gives the service."""
     seen.clear()
     body: dict[str, Any] = {
         "service_options": {"cat": {"fur": "black"}},
@@ -124,7 +124,7 @@ async def test_a_plugins_kind_works_from_end_to_end() -> None:
 
 @pytest.mark.anyio
 async def test_a_service_that_is_not_of_its_kind_does_not_start() -> None:
-    """Which its type checker would have told its author."""
+    """A type checker would have reported this to its author."""
     async with host_of(shower) as host:
         with pytest.raises(StartFailed, match=r"The service 'face' \(fish\) does not implement its kind\."):
             await host.start({"services": {"face": "fish"}})
@@ -132,7 +132,7 @@ async def test_a_service_that_is_not_of_its_kind_does_not_start() -> None:
 
 @pytest.mark.anyio
 async def test_a_session_cannot_be_switched_to_what_is_not_of_its_kind() -> None:
-    """It goes on with who filled the service before."""
+    """The session continues with the old provider."""
     async with connected(shower) as wire:
         assert (await wire.error(wire.update(face={"provider": "fish"})))["code"] == "start-failed"
         await settle()
@@ -163,7 +163,7 @@ async def test_a_session_cannot_be_switched_to_what_is_not_of_its_kind() -> None
     ],
 )
 def test_a_piece_refuses_a_wrong_field(piece: Any, fields: dict[str, Any], sentence: str) -> None:
-    """The error names the piece, the field and the author's line."""
+    """The error has the piece, the field and the author's line."""
     more: dict[type, dict[str, Any]] = {Word: {"start": 0.0}, Transcript: {"final": True}}
     good: dict[str, Any] = {"text": "one", **more.get(piece, {})}
     with pytest.raises(ValueError, match=rf"^{piece.__name__}\({next(iter(fields))}=") as caught:
@@ -173,7 +173,7 @@ def test_a_piece_refuses_a_wrong_field(piece: Any, fields: dict[str, Any], sente
 
 
 def test_the_text_of_a_refused_piece_is_not_shown() -> None:
-    """It may be what the user said."""
+    """It may be a text of the user."""
     words: Any = "a secret"
     with pytest.raises(ValueError, match=r"Transcript\(words=<str>\)") as caught:
         Transcript("one", True, words=words)
@@ -181,6 +181,6 @@ def test_the_text_of_a_refused_piece_is_not_shown() -> None:
 
 
 def test_pieces_of_speech_accept_the_ends_of_their_ranges() -> None:
-    """Whole numbers too."""
+    """This includes whole numbers."""
     assert Word("one", 0, 0).end == 0
     assert [Transcript("", False, confidence=each, utterance=0).confidence for each in (0, 1)] == [0, 1]

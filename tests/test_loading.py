@@ -1,4 +1,4 @@
-"""From a name on the command line to a bot that is put together, or a sentence that says what is missing."""
+"""A bot is loaded by its name on the command line, or an error says what is missing."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def session_opened(session: Session) -> None: ...
 
 
 def bot_text(name: str, provider: str = "acme", plugins: str = "()", client: str = "()") -> str:
-    """The text of a bot with one service."""
+    """The source of a bot with one service."""
     return f"""
 @bot(services={{"llm": {provider!r}}}, plugins={plugins}, client={client})
 async def {name}(session: Session, /, llm: LLM) -> None: ...
@@ -59,7 +59,7 @@ Write: TypeAlias = Callable[..., Path]
 
 @pytest.fixture
 def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
-    """Writes a module that can be imported from the working folder, and is forgotten afterwards."""
+    """Writes a module that can be imported from the working folder. Afterwards it is removed."""
     before = set(sys.modules)
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.chdir(tmp_path)
@@ -76,7 +76,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
 
 
 def installed(**modules: str) -> Installed:
-    """What is installed: entry-point names, with two underscores for a dot, and their modules."""
+    """What is installed: entry-point names, with two underscores in place of a dot, and their modules."""
     return Installed(tuple(EntryPoint(name.replace("__", "."), each, "acme", "1") for name, each in modules.items()))
 
 
@@ -84,14 +84,14 @@ def installed(**modules: str) -> Installed:
 
 
 def test_a_bot_is_named_by_its_file(write: Write) -> None:
-    """Where there is one, its name need not be given."""
+    """If the file has one bot, its name is not needed."""
     path = write("written_one", SERVICE, bot_text("receptionist"))
     for target in (str(path), f"{path}:receptionist", "written_one.py", "written_one:receptionist", "written_one"):
         assert bot_spec(load_bot(target)).name == "receptionist"
 
 
 def test_one_of_several_bots_is_named(write: Write) -> None:
-    """By what to write."""
+    """The error shows what to write."""
     path = write("written_two", SERVICE, bot_text("receptionist"), bot_text("cook"))
     assert bot_spec(load_bot(f"{path}:cook")).name == "cook"
     with pytest.raises(BotError) as raised:
@@ -100,7 +100,7 @@ def test_one_of_several_bots_is_named(write: Write) -> None:
 
 
 def test_a_bot_may_import_its_neighbours(write: Write) -> None:
-    """As under python's own `python bot.py`."""
+    """`python bot.py` does the same."""
     write("written_neighbour", "answer = 42\n")
     path = write("written_importing", "import written_neighbour\n", SERVICE, bot_text("receptionist"))
     assert load_bot(str(path)).__name__ == "receptionist"
@@ -122,7 +122,7 @@ def test_a_bot_may_import_its_neighbours(write: Write) -> None:
     ],
 )
 def test_a_bot_that_is_not_there_is_told_with_what_to_write(target: str, message: str, write: Write) -> None:
-    """A file, a module or a name."""
+    """It may be a file, a module or a name that does not exist."""
     write("written_none")
     write("written_some", SERVICE, bot_text("cook"))
     with pytest.raises(BotError) as raised:
@@ -131,7 +131,7 @@ def test_a_bot_that_is_not_there_is_told_with_what_to_write(target: str, message
 
 
 def test_a_mistake_inside_a_bots_module_comes_out_as_it_is(write: Write) -> None:
-    """Also a module that it imports and that is not there."""
+    """An example is an import of a module that does not exist."""
     write("written_wrong", "raise RuntimeError('mine')\n")
     write("written_lost", "import written_lost_neighbour\n")
     with pytest.raises(RuntimeError, match="mine"):
@@ -141,7 +141,7 @@ def test_a_mistake_inside_a_bots_module_comes_out_as_it_is(write: Write) -> None
 
 
 def test_what_is_no_bot_is_told() -> None:
-    """With its place."""
+    """The error has its place."""
     with pytest.raises(BotError, match=r"test_what_is_no_bot_is_told\(\) \(.*\) is not a bot. Decorate it with @bot"):
         bot_spec(test_what_is_no_bot_is_told)
 
@@ -150,19 +150,19 @@ def test_what_is_no_bot_is_told() -> None:
 
 
 def module_of(path: Path) -> ModuleType:
-    """A written module, imported."""
+    """Write a module, and import it."""
     return __import__(path.stem)
 
 
 def refused(bot: Any, found: Installed, family: type[AuthorError] = PluginError) -> str:
-    """What is told when a bot cannot be put together."""
+    """The error of a bot that cannot be loaded."""
     with pytest.raises(family) as raised:
         compose(bot, found)
     return str(raised.value)
 
 
 def test_a_provider_is_found_in_the_bots_own_module_or_among_the_installed(write: Write) -> None:
-    """One's own comes first and needs no installation; what was not named is not imported."""
+    """The bot's own module comes first and needs no installation. Plugins the bot does not name are not imported."""
     write("written_provider", SERVICE)
     write("written_unused", "raise RuntimeError('imported')\n")
     found = installed(llm__acme="written_provider", llm__unused="written_unused")
@@ -175,7 +175,7 @@ def test_a_provider_is_found_in_the_bots_own_module_or_among_the_installed(write
 
 
 def test_a_provider_may_be_named_with_its_distribution(write: Write) -> None:
-    """The bot's clients know it by the name that the bot gave it."""
+    """Clients use the name that the bot gives the service."""
     write("written_provider", SERVICE)
     bot = load_bot(str(write("written_bot", bot_text("receptionist", provider="acme:acme"))))
     registry, _ = compose(bot, installed(llm__acme="written_provider"))
@@ -183,14 +183,14 @@ def test_a_provider_may_be_named_with_its_distribution(write: Write) -> None:
 
 
 def test_an_extra_module_declares_like_an_installed_one(write: Write) -> None:
-    """As tests give their doubles."""
+    """Tests use this for their providers."""
     bot = load_bot(str(write("written_bot", bot_text("receptionist"))))
     extra = module_of(write("written_extra", SERVICE))
     assert compose(bot, installed(), (extra,))[0].services["llm"].default == "acme"
 
 
 def test_a_bot_gets_the_plugins_that_it_names(write: Write) -> None:
-    """Their actions and their hooks, and those of no other."""
+    """It gets their actions and hooks, and those of no other plugin."""
     write("written_actions", ACTIONS)
     write("written_hook", HOOK)
     found = installed(shout="written_actions", watch="written_hook")
@@ -206,7 +206,7 @@ def test_a_bot_gets_the_plugins_that_it_names(write: Write) -> None:
 
 
 def test_a_provider_that_is_missing_or_broken_is_told_with_the_bot_and_the_service(write: Write) -> None:
-    """And only a bot that names it fails."""
+    """Only a bot that names it fails."""
     write("written_broken", "raise RuntimeError('out of seeds')\n")
     found = installed(llm__broken="written_broken", llm__acme="written_provider")
     write("written_provider", SERVICE)
@@ -223,7 +223,7 @@ def test_a_provider_that_is_missing_or_broken_is_told_with_the_bot_and_the_servi
 
 
 def test_everything_that_is_missing_is_told_at_once(write: Write) -> None:
-    """Each in a line of its own, with the name that its package may have."""
+    """Each one is on a line of its own, with the name that its package may have."""
     text = bot_text("receptionist", provider="acme", plugins="['summs']")
     missing = load_bot(str(write("written_missing", text)))
     first, second = refused(missing, installed(llm__rules="written_rules")).splitlines()
@@ -234,7 +234,7 @@ def test_everything_that_is_missing_is_told_at_once(write: Write) -> None:
 
 
 def test_a_service_that_is_annotated_with_another_kind_is_told(write: Write) -> None:
-    """The provider is there, and is not what is missing."""
+    """The provider exists, and does not count as missing."""
     bot = load_bot(str(write("written_bot", bot_text("receptionist"))))
     assert refused(bot, installed(stt__acme="written_provider")) == (
         "The bot 'receptionist' names the provider 'acme' for 'llm'. "
@@ -243,7 +243,7 @@ def test_a_service_that_is_annotated_with_another_kind_is_told(write: Write) -> 
 
 
 def test_a_service_of_the_bots_own_module_that_is_of_another_kind_is_told(write: Write) -> None:
-    """It is there, though nothing is installed."""
+    """The provider exists, although nothing is installed."""
     text = bot_text("receptionist", provider="acme")
     own = """
 from contextlib import asynccontextmanager
@@ -261,7 +261,7 @@ async def acme_stt():
 
 
 def test_an_entry_point_that_names_the_wrong_module_is_told(write: Write) -> None:
-    """With the bot, and the decorator that has to stand in it."""
+    """The error has the bot, and the decorator that the module must contain."""
     write("written_elsewhere", ACTIONS)
     sys.path.insert(0, ".")
     bot = load_bot(str(write("written_bot", bot_text("receptionist"))))
@@ -273,7 +273,7 @@ def test_an_entry_point_that_names_the_wrong_module_is_told(write: Write) -> Non
 
 
 def test_an_entry_point_with_the_wrong_name_is_told(write: Write) -> None:
-    """With the name that would be right."""
+    """The error has the name that would be right."""
     write("written_provider", SERVICE)
     sys.path.insert(0, ".")
     bot = load_bot(str(write("written_bot", bot_text("receptionist", provider="acmee"))))
@@ -282,7 +282,7 @@ def test_an_entry_point_with_the_wrong_name_is_told(write: Write) -> None:
 
 
 def test_a_plugin_that_declares_nothing_is_told(write: Write) -> None:
-    """Importing what another plugin declares is declaring nothing."""
+    """Declarations that a module imports from another plugin do not count."""
     write("written_actions", ACTIONS)
     write("written_empty", "from written_actions import shout\n")
     sys.path.insert(0, ".")
@@ -300,7 +300,7 @@ def test_a_plugin_that_declares_nothing_is_told(write: Write) -> None:
     ],
 )
 def test_a_hook_that_is_none_is_told(text: str, message: str, write: Write) -> None:
-    """A misspelt hook, or a misspelt argument of one."""
+    """The name of a hook or of an argument is wrong."""
     write("written_hook", text)
     sys.path.insert(0, ".")
     bot = load_bot(str(write("written_bot", SERVICE, bot_text("receptionist", plugins="['watch']"))))
@@ -344,7 +344,7 @@ def package(write: Write, **modules: str) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_what_a_provider_imports_from_its_own_package_counts(way: str, write: Write) -> None:
-    """Options, actions and hooks in a second module, however it is imported."""
+    """Options, actions and hooks may be in a second module, however it is imported."""
     more = "from ._service import acme_llm\n" + OPTIONS
     package(write, __init__="", _service=SERVICE, more=more, llm=f"from ._service import acme_llm\n{way}\n")
     sys.path.insert(0, ".")
@@ -355,7 +355,7 @@ def test_what_a_provider_imports_from_its_own_package_counts(way: str, write: Wr
 
 
 def test_what_a_bot_imports_from_its_own_folder_counts(write: Write) -> None:
-    """An action on its service, and its own."""
+    """It has an action on its service, and one of the bot."""
     write("written_service", SERVICE)
     write(
         "written_more", "from written_service import acme_llm\n", OPTIONS, '@action("bot")\ndef book() -> None: ...\n'
@@ -368,7 +368,7 @@ def test_what_a_bot_imports_from_its_own_folder_counts(write: Write) -> None:
 
 
 def test_what_a_bot_imports_from_an_installed_plugin_does_not_count(write: Write) -> None:
-    """A bot names its plugins; importing a function of one names none."""
+    """Importing a function of a plugin does not add the plugin."""
     write("written_actions", ACTIONS, HOOK)
     write("written_provider", SERVICE)
     sys.path.insert(0, ".")
@@ -380,7 +380,7 @@ def test_what_a_bot_imports_from_an_installed_plugin_does_not_count(write: Write
 
 
 def test_a_hook_that_two_modules_hold_is_called_once(write: Write) -> None:
-    """It is one function."""
+    """Both modules have the same function."""
     write("written_hook", HOOK)
     bot = load_bot(str(write("written_bot", "from written_hook import session_opened\n", SERVICE, bot_text("cook"))))
     _, hooks = compose(bot, installed())
@@ -388,7 +388,7 @@ def test_a_hook_that_two_modules_hold_is_called_once(write: Write) -> None:
 
 
 def test_a_bot_may_be_imported_where_it_is_named(write: Write) -> None:
-    """With the actions beside it."""
+    """Its actions are in the module of the bot."""
     write("written_inner", SERVICE, bot_text("receptionist", client="['bot:book']"))
     front = "from written_inner import receptionist as front\n@action('bot')\ndef book() -> None: ...\n"
     path = write("written_front", front)
@@ -429,7 +429,7 @@ async def receptionist(session: Session, /, face: Avatar) -> None: ...
 
 
 def test_a_kinds_own_actions_count_wherever_its_provider_is(write: Write) -> None:
-    """In another module, or another distribution."""
+    """Its provider may be in another module, or another distribution."""
     write("written_avatar", KIND)
     write("written_sketch", "from written_avatar import AVATAR\n", SKETCH)
     sys.path.insert(0, ".")
@@ -440,7 +440,7 @@ def test_a_kinds_own_actions_count_wherever_its_provider_is(write: Write) -> Non
 
 
 def test_two_kinds_of_one_name_are_not_mixed_up(write: Write) -> None:
-    """Their Protocols differ, so a provider of one is none of the other."""
+    """Their Protocols differ, so a provider of one does not implement the other."""
     write("written_avatar", KIND)
     write("written_other", KIND, SKETCH)
     sys.path.insert(0, ".")
@@ -451,7 +451,7 @@ def test_two_kinds_of_one_name_are_not_mixed_up(write: Write) -> None:
 
 
 def test_a_service_that_is_declared_twice_is_refused(write: Write) -> None:
-    """Both places are named."""
+    """The error has both places."""
     text = SERVICE + SERVICE.replace("acme_llm", "again").replace("models", "more_models")
     bot = load_bot(str(write("written_bot", text, bot_text("receptionist"))))
     message = refused(bot, installed(), AuthorError)
@@ -460,7 +460,7 @@ def test_a_service_that_is_declared_twice_is_refused(write: Write) -> None:
 
 
 def test_a_decorator_above_the_declaring_one_is_refused(write: Write) -> None:
-    """What it makes of the function would be ignored."""
+    """The result of that decorator would be ignored."""
     text = """
 from functools import wraps
 def logged(function):
@@ -482,7 +482,7 @@ def book() -> None: ...
 
 
 def test_an_optional_provider_that_is_not_installed_is_left_out(write: Write, caplog: pytest.LogCaptureFixture) -> None:
-    """The next is the default. What the bot says of the missing one alone does no harm."""
+    """The next one is the default. Options of the missing provider are ignored."""
     caplog.set_level("INFO", "rtvi_plugins")
     path = write(
         "written_optional",
@@ -503,13 +503,13 @@ async def someone(session: Session, /, llm: LLM) -> None: ...
 
 
 def test_an_optional_provider_that_is_there_is_the_default(write: Write) -> None:
-    """It has the place in which the bot names it."""
+    """Its place in the list decides."""
     path = write("written_optional", SERVICE, bot_text("someone", "acme?"))
     assert compose(load_bot(str(path)), Installed(()))[0].labels() == {"llm": ("acme",)}
 
 
 def test_one_of_the_optional_providers_has_to_be_there(write: Write) -> None:
-    """All of them are named."""
+    """The error names all of them."""
     path = write("written_optional", bot_text("someone").replace("'acme'", "['gone?', 'lost?']"))
     with pytest.raises(
         PluginError, match=r"(?s)No llm provider 'gone' is installed.*No llm provider 'lost' is installed"
@@ -518,7 +518,7 @@ def test_one_of_the_optional_providers_has_to_be_there(write: Write) -> None:
 
 
 def test_a_name_that_is_wrong_is_still_found_beside_optional_providers(write: Write) -> None:
-    """An unknown service of a grant does not belong to a missing provider."""
+    """A grant with an unknown service is an error, although a provider is missing."""
     path = write("written_optional", SERVICE, bot_text("someone", "acme", client='["lmm.mood"]'))
     with pytest.raises(BotError, match=r"lmm\.mood"):
         compose(load_bot(str(path)), Installed(()))
@@ -554,7 +554,7 @@ def composed(path: Path) -> None:
 
 
 def test_personas_that_fit_the_bot_are_accepted(write: Write) -> None:
-    """A function that nobody knows may be one of the client."""
+    """An unknown function may be one of the client."""
     composed(write("written_personas", SERVICE, PERSONAS, BOT_WITH_FUNCTIONS))
 
 
@@ -573,7 +573,7 @@ def test_personas_that_fit_the_bot_are_accepted(write: Write) -> None:
     ],
 )
 def test_a_persona_that_cannot_be_is_an_error_of_the_bot(write: Write, persona: str, message: str) -> None:
-    """When the bot is loaded, and not in the middle of a call."""
+    """The error is raised when the bot is loaded, not in a call."""
     path = write("written_wrong_persona", SERVICE, PERSONAS, f"WRONG = {persona}\n", BOT_WITH_FUNCTIONS)
     with pytest.raises(BotError) as raised:
         composed(path)
@@ -581,7 +581,7 @@ def test_a_persona_that_cannot_be_is_an_error_of_the_bot(write: Write, persona: 
 
 
 def test_the_personas_of_several_bots_are_not_checked(write: Write) -> None:
-    """Nothing says which bot each belongs to."""
+    """It is not known to which bot each persona belongs."""
     wrong = 'WRONG = Persona(config={"lm": {}})\n'
     path = write("written_bots", SERVICE, PERSONAS, wrong, BOT_WITH_FUNCTIONS, bot_text("second"))
     composed(Path(f"{path}:hotel"))

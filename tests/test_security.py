@@ -1,4 +1,4 @@
-"""What servers and providers are given against leaks: environments of helpers, URLs, quiet HTTP clients."""
+"""Protection against leaks for servers and providers: environments of helpers, URLs, quiet HTTP clients."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ KEY = "key-of-a-test-4711"
 
 
 def test_a_helper_gets_what_it_needs_to_run_and_no_more() -> None:
-    """An allow-list: nobody knows the names of all keys."""
+    """It is a list of allowed variables, because nobody knows the names of all keys."""
     environ = {
         "PATH": "/bin",
         "LC_ALL": "C",
@@ -40,7 +40,7 @@ def test_a_helper_gets_what_it_needs_to_run_and_no_more() -> None:
 
 
 def test_a_helpers_environment_is_that_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Unless another is given."""
+    """Another environment may be passed."""
     monkeypatch.setenv("PATH", "/somewhere")
     monkeypatch.setenv("ACME_API_KEY", KEY)
     assert helper_environment()["PATH"] == "/somewhere"
@@ -58,7 +58,7 @@ def test_a_helpers_environment_is_that_of_the_process(monkeypatch: pytest.Monkey
     ],
 )
 def test_urls_that_are_accepted(url: str) -> None:
-    """An `@` after the host is not a user."""
+    """An `@` after the host does not mark a user."""
     http_url(None, None, url)
 
 
@@ -87,7 +87,7 @@ def test_urls_that_are_accepted(url: str) -> None:
     ],
 )
 def test_urls_that_are_refused_without_being_repeated(url: Any) -> None:
-    """Whatever is wrong with them."""
+    """The URLs have different mistakes."""
     with pytest.raises(ValueError, match="must") as raised:
         http_url(None, None, url)
     assert "PASSWORD" not in str(raised.value)
@@ -98,7 +98,7 @@ URL_TEXT = st.text(string.ascii_letters + string.digits + ":@/?#[]\\%.- \n\t", m
 
 @given(st.sampled_from(["http://", "https://", ""]), URL_TEXT)
 def test_a_url_that_is_accepted_has_no_userinfo(scheme: str, rest: str) -> None:
-    """As its readers read it, which take what stands before the last `@` of the host."""
+    """Some readers treat everything before the last `@` of the host as a user."""
     try:
         http_url(None, None, scheme + rest)
     except ValueError:
@@ -109,7 +109,7 @@ def test_a_url_that_is_accepted_has_no_userinfo(scheme: str, rest: str) -> None:
 
 
 def test_http_clients_log_warnings_only_unless_a_level_was_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever chose one knows what is logged."""
+    """If somebody has set a level, it is kept."""
     chosen, other = logging.getLogger("httpx2"), logging.getLogger("httpcore2")
     monkeypatch.setattr(chosen, "level", logging.DEBUG)
     monkeypatch.setattr(other, "level", logging.NOTSET)
@@ -118,7 +118,7 @@ def test_http_clients_log_warnings_only_unless_a_level_was_chosen(monkeypatch: p
 
 
 def test_a_host_knows_the_keys_of_its_providers_and_of_its_environment() -> None:
-    """From when it is made until it is gone, whether a session uses them or not."""
+    """It knows them from its creation to its end, whether a session uses them or not."""
     environ = {"KEYED_API_KEY": "declared 4711", "OTHER_API_KEY": "another-4711", "HOME": "home-4711"}
     host = Host(
         test_start_request.anyones,
@@ -136,7 +136,7 @@ def test_a_host_knows_the_keys_of_its_providers_and_of_its_environment() -> None
 
 @pytest.mark.anyio
 async def test_a_log_shows_no_token_that_opens_a_session() -> None:
-    """Whoever reads it could take the session."""
+    """Otherwise a reader of the log could take the session."""
     environ = {"KEYED_API_KEY": KEY}
     async with Host(
         test_start_request.anyones, modules=[test_start_request], environ=environ, clock=ManualClock()

@@ -1,4 +1,4 @@
-"""The helpers of `rtvi_plugins.testing`: the session beside the client, threads, a scripted LLM, a user who speaks."""
+"""The helpers of `rtvi_plugins.testing`: the session of a client, threads, a scripted LLM, a user who speaks."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ DONE: list[str] = []
 
 @define
 class Order:
-    """What the customer wants."""
+    """The order of the customer."""
 
     dishes: int = 0
 
 
 @define
 class Kitchen:
-    """A database of the whole process."""
+    """A database for the whole process."""
 
     file: str
 
@@ -54,13 +54,13 @@ class Kitchen:
 @lifespan
 @asynccontextmanager
 async def kitchen(file: Secret, /) -> AsyncGenerator[Kitchen]:
-    """Opens the database."""
+    """Open the database."""
     yield Kitchen(file.reveal())
 
 
 @bot(client=["bot:file"], public=True)
 async def cook(session: Session, kitchen: Kitchen, /) -> None:
-    """Cooks."""
+    """A bot that cooks."""
 
 
 @action(cook)
@@ -73,7 +73,7 @@ async def file(kitchen: Kitchen, /) -> str:
     "keys", [{"environ": {"KITCHEN_FILE": "orders.db"}}, {"api_keys": {"kitchen": {"file": "orders.db"}}}]
 )
 async def test_a_lifespan_gets_its_keys(keys: dict[str, Any]) -> None:
-    """From the environment of the test, not from that of the process; or by its name."""
+    """They come from the test's environment, not from that of the process, or from `api_keys`."""
     async with connect(cook, **keys) as client:
         assert await client.action("bot:file") == "orders.db"
 
@@ -87,14 +87,14 @@ async def test_a_lifespan_gets_its_keys(keys: dict[str, Any]) -> None:
     ],
 )
 def test_a_key_that_nothing_takes_is_an_error(keys: dict[str, Any], says: str) -> None:
-    """It would have no effect."""
+    """Such a key would have no effect."""
     with pytest.raises(ValueError, match=says):
         host_for(cook, api_keys=keys)
 
 
 @bot(services={"llm": "vendor"}, functions=["bot:order"], state=Order, public=True, client=["bot:slow", "bot:stuck"])
 async def waiter(session: Session[Order], /, llm: LLM) -> None:
-    """Takes orders."""
+    """A bot that takes orders."""
     await converse(session, llm=llm)
 
 
@@ -107,7 +107,7 @@ async def order(session: Session[Order], /, dishes: int) -> str:
 
 @action(waiter)
 async def slow(session: Session[Order], /) -> None:
-    """Does something in a thread, and then something in a thread of the framework's users."""
+    """Work in a thread, and then in a thread of the bot's own."""
     await anyio.to_thread.run_sync(time.sleep, 0.02)
     DONE.append("slow")
 
@@ -117,13 +117,13 @@ RELEASE = threading.Event()
 
 @action(waiter)
 def stuck() -> None:
-    """Waits in a thread of the framework until the test goes on."""
+    """Wait in a thread of the framework until the test continues."""
     RELEASE.wait(30)
     DONE.append("stuck")
 
 
 async def test_a_script_answers_and_the_session_can_be_read() -> None:
-    """Texts, calls and failures; the state of the session stands beside the client."""
+    """The script has texts, calls and failures. The client has the state of the session."""
     llm = ScriptedLLM("Good day.", ToolCall("1", "order", {"dishes": 2}), ["Two", " dishes."])
     async with connect(waiter, fake_provider("llm.vendor", llm)) as client:
         assert await client.ask("Hello") == "Good day."
@@ -136,7 +136,7 @@ async def test_a_script_answers_and_the_session_can_be_read() -> None:
 
 
 async def test_a_script_that_ends_is_a_failure() -> None:
-    """An answer that nobody wrote is not an empty one."""
+    """A missing answer must not count as an empty one."""
     async with connect(waiter, fake_provider("llm.vendor", ScriptedLLM())) as client:
         with pytest.raises(RequestError) as failed:
             await client.ask("Hello")
@@ -202,7 +202,7 @@ async def test_a_fake_provider_has_the_options_and_actions_of_the_installed_one(
 
 
 def test_a_fake_provider_needs_a_kind_and_a_provider() -> None:
-    """The error shows both."""
+    """The error has both."""
     with pytest.raises(AuthorError, match=r"such as 'llm\.openai'"):
         fake_provider("openai", ScriptedLLM())
     with pytest.raises(AuthorError):
@@ -210,7 +210,7 @@ def test_a_fake_provider_needs_a_kind_and_a_provider() -> None:
 
 
 async def test_settle_waits_for_threads() -> None:
-    """For those that the bot starts itself, and those of `def` actions."""
+    """This includes threads that the bot starts, and threads of `def` actions."""
     DONE.clear()
     RELEASE.clear()
     timer = threading.Timer(0.02, RELEASE.set)
@@ -230,12 +230,12 @@ async def test_settle_waits_for_threads() -> None:
 
 @bot(services={"llm": "vendor", "stt": "echo", "tts": "echo", "vad": "echo"}, public=True)
 async def listener(session: Session, /, llm: LLM, stt: STT, tts: TTS, vad: VAD) -> None:
-    """Listens and speaks."""
+    """A bot that listens and speaks."""
     await converse(session, llm=llm, stt=stt, tts=tts, vad=vad)
 
 
 async def test_a_user_speaks_and_hears_the_answer() -> None:
-    """The silence in the bot's audio does not count."""
+    """Silence in the bot's audio does not count."""
     clock, llm = ManualClock(), ScriptedLLM("One two three.")
     async with connect(listener, fake_provider("llm.vendor", llm), clock=clock, audio=True) as client:
         await settle()
@@ -247,7 +247,7 @@ async def test_a_user_speaks_and_hears_the_answer() -> None:
 
 
 async def test_a_client_without_audio_hears_nothing() -> None:
-    """It reads the answer."""
+    """It gets the answer as text."""
     llm = ScriptedLLM("One two three.")
     async with connect(listener, fake_provider("llm.vendor", llm)) as client:
         assert await client.ask("hello") == "One two three."
@@ -256,7 +256,7 @@ async def test_a_client_without_audio_hears_nothing() -> None:
 
 
 async def test_a_host_has_several_calls() -> None:
-    """Each with a line of its own."""
+    """Each call has its own line."""
     clock, llm = ManualClock(), ScriptedLLM("One two three.")
     async with (
         host_for(listener, fake_provider("llm.vendor", llm), clock=clock) as host,

@@ -1,4 +1,4 @@
-"""What a reasoning model thinks in front of its answer is left out of it, however the text is cut."""
+"""Thoughts of a reasoning model before its answer are removed, wherever the text is cut."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rtvi_plugins.thoughts import WithoutThoughts
 
 
 def answer(*pieces: str) -> str:
-    """What is left of these pieces."""
+    """The answer that is left of these pieces."""
     thoughts = WithoutThoughts()
     return "".join(thoughts.feed(each) for each in pieces) + thoughts.end()
 
@@ -58,7 +58,7 @@ KEPT = [
 
 @pytest.mark.parametrize(("text", "left"), [*LEFT_OUT, *((each, each) for each in KEPT)])
 def test_blocks_of_thoughts_in_front_are_left_out_and_all_else_is_kept(text: str, left: str) -> None:
-    """In one piece, and letter by letter."""
+    """The text comes in one piece, and letter by letter."""
     assert answer(text) == left
     assert answer(*text) == left
 
@@ -70,19 +70,19 @@ def test_blocks_of_thoughts_in_front_are_left_out_and_all_else_is_kept(text: str
     )
 )
 def test_any_cut_of_a_text_leaves_the_same(pieces: list[str]) -> None:
-    """Where a vendor cuts does not matter."""
+    """The place of the cuts does not matter."""
     text = "".join(pieces)
     assert answer(*pieces) == answer(text) == answer(*text)
 
 
 def test_text_is_given_as_soon_as_it_is_known_to_be_no_tag() -> None:
-    """Thoughts are waited for, an answer is not."""
+    """Thoughts are held back, but an answer is not."""
     thoughts = WithoutThoughts()
     assert [thoughts.feed(each) for each in ("<th", "ree of us", " <think>")] == ["", "<three of us", " <think>"]
 
 
 def test_long_thoughts_take_no_memory() -> None:
-    """Only the end of them is kept, where the closing tag may have begun."""
+    """Only the end of them is kept, because the closing tag may have begun there."""
     thoughts = WithoutThoughts()
     for each in ("<think>", *["hm " * 1000] * 100):
         assert thoughts.feed(each) == ""

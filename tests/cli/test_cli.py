@@ -486,7 +486,7 @@ def test_words_become_services_config_and_arguments() -> None:
 
 
 def test_seconds_are_more_than_none() -> None:
-    """ "inf" means no limit."""
+    """The text "inf" means no limit."""
     assert (read_seconds("0.5"), read_seconds("inf")) == (0.5, float("inf"))
     for text in ("0", "-1", "nan", "soon", ""):
         with pytest.raises(ArgumentTypeError, match="more than 0"):

@@ -33,13 +33,13 @@ FORTY = "Now this is a sentence of forty letters."
 
 
 async def write(wire: Wire, text: str = "go") -> None:
-    """The user types something to be answered."""
+    """Send text that the bot must answer."""
     wire.send("send-text", {"content": text, "options": {}})
     await settle()
 
 
 async def later(wire: Wire, seconds: float) -> None:
-    """Let time pass in steps of a quarter of a second, for tests that need no finer ones."""
+    """Let time pass in steps of a quarter of a second, for tests that do not need smaller ones."""
     for _ in range(round(seconds * 4)):
         wire.clock.advance(0.25)
         await settle()
@@ -51,13 +51,13 @@ def types(wire: Wire, *leave_out: str) -> list[str]:
 
 
 def failures(wire: Wire) -> list[str]:
-    """The texts of the errors that the client received; none of them may be the end of the session."""
+    """The texts of the errors that the client received. None of them may be fatal."""
     assert [each for each in wire.data_of("error") if each["fatal"]] == []
     return [each["message"] for each in wire.data_of("error")]
 
 
 def shown(wire: Wire) -> list[str]:
-    """The sentences that the client was shown, each once."""
+    """The sentences that the client has shown, each once."""
     return [each["text"] for each in wire.data_of("bot-output") if each["spoken_status"] == "new"]
 
 
@@ -83,7 +83,7 @@ async def wait(wire: Wire, seconds: float) -> None:
 
 
 async def speak(wire: Wire, line: int, seconds: float) -> None:
-    """The user says something, or is silent (line 0), while time passes."""
+    """Let the user say something, or be silent (line 0), while time passes."""
     for _ in range(round(seconds / 0.02)):
         wire.connection.receive_audio(samples(line, 0.02, 16_000))
         wire.clock.advance(0.02)
@@ -91,12 +91,12 @@ async def speak(wire: Wire, line: int, seconds: float) -> None:
 
 
 async def silence(wire: Wire, seconds: float) -> None:
-    """The user is silent, with the microphone on."""
+    """Let the user be silent, with the microphone on."""
     await speak(wire, 0, seconds)
 
 
 def spoken(wire: Wire) -> str:
-    """What the client was sent of the bot's speech, as text: each character once for every 50 ms of it."""
+    """The bot's speech that the client received, as text: one character for every 50 ms."""
     data = array("h")
     for _, audio in wire.heard:
         assert (audio.rate, audio.channels, len(audio.data)) == (RATE, 1, 640)

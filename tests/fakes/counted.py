@@ -1,4 +1,4 @@
-"""A spoken bot that counts its open services, and that can be left in the middle of an action."""
+"""A spoken bot that counts its open services. A client can leave it in the middle of an action."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STORY = "Once upon a time there was a bot. It talked for so long that everybody 
 
 
 class Counted(Fakes):
-    """Providers that take their time to open and to close. Their LLMs tell a story, a word at a time."""
+    """Providers that open and close slowly. Their LLMs tell a story, word by word."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class Counted(Fakes):
         self.opened = 0
 
     def respond_as(self, name: str) -> Respond:
-        """The story, which takes a while even to think of."""
+        """Tell the story, after some time."""
 
         async def respond(request: LLMRequest) -> AsyncGenerator[LLMPiece]:
             self.begun["llm"] += 1
@@ -44,7 +44,7 @@ class Counted(Fakes):
 
     @asynccontextmanager
     async def opening(self, name: str) -> AsyncGenerator[None]:
-        """Count it, with a task of its own meanwhile."""
+        """Count the service, and run a task of its own meanwhile."""
         await anyio.lowlevel.checkpoint()
         self.open[name] += 1
         self.opened += 1
@@ -68,24 +68,24 @@ class Counted(Fakes):
     public=True,
 )
 async def talker(session: Session, /, llm: LLM, stt: STT, tts: TTS, vad: VAD) -> None:
-    """Holds a spoken conversation."""
+    """A bot that holds a spoken conversation."""
     await converse(session, llm=llm, stt=stt, tts=tts, vad=vad, greeting="Hello.")
 
 
 @action(talker)
 async def hang(session: Session, /) -> None:
-    """Never ends by itself."""
+    """Never end."""
     await anyio.sleep_forever()
 
 
 @action(talker, long=True)
 async def hang_long(session: Session, /) -> None:
-    """Never ends by itself, and is not waited for."""
+    """Never end, as a background job."""
     await anyio.sleep_forever()
 
 
 @action(talker)
 async def end(session: Session, /) -> None:
-    """Ends the session from inside."""
+    """End the session from inside."""
     session.close("enough")
     await anyio.sleep_forever()

@@ -1,4 +1,4 @@
-"""A copy of `faulty.py` for each test: what one test opens and blocks is counted in no other."""
+"""A copy of `faulty.py` for each test, so that tests do not share counts and blocked threads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _numbers = count()
 
 
 class Faults(Protocol):
-    """A copy of the module: its bots, and the ledger in which they note what happens."""
+    """A copy of the module, with its bots and the ledger in which they note what happens."""
 
     faulty: Callable[..., Any]
     talker: Callable[..., Any]

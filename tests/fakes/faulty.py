@@ -1,4 +1,4 @@
-"""A bot that fails in every way there is, and notes what it has opened and closed."""
+"""A bot that fails in every possible way, and notes what it has opened and closed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WORDS = "words-of-an-exception"
 
 @define
 class Ledger:
-    """What was opened and closed, in order, and the threads that wait to be let go."""
+    """What was opened and closed, in order, and the threads that wait until a test lets them continue."""
 
     opened: list[str] = field(factory=list[str])
     closed: list[str] = field(factory=list[str])
@@ -37,7 +37,7 @@ class Ledger:
 
     @property
     def open(self) -> Counter[str]:
-        """What was opened and has not been closed."""
+        """What is open."""
         return Counter(self.opened) - Counter(self.closed)
 
 
@@ -56,19 +56,19 @@ class FaultyLLM:
     dies: anyio.Event = field(factory=anyio.Event)
 
     async def respond(self, request: LLMRequest, /) -> AsyncGenerator[LLMPiece]:
-        """One word."""
+        """Say one word."""
         await anyio.lowlevel.checkpoint()
         yield Text(self.name)
 
 
 @define
 class QuietTTS:
-    """A voice that says nothing."""
+    """A TTS that says nothing."""
 
     voice: str = ""
 
     async def synthesize(self, request: TTSRequest, /) -> AsyncGenerator[TTSPiece]:
-        """Take the text in, and stay silent."""
+        """Read the text, and say nothing."""
         async for _ in request.text:
             pass
         for piece in NOTHING:
@@ -77,7 +77,7 @@ class QuietTTS:
 
 @asynccontextmanager
 async def counted(name: str, llm: FaultyLLM | None = None) -> AsyncGenerator[None]:
-    """Count a service as open, and let it die when it is told to."""
+    """Count a service as open. It dies when the test wants it."""
 
     async def die(dies: anyio.Event) -> None:
         await dies.wait()
@@ -97,7 +97,7 @@ async def counted(name: str, llm: FaultyLLM | None = None) -> AsyncGenerator[Non
 @service("llm", "first")
 @asynccontextmanager
 async def first_llm() -> AsyncGenerator[FaultyLLM]:
-    """The one that a session starts with."""
+    """The provider with which a session starts."""
     llm = FaultyLLM("first")
     async with counted("llm.first", llm):
         yield llm
@@ -106,7 +106,7 @@ async def first_llm() -> AsyncGenerator[FaultyLLM]:
 @service("llm", "second")
 @asynccontextmanager
 async def second_llm(api_key: Secret | None, /, base_url: str = "https://second.example") -> AsyncGenerator[FaultyLLM]:
-    """The one that a session can switch to."""
+    """The provider to which a session can switch."""
     llm = FaultyLLM("second")
     async with counted("llm.second", llm):
         yield llm
@@ -114,7 +114,7 @@ async def second_llm(api_key: Secret | None, /, base_url: str = "https://second.
 
 @asynccontextmanager
 async def refused(words: str) -> AsyncGenerator[None]:
-    """A vendor that lets nobody in."""
+    """A provider that refuses to open."""
     if words:
         raise ConnectionError(words)
     yield
@@ -123,7 +123,7 @@ async def refused(words: str) -> AsyncGenerator[None]:
 @service("llm", "broken")
 @asynccontextmanager
 async def broken_llm() -> AsyncGenerator[FaultyLLM]:
-    """One that does not open."""
+    """A provider that does not open."""
     async with refused(WORDS):
         yield FaultyLLM("broken")
 
@@ -131,7 +131,7 @@ async def broken_llm() -> AsyncGenerator[FaultyLLM]:
 @service("tts", "quiet")
 @asynccontextmanager
 async def quiet_tts() -> AsyncGenerator[QuietTTS]:
-    """A voice that says nothing."""
+    """A TTS that says nothing."""
     async with counted("tts.quiet"):
         yield QuietTTS()
 
@@ -139,7 +139,7 @@ async def quiet_tts() -> AsyncGenerator[QuietTTS]:
 @service("llm", "slow")
 @asynccontextmanager
 async def slow_llm() -> AsyncGenerator[FaultyLLM]:
-    """One that does not come to open."""
+    """A provider that does not finish opening."""
     ledger.opened.append("llm.slow")
     try:
         await anyio.sleep_forever()
@@ -151,7 +151,7 @@ async def slow_llm() -> AsyncGenerator[FaultyLLM]:
 @service("llm", "clinging")
 @asynccontextmanager
 async def clinging_llm() -> AsyncGenerator[FaultyLLM]:
-    """One that does not want to be closed."""
+    """A provider that does not close."""
     ledger.opened.append("clinging")
     try:
         yield FaultyLLM("clinging")
@@ -188,7 +188,7 @@ def configure_second(llm: FaultyLLM, /, depth: int = 1, model: str = "deep") -> 
 
 @options(first_llm, second_llm)
 def pace(llm: FaultyLLM, /, pace: Literal["slow", "fast", "exits", "vendor"] = "slow") -> None:
-    """A group that comes after the others in the text; two of its values cannot be set."""
+    """A group that is declared after the others. Two of its values cannot be set."""
     ledger.applied.append(f"pace={pace}")
     if pace == "exits":
         raise SystemExit(WORDS)
@@ -198,7 +198,7 @@ def pace(llm: FaultyLLM, /, pace: Literal["slow", "fast", "exits", "vendor"] = "
 
 @options(quiet_tts)
 def voice(tts: QuietTTS, /, voice: str = "mute") -> None:
-    """Who does not speak; nobody called "breaks" can."""
+    """Set the voice. The voice "breaks" cannot be set."""
     ledger.applied.append(f"voice={voice}")
     if voice == "breaks":
         raise RuntimeError(WORDS)
@@ -210,67 +210,67 @@ def voice(tts: QuietTTS, /, voice: str = "mute") -> None:
 
 @action(first_llm, second_llm)
 async def die(llm: FaultyLLM, /) -> bool:
-    """Ends the service behind the session's back."""
+    """End the service without the session."""
     llm.dies.set()
     return True
 
 
 @action(first_llm, second_llm)
 async def name(llm: FaultyLLM, /) -> str:
-    """Who answers."""
+    """Return the provider that answers."""
     return f"{llm.name} {llm.model}"
 
 
 @action("bot")
 async def echo(session: Session, /, text: str, times: Annotated[int, ge(1), le(9)] = 1) -> str:
-    """The text, so many times."""
+    """Return the text, repeated."""
     ledger.seen.append(text)
     return text * times
 
 
 @action("bot")
 async def fail(session: Session, /) -> str:
-    """Raises."""
+    """Raise an exception."""
     raise RuntimeError(WORDS)
 
 
 @action("bot")
 async def fail_in_group(session: Session, /) -> str:
-    """Raises several at once."""
+    """Raise an exception group."""
     raise ExceptionGroup(WORDS, [ValueError(WORDS), KeyError(WORDS)])
 
 
 @action("bot")
 async def leave(session: Session, /) -> str:
-    """Asks the whole process to end."""
+    """Raise `SystemExit`."""
     raise SystemExit(WORDS)
 
 
 class Rude(BaseException):
-    """An exception that means to be caught by nobody."""
+    """An exception that is not an `Exception`."""
 
 
 @action("bot")
 async def be_rude(session: Session, /) -> str:
-    """Raises what is not an Exception."""
+    """Raise an exception that is not an `Exception`."""
     raise Rude(WORDS)
 
 
 @action("bot")
 async def refuse(session: Session, /, reason: str = "Not today.") -> str:
-    """Refuses, in the author's own words."""
+    """Raise a `RequestError` with a sentence."""
     raise RequestError(reason)
 
 
 @action("bot")
 async def ask_vendor(session: Session, /) -> str:
-    """A vendor fails."""
+    """Raise a `ProviderError`."""
     raise ProviderError("acme", "rate")
 
 
 @action("bot")
 async def hang(session: Session, /) -> str:
-    """Never ends by itself."""
+    """Never end."""
     ledger.blocked["hang"] += 1
     try:
         await anyio.sleep_forever()
@@ -281,14 +281,14 @@ async def hang(session: Session, /) -> str:
 
 @action("bot", deadline=2.0)
 async def hang_shortly(session: Session, /) -> str:
-    """Never ends by itself, and is given two seconds."""
+    """Never end. The deadline is two seconds."""
     await anyio.sleep_forever()
     return ""
 
 
 @action("bot")
 async def cling(session: Session, /) -> str:
-    """Will not be cancelled."""
+    """Ignore the cancellation."""
     try:
         await anyio.sleep_forever()
     except anyio.get_cancelled_exc_class():
@@ -298,43 +298,43 @@ async def cling(session: Session, /) -> str:
 
 @action("bot")
 async def cancel_itself(session: Session, /) -> str:
-    """Raises the exception of a cancellation that nobody asked for."""
+    """Raise the exception of a cancellation without being cancelled."""
     raise anyio.get_cancelled_exc_class()()
 
 
 @action("bot")
 async def return_text(session: Session, /) -> int:
-    """Returns something else than it says."""
+    """Return another type than declared."""
     return "a text"  # type: ignore[return-value]
 
 
 @action("bot")
 async def return_set(session: Session, /) -> dict[str, Any]:
-    """Returns what JSON cannot carry."""
+    """Return a value that JSON cannot carry."""
     return {"a": {1, 2}}
 
 
 @action("bot")
 async def return_huge(session: Session, /) -> int:
-    """Returns a number with more digits than JSON is written with here."""
+    """Return a number with more digits than are accepted."""
     return 2**70
 
 
 @action("bot")
 async def return_half(session: Session, /) -> str:
-    """Returns half a character."""
+    """Return half a character."""
     return "\ud800"
 
 
 @action("bot")
 async def return_infinity(session: Session, /) -> float:
-    """Returns a number that JSON does not have."""
+    """Return a number that JSON does not have."""
     return float("inf")
 
 
 @action("bot")
 async def return_circle(session: Session, /) -> list[Any]:
-    """Returns a list that contains itself."""
+    """Return a list that contains itself."""
     circle: list[Any] = []
     circle.append(circle)
     return circle
@@ -342,7 +342,7 @@ async def return_circle(session: Session, /) -> list[Any]:
 
 @action("bot")
 async def return_deep(session: Session, /) -> dict[str, Any]:
-    """Returns what is nested deeper than anybody can write down."""
+    """Return a value that is nested too deep."""
     deep: dict[str, Any] = {}
     for _ in range(2_000):
         deep = {"deeper": deep}
@@ -351,24 +351,24 @@ async def return_deep(session: Session, /) -> dict[str, Any]:
 
 @action("bot")
 async def return_nothing(session: Session, /) -> None:
-    """Returns nothing."""
+    """Return nothing."""
 
 
 @action("bot")
 def think(text: str = "done") -> str:
-    """Runs in a thread."""
+    """Run in a thread."""
     return text
 
 
 @action("bot")
 def fail_in_thread() -> str:
-    """Raises in a thread."""
+    """Raise in a thread."""
     raise StopIteration(WORDS)
 
 
 @action("bot")
 def block() -> str:
-    """Holds a thread until it is let go."""
+    """Block a thread until the test lets it continue."""
     ledger.blocked["threads"] += 1
     try:
         ledger.release.wait(60)
@@ -380,19 +380,19 @@ def block() -> str:
 
 @action("bot")
 async def ask_client(session: Session, /) -> str:
-    """Has the client run a function."""
+    """Let the client run a function."""
     return str(await session.call_function("look", {"at": "the sky"}))
 
 
 @action("bot")
 async def interrupt(session: Session, /) -> bool:
-    """Cuts short what the bot is saying."""
+    """Interrupt the bot."""
     return session.interrupt()
 
 
 @action("bot")
 async def end(session: Session, /) -> bool:
-    """Ends the session from inside, at once."""
+    """End the session from inside, at once."""
     session.close("enough", now=True)
     await anyio.sleep_forever()
     return True
@@ -400,7 +400,7 @@ async def end(session: Session, /) -> bool:
 
 @action("bot", long=True)
 async def count(session: Session, /, to: int = 3) -> int:
-    """Counts, and tells."""
+    """Count, and report it."""
     for each in range(to):
         session.progress({"counted": each + 1})
         await anyio.lowlevel.checkpoint()
@@ -452,16 +452,16 @@ async def faulty(session: Session, /, llm: LLM, tts: TTS) -> None:
 
 @bot(services={"llm": "first"}, client=["bot:echo"], public=True)
 async def talker(session: Session, /, llm: LLM) -> None:
-    """Raises when its conversation begins."""
+    """A bot that raises when its conversation begins."""
     async for _ in session.inputs():
         raise RuntimeError(WORDS)
 
 
 @bot(services={"llm": "slow"}, public=True)
 async def slow_bot(session: Session, /, llm: LLM) -> None:
-    """Never comes to run."""
+    """A bot that never starts."""
 
 
 @bot(services={"llm": ["clinging", "first"]}, client=["llm.provider"], public=True)
 async def clinging_bot(session: Session, /, llm: LLM) -> None:
-    """Does nothing with it."""
+    """A bot that does nothing."""

@@ -113,12 +113,12 @@ def spell(text: str) -> Audio:
 
 
 def lines_in(audio: Audio) -> Iterator[int]:
-    """The numbers of what is said in a piece of audio."""
+    """The numbers of the lines that were said in a piece of audio."""
     return (number for number, _ in groupby(array("h", audio.data)) if 0 < number < len(LINES))
 
 
 async def recognise(request: STTRequest) -> AsyncGenerator[STTPiece]:
-    """What was said, at the end of the utterance; nothing for noise."""
+    """The transcript of an utterance at its end; nothing for noise."""
     found = [number async for audio in request.audio for number in lines_in(audio)]
     yield Transcript(" ".join(LINES[number] for number, _ in groupby(found)), final=True)
 
@@ -146,62 +146,62 @@ def check_conversation(messages: Sequence[Any]) -> None:
 
 @define
 class FakeLLM:
-    """Answers as it is given."""
+    """An LLM that uses a function of the test."""
 
     name: str
     do: Respond
 
     def respond(self, request: LLMRequest, /) -> AsyncIterator[LLMPiece]:
-        """As it is given."""
+        """Answer with that function."""
         return self.do(request)
 
 
 @define
 class OtherLLM(FakeLLM):
-    """The same, of another vendor."""
+    """The same, as a class of another vendor."""
 
 
 @define
 class FakeTTS:
-    """Speaks as it is given."""
+    """A TTS that uses a function of the test."""
 
     do: Synthesize
 
     def synthesize(self, request: TTSRequest, /) -> AsyncIterator[TTSPiece]:
-        """As it is given."""
+        """Speak with that function."""
         return self.do(request)
 
 
 @define
 class FakeSTT:
-    """Recognises as it is given."""
+    """An STT that uses a function of the test."""
 
     do: Transcribe
 
     def transcribe(self, request: STTRequest, /) -> AsyncIterator[STTPiece]:
-        """As it is given."""
+        """Recognise with that function."""
         return self.do(request)
 
 
 @define
 class FakeListeningSTT(FakeSTT):
-    """Recognises a whole session as it is given."""
+    """An STT with `listen` that uses functions of the test."""
 
     do_listen: Listen
 
     def listen(self, request: ListenRequest, /) -> AsyncIterator[ListenPiece]:
-        """As it is given."""
+        """Recognise a session with that function."""
         return self.do_listen(request)
 
 
 @define
 class FakeVAD:
-    """Hears as it is given."""
+    """A VAD that uses a function of the test."""
 
     do: Callable[[Audio], float]
 
     def speech_probability(self, frame: Audio, /) -> float:
-        """As it is given."""
+        """Judge a frame with that function."""
         return self.do(frame)
 
 
@@ -267,7 +267,7 @@ class Fakes(ModuleType):
         return connected(which or self.talker(), self, audio=RATE, **how)
 
     def write(self, *answers: Sequence[Step]) -> None:
-        """Forget the requests, and have these answers given from now on."""
+        """Forget the requests, and give these answers from now on."""
         self.answers[:] = answers
         self.requests.clear()
         self.llms.clear()
@@ -350,7 +350,7 @@ class Fakes(ModuleType):
         return listen
 
     def synthesize_as(self, name: str) -> Synthesize:
-        """Make a piece of audio for each character, in no time; the TTS `words` also gives their times."""
+        """Make a piece of audio for each character, in no time. The TTS `words` also gives their times."""
 
         async def synthesize(request: TTSRequest) -> AsyncGenerator[TTSPiece]:
             self.begun["tts"] += 1
@@ -376,7 +376,7 @@ class Fakes(ModuleType):
         return synthesize
 
     def _hear(self, frame: Audio) -> float:
-        """Take every sample that is not 0 for speech, by the majority."""
+        """Return speech if most samples are not 0."""
         assert (len(frame.data), frame.rate, frame.channels) == (1024, 16_000, 1)
         if "vad" in self.errors:
             raise self.errors["vad"]
@@ -385,7 +385,7 @@ class Fakes(ModuleType):
 
     @asynccontextmanager
     async def opening(self, name: str) -> AsyncGenerator[None]:
-        """What a service does while it is open. `stt.mortal` fails when the gate is opened, as a connection may."""
+        """Keep a service open. `stt.mortal` fails when the gate is opened, like a broken connection."""
 
         async def run() -> None:
             await self.gate.wait()
@@ -400,7 +400,7 @@ class Fakes(ModuleType):
     def _provider(self, kind: str, label: str, live: object) -> Any:
         @asynccontextmanager
         async def open_service() -> AsyncGenerator[Any]:
-            """Made for a test."""
+            """A provider that is made for a test."""
             async with self.opening(f"{kind}.{label}"):
                 yield live
 

@@ -1,4 +1,4 @@
-"""Providers of several vendors that a test lets fail, each alone, in every way and at every moment."""
+"""Providers of several vendors. A test lets each of them fail, in every way and at every moment."""
 
 from __future__ import annotations
 
@@ -126,19 +126,19 @@ class Vendors(ModuleType):
         self._provider("vad", "code", _VAD())
 
     def was_asked(self) -> list[str]:
-        """Who was asked since the last look."""
+        """The providers that were asked since the last call."""
         found = list(self.asked)
         self.asked.clear()
         return found
 
     async def ask(self, name: str, faults: dict[str, Fault]) -> None:
-        """Note that a vendor was asked, and do what it does."""
+        """Note that a vendor was asked, and do what the test wants."""
         self.asked.append(name)
         await anyio.lowlevel.checkpoint()
         await self.fail(faults.get(name))
 
     async def fail(self, fault: Fault | None) -> None:
-        """Do what a vendor does that fails."""
+        """Fail as the test wants."""
         if isinstance(fault, list):
             return await self.fail(fault.pop(0) if fault else "")
         if isinstance(fault, Exception):
@@ -158,7 +158,7 @@ class Vendors(ModuleType):
     def _llm(self, name: str) -> None:
         @asynccontextmanager
         async def open_llm() -> AsyncGenerator[_LLM]:
-            """A model of a vendor."""
+            """A provider with a model of the vendor."""
             async with self._opened(f"llm.{name}", _LLM(f"llm.{name}", self)) as live:
                 yield live
 
@@ -167,14 +167,14 @@ class Vendors(ModuleType):
         vars(self)[f"llm_{name}"] = declared
 
         def style(llm: _LLM, /, style: str = "") -> None:
-            """How it answers."""
+            """Set how it answers."""
             llm.style = style
 
         style.__module__ = self.__name__
         vars(self)[f"style_{name}"] = options(declared)(style)
 
         async def whoami(llm: _LLM, /) -> str:
-            """The name of the vendor."""
+            """Return the name of the vendor."""
             return llm.name
 
         whoami.__module__ = self.__name__
@@ -183,7 +183,7 @@ class Vendors(ModuleType):
     def _keyed(self) -> None:
         @asynccontextmanager
         async def open_keyed(api_key: Secret, /) -> AsyncGenerator[_LLM]:
-            """A model that needs a key."""
+            """A provider that needs a key."""
             async with self._opened("llm.c", _LLM("llm.c", self)) as live:
                 yield live
 
@@ -193,7 +193,7 @@ class Vendors(ModuleType):
     def _provider(self, kind: Any, name: str, live: Any) -> None:
         @asynccontextmanager
         async def open_service() -> AsyncGenerator[Any]:
-            """Made for a test."""
+            """A provider that is made for a test."""
             async with self._opened(f"{kind}.{name}", live) as found:
                 yield found
 

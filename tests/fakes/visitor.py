@@ -1,4 +1,4 @@
-"""A client that comes back to its session, on as many connections and in as many hosts as a test wants."""
+"""A client that resumes its session, on any number of connections and hosts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ("Visitor", "visitor")
 
 @define(eq=False)
 class Visitor:
-    """One client. It knows what it waits for, and drops answers that it does not wait for."""
+    """One client. It knows the requests that wait, and drops answers to others."""
 
     tasks: TaskGroup
     token: str = ""
@@ -48,7 +48,7 @@ class Visitor:
         await self._connect(host.claim(started.token), {})
 
     async def resume(self, host: Host, *, known: bool = True) -> None:
-        """Come back to the session. With `known=False`, as a published client does, which says nothing of itself."""
+        """Resume the session. With `known=False`, it does so as a published client, without its fields."""
         connection = await self.claim(host)
         about = {"waiting": list(self.waiting), "received": self.received} if known else {}
         await self._connect(connection, about)
@@ -85,7 +85,7 @@ class Visitor:
         return await self.answer(self.call(action, **arguments))
 
     async def answer(self, id: str) -> Any:
-        """The result that has come under an id, or the error's code."""
+        """The result that has come for an id, or the error's code."""
         await settle()
         answer = self.answers[id]
         if answer["type"] == "error-response":
@@ -93,7 +93,7 @@ class Visitor:
         return answer["data"].get("result", answer["data"])
 
     async def messages(self) -> list[Any]:
-        """The messages of the context, which the bot must grant."""
+        """The messages of the context. The bot must grant `llm:get_context`."""
         found: list[Any] = (await self.result("llm:get_context"))["messages"]
         return found
 
@@ -102,11 +102,11 @@ class Visitor:
         self.connection.disconnected()
 
     def types(self) -> list[str]:
-        """The types of the events so far."""
+        """The types of the events that have come."""
         return [each["type"] for each in self.events]
 
     def text(self) -> str:
-        """What the LLM has said, as it came."""
+        """The LLM's text that has come."""
         return "".join(each["data"]["text"] for each in self.events if each["type"] == "bot-llm-text")
 
     async def _listen(self, connection: Connection) -> None:

@@ -1,4 +1,4 @@
-"""A client's end of a session as a test wants it: messages go in at once, and everything that comes back is kept."""
+"""A client's end of a session: messages go in at once, and everything that comes back is kept."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Message = dict[str, Any]
 
 
 async def settle() -> None:
-    """Let every task go on until all of them wait for something."""
+    """Let all tasks run until they wait."""
     for _ in range(10):
         await anyio.lowlevel.checkpoint()
     await anyio.wait_all_tasks_blocked()
@@ -35,7 +35,7 @@ async def settle() -> None:
 
 @define(eq=False)
 class Wire:
-    """One client. `received` is all that the bot has sent, in order, as far as it has been let.
+    """One client. `received` is all that the bot has sent, in order, up to where it was let.
 
     `heard` is the audio that it has sent, each frame with the number of messages that came before it.
     """
@@ -69,7 +69,7 @@ class Wire:
         return self.send("update-config", {"config": config, "interrupt": interrupt})
 
     async def answer(self, id: str) -> Message:
-        """The one answer to a request, once everything that can go on has gone on."""
+        """The one answer to a request, after all tasks have run until they wait."""
         await settle()
         (found,) = self.answers(id)
         return found
@@ -95,11 +95,11 @@ class Wire:
         }
 
     def answers(self, id: str) -> list[Message]:
-        """What has come back under an id."""
+        """The answers with an id."""
         return [each for each in self.received if each.get("id") == id]
 
     def data_of(self, type: str) -> list[Any]:
-        """The data of everything of a type that the bot has sent."""
+        """The data of all messages of a type."""
         return [each.get("data") for each in self.received if each["type"] == type]
 
     async def listen(self) -> None:
@@ -134,7 +134,7 @@ def host_of(
 
 @asynccontextmanager
 async def connection_to(host: Host, clock: ManualClock, body: object = None) -> AsyncGenerator[Wire]:
-    """A session of a host that was entered, claimed by a client that has not said that it is ready."""
+    """A session of an entered host. A client that is not ready has claimed it."""
     started = await host.start(body, secret=OPERATOR)
     wire = Wire(host, host.claim(started.token), clock)
     async with anyio.create_task_group() as tasks:

@@ -1,4 +1,4 @@
-"""A bot that fails in every way there is. Each effect is a line in a file outside, so what was done twice is seen."""
+"""A bot that fails in every possible way. Each effect is a line in a file, so a test sees what was done twice."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _SHORT = 0.3
 
 
 def effect(name: str) -> None:
-    """Have an effect outside: a line that the operating system keeps when the process is killed."""
+    """Have an effect outside: a line in a file, which stays when the process is killed."""
     os.write(_JOURNAL, f"{name}\n".encode())
 
 
 class Rude(BaseException):
-    """An exception that means to be caught by nobody."""
+    """An exception that is not an `Exception`."""
 
 
 # ---- services ------------------------------------------------------------------------------------------------------
@@ -45,7 +45,7 @@ class FaultyLLM:
     lock: anyio.Lock = field(factory=anyio.Lock)
 
     async def respond(self, request: LLMRequest, /) -> AsyncGenerator[LLMPiece]:
-        """One word."""
+        """Say one word."""
         await anyio.lowlevel.checkpoint()
         yield Text("word")
 
@@ -55,7 +55,7 @@ class FaultyLLM:
         raise ConnectionError("the service has died")
 
     async def repeat(self, text: str) -> str:
-        """Have the helper process repeat a text. A process that has died is replaced for the next one."""
+        """Let the helper process repeat a text. A process that has died is replaced for the next request."""
         async with self.lock:
             if self.helper is None or not self.helper.usable:
                 await self.close()
@@ -86,7 +86,7 @@ async def opened() -> AsyncGenerator[FaultyLLM]:
 @service("llm", "first")
 @asynccontextmanager
 async def first_llm() -> AsyncGenerator[FaultyLLM]:
-    """The one that a session starts with."""
+    """The provider with which a session starts."""
     async with opened() as llm:
         yield llm
 
@@ -94,7 +94,7 @@ async def first_llm() -> AsyncGenerator[FaultyLLM]:
 @service("llm", "second")
 @asynccontextmanager
 async def second_llm() -> AsyncGenerator[FaultyLLM]:
-    """The one that a session can switch to."""
+    """The provider to which a session can switch."""
     async with opened() as llm:
         yield llm
 
@@ -102,7 +102,7 @@ async def second_llm() -> AsyncGenerator[FaultyLLM]:
 @service("llm", "broken")
 @asynccontextmanager
 async def broken_llm() -> AsyncGenerator[FaultyLLM]:
-    """One that does not open."""
+    """A provider that does not open."""
     async with opened() as llm:
         llm.dies.set()
         await anyio.sleep_forever()
@@ -111,7 +111,7 @@ async def broken_llm() -> AsyncGenerator[FaultyLLM]:
 
 @options(first_llm, second_llm)
 def pace(llm: FaultyLLM, /, pace: Literal["slow", "fast", "raises", "exits"] = "slow") -> None:
-    """Two of the values cannot be set."""
+    """Set the pace. Two values cannot be set."""
     if pace == "raises":
         raise RuntimeError("no such pace")
     if pace == "exits":
@@ -120,7 +120,7 @@ def pace(llm: FaultyLLM, /, pace: Literal["slow", "fast", "raises", "exits"] = "
 
 @action(first_llm, second_llm)
 async def die(llm: FaultyLLM, /, name: str) -> bool:
-    """Have an effect, and end the service behind the session's back."""
+    """Have an effect, and end the service without the session."""
     effect(name)
     llm.dies.set()
     return True
@@ -153,7 +153,7 @@ async def kill_helper(llm: FaultyLLM, /, name: str) -> str:
     public=True,
 )
 async def faulty(session: Session, /, llm: LLM) -> None:
-    """Does nothing by itself."""
+    """A bot that does nothing by itself."""
     async for _ in session.inputs():
         raise RuntimeError("the bot fails")
 
@@ -214,7 +214,7 @@ async def work(session: Session, /, name: str, how: str = "", seconds: float = 0
 
 @action(faulty, deadline=_SHORT)
 async def hang(session: Session, /, name: str) -> bool:
-    """Have an effect, and never end by itself."""
+    """Have an effect, and never end."""
     effect(name)
     await anyio.sleep_forever()
     return True
@@ -222,7 +222,7 @@ async def hang(session: Session, /, name: str) -> bool:
 
 @action(faulty, deadline=_SHORT)
 async def cling(session: Session, /, name: str) -> bool:
-    """Have an effect, hang, and be slow to be cancelled."""
+    """Have an effect, hang, and end late after a cancellation."""
     effect(name)
     try:
         await anyio.sleep_forever()

@@ -55,7 +55,7 @@ class Tally:
 
     @property
     def goes_on(self) -> bool:
-        """Return whether there were too few faults, or the server processes too few times replaced."""
+        """Return whether there were too few faults, or too few replaced server processes."""
         return self.left > 0 or not (self.folder / "enough").exists()
 
     def fault(self, kind: str) -> None:
@@ -64,14 +64,14 @@ class Tally:
         self.left -= 1
 
     def port(self, present: int, rng: random.Random) -> int:
-        """Return the port of a server: mostly that which had the session."""
+        """Return the port of a server: mostly the one with the session."""
         ports: list[int] = orjson.loads((self.folder / "ports").read_bytes())
         return present if present in ports and rng.random() < 0.85 else rng.choice(ports)
 
 
 @define
 class Sent:
-    """A request: what was sent, and what came."""
+    """A request that was sent, and its answers."""
 
     kind: str
     name: str
@@ -83,7 +83,7 @@ class Sent:
 
 
 class Ended(Exception):
-    """The session is over."""
+    """The session has ended."""
 
 
 @define(eq=False)
@@ -107,7 +107,7 @@ class Guest:
     jobs: Counter[str] = field(factory=Counter[str])
 
     async def run(self) -> None:
-        """Have sessions until there were enough faults."""
+        """Hold sessions until there were enough faults."""
         while self.tally.goes_on:
             self.tally.sessions += 1
             self.token, self.ids, self.may_end = "", 0, False
@@ -132,7 +132,7 @@ class Guest:
 
     @property
     def session(self) -> str:
-        """Return the id of the session, which its token begins with."""
+        """Return the id of the session. Its token begins with the id."""
         return self.token.partition(".")[0]
 
     def _wrong(self, what: str, more: object) -> None:
@@ -141,7 +141,7 @@ class Guest:
     # ---- connections -----------------------------------------------------------------------------------------------
 
     async def _connect(self) -> None:
-        """Start the session, or resume it, until the bot is ready."""
+        """Start or resume the session, until the bot is ready."""
         until = _now() + _PATIENCE
         while True:
             if _now() > until:
@@ -176,7 +176,7 @@ class Guest:
         return True
 
     def _refuse(self, status: int, body: Mapping[str, Any]) -> None:
-        """Take the refusal of a start. An unknown session has ended, which answers all that wait."""
+        """Handle the refusal of a start. An unknown session has ended, which answers all pending requests."""
         code = str(body.get("error"))
         self.tally.codes[f"start: {code}"] += 1
         if code == "unknown-session":
@@ -190,7 +190,7 @@ class Guest:
             raise Ended
 
     async def _receive_rest(self) -> None:
-        """Take what has come before the end of the connection."""
+        """Receive what came before the end of the connection."""
         with suppress(ConnectionClosed):
             while True:
                 await self._receive()
@@ -202,7 +202,7 @@ class Guest:
     # ---- requests --------------------------------------------------------------------------------------------------
 
     async def _talk(self) -> None:
-        """Send and receive. Return when the session has had its requests; raise when the connection is gone."""
+        """Send and receive. Return when the session has had its requests. Raise when the connection is lost."""
         rng = self.rng
         while self.ids < _LONGEST and self.tally.goes_on:
             most = IN_FLIGHT if rng.random() < 0.98 else IN_FLIGHT + 10
@@ -236,7 +236,7 @@ class Guest:
         await self._send(id, *sent.message)
 
     async def _repeat(self, id: str) -> None:
-        """Send an id again: the same message, or another one, which must not be run."""
+        """Send an id again, with the same message or with another one, which must not be run."""
         sent = self.requests[id]
         if KINDS[sent.kind].is_refused:
             return
@@ -255,7 +255,7 @@ class Guest:
     # ---- answers ---------------------------------------------------------------------------------------------------
 
     async def _receive(self) -> str:
-        """Take the next message, and return its type."""
+        """Receive the next message, and return its type."""
         try:
             async with asyncio.timeout(_PATIENCE):
                 text: bytes = await self.socket.recv(decode=False)
@@ -317,7 +317,7 @@ def _now() -> float:
 
 
 async def main(tally: Tally, seed: int, sessions: int, done: TextIO, refused: TextIO) -> None:
-    """Have so many sessions at once, until there were enough faults."""
+    """Hold sessions at the same time, until there were enough faults."""
     limits = httpx2.Limits(max_connections=sessions, max_keepalive_connections=sessions)
     async with (
         httpx2.AsyncClient(limits=limits, timeout=_PATIENCE, trust_env=False) as http,
@@ -329,7 +329,7 @@ async def main(tally: Tally, seed: int, sessions: int, done: TextIO, refused: Te
 
 
 def run(folder: Path, number: int, seed: int, faults: int, sessions: int) -> None:
-    """Run, and print what was counted."""
+    """Run, and print the counts."""
     tally = Tally(folder, number, faults)
     with (folder / f"done-{number}").open("w") as done, (folder / f"refused-{number}").open("w") as refused:
         uvloop.run(main(tally, seed, sessions, done, refused))

@@ -1,4 +1,4 @@
-"""What a client of the faults sends: for each kind of request its message, as a seed says."""
+"""The requests of a client of the faults: for each kind its message, chosen by a seed."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ _UNSAVED: Final = re.compile(r"session (\S+) is not saved at present")
 
 @define
 class Outcome:
-    """What a run has come to."""
+    """The results of a run."""
 
     seconds: float = 0.0
     sessions: int = 0
@@ -65,11 +65,11 @@ class Outcome:
 
     @property
     def requests(self) -> int:
-        """How many requests were sent that are answered."""
+        """The number of sent requests that need an answer."""
         return sum(count for kind, count in self.sent.items() if kind in KINDS and kind != "bot fails")
 
     def table(self) -> str:
-        """Return the counts of each kind, and all that went wrong."""
+        """Return the counts of each kind, and everything that went wrong."""
         lines = [f"{'':40}{'sent':>10}{'answered':>10}"]
         kinds = sorted(self.sent, key=lambda each: (each not in KINDS, -self.sent[each]))
         lines += [f"{kind:40}{self.sent[kind]:>10,}{self._answered(kind):>10}" for kind in kinds]
@@ -90,11 +90,11 @@ class Outcome:
         return f"{self.answered[kind]:,}" if kind in KINDS else ""
 
     def note_names(self, what: str, names: Iterable[str]) -> None:
-        """Note effects that must not have happened. Their names begin with the session."""
+        """Note effects that must not happen. Their names begin with the session."""
         self.note(what, [name for name in names if name.partition(".")[0] not in self.unsaved])
 
     def note(self, what: str, found: list[str]) -> None:
-        """Note what must not happen."""
+        """Note something that must not happen."""
         if found:
             self.wrong[what] += len(found)
             self.examples += [f"{what}: {each}" for each in found[:5]]
@@ -121,7 +121,7 @@ class Servers:
     _numbers: Iterator[int] = field(factory=lambda: itertools.count(1))
 
     def start(self, count: int = 1) -> None:
-        """Start processes, and let clients find them when they serve."""
+        """Start processes, and tell their ports to the clients when they serve."""
         for process in [self._spawn() for _ in range(count)]:
             assert process.stdout is not None
             line = process.stdout.readline().decode()
@@ -145,7 +145,7 @@ class Servers:
         return process
 
     def replace(self) -> None:
-        """Start a process, and end the oldest one: mostly as a release does, every fourth time by killing it."""
+        """Start a process, and end the oldest one: mostly as a release does, every fourth time with a kill."""
         self.replaced += 1
         kills = self.replaced % 4 == 2
         if not kills:
@@ -168,7 +168,7 @@ class Servers:
         new.rename(self.folder / "ports")
 
     def failed(self) -> list[str]:
-        """Wait for the processes that got a signal to end. Return how each other process has ended."""
+        """Wait for the processes that got a signal. Return how each other process has ended."""
         for each in self.leaving:
             each.process.wait(PATIENCE)
         ends = [each.process.returncode for each in self.leaving]
@@ -187,7 +187,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def run_faults(folder: Path, faults: int, *, seed: int = 1, sessions: int = 24, every: float = 10.0) -> Outcome:
-    """Send so many faults, or more. Every so many seconds a server process is replaced, at least twice."""
+    """Send at least this many faults. Replace a server process regularly, at least twice."""
     outcome = Outcome()
     with ExitStack() as stack:
         servers = Servers(folder, stack)
@@ -237,7 +237,7 @@ def _add(outcome: Outcome, client: subprocess.Popen[bytes]) -> None:
 
 
 def _compare(outcome: Outcome, folder: Path) -> None:
-    """Compare the journals with the answers, and look into the logs."""
+    """Compare the journals with the answers, and check the logs."""
     effects = Counter(name for name in _lines(folder, "journal-*"))
     # A name with a "!" is that of a second message with the same id.
     executed = Counter[str]()

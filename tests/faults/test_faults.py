@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 def test_every_request_is_answered_once_and_none_is_executed_twice(tmp_path: Path) -> None:
-    """Whatever actions, services, helpers, sockets and processes do. Terminal answers equal requests."""
+    """Actions, services, helpers, sockets and processes fail. Each request has one answer."""
     outcome = run_faults(tmp_path, FAULTS, every=1.5 if FAULTS < 10_000 else 10.0)
     log.warning("\n%s", outcome.table())
     assert not outcome.wrong, outcome.table()

@@ -1,4 +1,4 @@
-"""Somebody who talks to a bot over WebRTC and a bad network: an aiortc peer with a microphone that is always on."""
+"""A caller who talks to a bot over WebRTC and a bad network: an aiortc peer whose microphone is always on."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _LOUD = 500
 
 
 class _Microphone(MediaStreamTrack):
-    """What is said, and silence between, a frame each 20 ms."""
+    """The audio of utterances, and silence between them, in frames of 20 ms."""
 
     kind = "audio"
 
@@ -82,7 +82,7 @@ class Caller:
         self._offers = f"/webrtc/sessions/{body['sessionId']}/api/offer"
 
     async def connect(self, *, restart: bool = False) -> None:
-        """Offer a new peer connection, and wait until texts can be sent; the one before, if any, is closed."""
+        """Offer a new peer connection, and wait until texts can be sent. The earlier one is closed."""
         before, path = self._peer, await self._stack.enter_async_context(lossy_path(f"{self.seed} {len(self.paths)}"))
         self.paths.append(path)
         peer = self._peer = self._make_peer()
@@ -94,7 +94,7 @@ class Caller:
         await self.inbox.until(lambda: self._is_open, "an open data channel")
 
     async def _offer(self, path: LossyPath, offer: str, *, restart: bool) -> None:
-        """As the published client does: an offer without candidates, which follow once it is answered."""
+        """Send an offer without candidates, which follow after the answer, as the published client does."""
         assert self._peer is not None
         body = {"sdp": without_candidates(offer), "type": "offer", "pc_id": self._pc_id, "restart_pc": restart}
         answer = (await self.http.post(self._offers, json=body)).raise_for_status().json()
@@ -132,12 +132,12 @@ class Caller:
         return f"call-{self._ids}"
 
     async def ready(self) -> None:
-        """Tell that there is somebody, and wait for the bot."""
+        """Send `client-ready`, and wait for the bot."""
         self.send("client-ready", {"version": "2.1.0", "about": {"library": "a test"}})
         await self.inbox.find("bot-ready")
 
     async def call(self, service: str, action: str, **arguments: Any) -> Any:
-        """The result of an action."""
+        """Return the result of an action."""
         listed = [{"name": name, "value": value} for name, value in arguments.items()]
         id = self.send("action", {"service": service, "action": action, "arguments": listed})
         await self.inbox.until(lambda: any(each.get("id") == id for each in self.inbox.received), f"an answer to {id}")
@@ -168,7 +168,7 @@ class Caller:
             return
 
     async def heard(self, seconds: float) -> None:
-        """Wait until so much more of the bot was heard."""
+        """Wait until this much more of the bot was heard."""
         wanted = self.loud_frames + round(seconds * 50)
         await self.inbox.until(lambda: self.loud_frames >= wanted, f"{seconds} s of audio")
 
@@ -186,7 +186,7 @@ class Caller:
 
 @asynccontextmanager
 async def calling(url: str, seed: int) -> AsyncGenerator[Caller]:
-    """Somebody who has come to a server, and is connected to its bot."""
+    """A caller who is connected to the bot of a server."""
     async with httpx2.AsyncClient(base_url=url, timeout=30) as http:
         caller = Caller(http, seed)
         try:

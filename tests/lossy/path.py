@@ -36,13 +36,13 @@ def host_address() -> str:
 
 
 def without_candidates(sdp: str) -> str:
-    """A description that tells of no place."""
+    """Return a description without candidates."""
     return _ANY_CANDIDATE.sub("", sdp)
 
 
 @define(eq=False)
 class _Side(asyncio.DatagramProtocol):
-    """The port that one of the peers sends to. What comes from anywhere else than `peer` is not for us."""
+    """The port that one of the peers sends to. Packets from other places are dropped."""
 
     passed_on: Callable[[bytes], None]
     peer: Place | None = None
@@ -56,13 +56,13 @@ class _Side(asyncio.DatagramProtocol):
             self.passed_on(data)
 
     def send(self, data: bytes) -> None:
-        """Send to the peer, if it is known by now, and this still stands."""
+        """Send to the peer, if its address is known, and the path is open."""
         if self.peer is not None and self.transport is not None and not self.transport.is_closing():
             self.transport.sendto(data, self.peer)
 
     @property
     def place(self) -> Place:
-        """Where it listens."""
+        """The address of the port."""
         assert self.transport is not None
         found: Place = self.transport.get_extra_info("sockname")[:2]
         return found
@@ -82,7 +82,7 @@ class LossyPath:
     _latest: dict[_Side, float] = field(factory=dict[_Side, float], init=False)
 
     async def open(self) -> None:
-        """Listen on both sides."""
+        """Open both ports."""
         loop = asyncio.get_running_loop()
         self._clientside = _Side(lambda data: self._pass(data, self._serverside))
         self._serverside = _Side(lambda data: self._pass(data, self._clientside))
@@ -90,7 +90,7 @@ class LossyPath:
             await loop.create_datagram_endpoint(partial(_same, side), local_addr=(self.host, 0))
 
     def cut(self) -> None:
-        """Nothing gets through any more, in either direction."""
+        """From now on, drop all packets in both directions."""
         for side in (self._clientside, self._serverside):
             if side.transport is not None:
                 side.transport.close()
@@ -109,13 +109,13 @@ class LossyPath:
     # ---- what the peers are told -----------------------------------------------------------------------------------
 
     def for_server(self, offer: str) -> str:
-        """The candidate that the server is told, instead of those of the client's offer."""
+        """The candidate that the server gets in place of those in the client's offer."""
         self._clientside.peer = self._place_in(offer)
         host, port = self._serverside.place
         return f"candidate:1 1 udp 2130706431 {host} {port} typ host"
 
     def for_client(self, answer: str) -> str:
-        """The server's answer as the client is told it."""
+        """The server's answer as the client gets it."""
         self._serverside.peer = self._place_in(answer)
         host, port = self._clientside.place
         candidate = f"a=candidate:1 1 udp 2130706431 {host} {port} typ host\r\na=end-of-candidates\r\n"
@@ -130,7 +130,7 @@ class LossyPath:
 
 @asynccontextmanager
 async def lossy_path(seed: str) -> AsyncGenerator[LossyPath]:
-    """A path that is there while the block lasts."""
+    """A path that is open during the block."""
     path = LossyPath(random.Random(seed), host_address())
     await path.open()
     try:

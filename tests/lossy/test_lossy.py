@@ -29,13 +29,13 @@ pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
 
 @pytest.fixture(scope="module")
 def anyio_backend() -> str:
-    """What aiortc runs on."""
+    """The tests run on asyncio only, because aiortc does."""
     return "asyncio"
 
 
 @pytest.fixture(scope="module")
 def server() -> Generator[Server]:
-    """A server process, which has nothing to complain of."""
+    """A server process that logs no problem."""
     # Sessions that were left wait for a restart that does not come.
     with serving("--plugin", "webrtc", "--drain-seconds", "0") as process:
         yield process
@@ -44,7 +44,7 @@ def server() -> Generator[Server]:
 
 
 async def ask(caller: Caller, line: str, answer: str) -> int:
-    """Say something until the answer fits, and return how many attempts that took."""
+    """Say something until the answer fits. Return the number of attempts."""
     for attempt in range(1, ATTEMPTS + 1):
         mark = len(caller.inbox.received)
         loud = caller.loud_frames
@@ -66,19 +66,19 @@ def is_bad(path: LossyPath) -> bool:
 
 
 def in_order(found: Iterable[str], whole: Iterable[str]) -> bool:
-    """Whether all that was found comes in this order in the whole."""
+    """Whether all parts are in the whole, in this order."""
     rest: Iterator[str] = iter(whole)
     return all(each in rest for each in found)
 
 
 async def open_sessions(server: Server) -> int:
-    """How many sessions the server holds."""
+    """The number of sessions of the server."""
     async with server.client() as http:
         return int((await http.get("/health")).json()["open_sessions"])
 
 
 async def test_a_conversation_is_held_over_a_bad_network(server: Server) -> None:
-    """What is said is understood, and its answer is heard; messages come whole and in order."""
+    """Speech is understood, and the answer is heard. Messages come whole and in order."""
     async with calling(server.url, SEED) as caller:
         for line, answer in (
             ("what time is it", "no clock"),
@@ -93,7 +93,7 @@ async def test_a_conversation_is_held_over_a_bad_network(server: Server) -> None
 
 
 async def test_a_restart_in_the_middle_of_an_answer_keeps_the_session(server: Server) -> None:
-    """The answer goes on over the new peer connection, without a second client-ready; nothing is forgotten."""
+    """The answer continues over the new peer connection, without a second client-ready. Nothing is lost."""
     async with calling(server.url, SEED) as caller:
         inbox = caller.inbox
         caller.send("send-text", {"content": "I live in Paris."})

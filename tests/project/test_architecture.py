@@ -1,4 +1,4 @@
-"""The architecture: which folder may import which, what of other people's code, and who may await."""
+"""The architecture: which folder imports which, which packages it uses, and where code may wait."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def name_of(path: Path) -> str:
 
 
 def layer_of(module: str) -> str:
-    """The layer of a module: of its folder, or of itself where it stands at the top."""
+    """The layer of a module: that of its folder, or its own at the top level."""
     first = module.partition(".")[0]
     return next((name for name, (members, _) in LAYERS.items() if first in members.split()), "")
 
@@ -64,7 +64,7 @@ FILES = {name_of(path): path for path in sorted(PACKAGE.glob("**/*.py"))}
 
 
 def imports_of(path: Path) -> Iterator[str]:
-    """Every module that a file imports, at its top or inside a function; our own with the package's name in front."""
+    """All modules that a file imports, at its top or inside of functions; our own with the package's name."""
     here = [PACKAGE.name, *path.relative_to(PACKAGE).parts[:-1]] if PACKAGE in path.parents else []
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):
@@ -89,7 +89,7 @@ def own_imports(path: Path) -> list[str]:
 
 
 def awaits(tree: ast.Module) -> list[int]:
-    """The lines on which a file is asynchronous, other than where a Protocol or an ABC says what others will do."""
+    """The lines of a file with async code, except in a Protocol or an ABC."""
     kinds = (ast.AsyncFunctionDef, ast.Await, ast.AsyncFor, ast.AsyncWith)
     promised = {
         method
@@ -102,14 +102,14 @@ def awaits(tree: ast.Module) -> list[int]:
 
 
 def test_every_module_has_a_layer() -> None:
-    """A new folder, or a new module at the top, is given a layer; what was removed leaves the table."""
+    """A new folder or top-level module needs a layer. Removed ones leave the table."""
     assert [module for module in FILES if not layer_of(module)] == []
     members = {member for members, _ in LAYERS.values() for member in members.split()}
     assert sorted(members - {module.partition(".")[0] for module in FILES}) == []
 
 
 def test_imports_point_one_way() -> None:
-    """A layer imports from those above it, and from itself."""
+    """A layer imports only from the layers above it in the table, and from itself."""
     wrong: list[str] = []
     for module, path in FILES.items():
         layer = layer_of(module)
@@ -122,12 +122,12 @@ def test_imports_point_one_way() -> None:
 
 
 def test_imports_make_no_cycle() -> None:
-    """Within a layer too, each module can be understood after those that it imports."""
+    """Within a layer too, a module can be understood after the modules that it imports."""
     list(TopologicalSorter({name: set(own_imports(path)) - {name} for name, path in FILES.items()}).static_order())
 
 
 def test_a_layer_imports_only_the_packages_that_it_may() -> None:
-    """Nothing in the path of a message knows pluggy, and nothing below a live session knows anyio."""
+    """The modules of a message's path do not use pluggy, and those below a live session do not use anyio."""
     wrong: list[str] = []
     for module, path in FILES.items():
         packages = {each.partition(".")[0] for each in imports_of(path)} - sys.stdlib_module_names - {PACKAGE.name}
@@ -136,13 +136,13 @@ def test_a_layer_imports_only_the_packages_that_it_may() -> None:
 
 
 def test_the_protocol_is_written_without_io() -> None:
-    """Reading a declaration, a registry or a message waits for nothing."""
+    """Declarations, registries and messages are read without waiting."""
     waiting = [each for each in FILES if layer_of(each) in SYNCHRONOUS and each != STANDARD]
     assert [each for each in waiting if awaits(ast.parse(FILES[each].read_text("utf-8")))] == []
 
 
 def test_every_folder_says_what_it_is_for() -> None:
-    """What goes in, what comes out, and what may be imported."""
+    """Its docstring has what goes in, what comes out, and what may be imported."""
     short = [
         each for each in LAYERS if (PACKAGE / each).is_dir() and len(docstring(PACKAGE / each / "__init__.py")) < 3
     ]
@@ -155,7 +155,7 @@ def docstring(path: Path) -> list[str]:
 
 
 def test_a_long_module_says_why() -> None:
-    """A module of one idea is short, or says in its docstring why its lines belong together."""
+    """A module is short, or its docstring says why its lines belong together."""
     says = re.compile(rf"^The module has more than {LONGEST} lines(:| because) ", re.MULTILINE)
     lines = {module: path.read_text("utf-8").count("\n") for module, path in FILES.items()}
     texts = {module: "\n".join(docstring(path)) for module, path in FILES.items()}
@@ -165,7 +165,7 @@ def test_a_long_module_says_why() -> None:
 
 
 def test_plugins_import_only_public_modules() -> None:
-    """What our own plugins need, a stranger's can have too."""
+    """Plugins of other authors can use everything that our plugins use."""
     private = [
         f"{path.relative_to(ROOT)} imports {each}"
         for path in ROOT.glob("plugins/*/**/*.py")
@@ -176,6 +176,6 @@ def test_plugins_import_only_public_modules() -> None:
 
 
 def test_waiting_is_seen_except_where_it_is_promised() -> None:
-    """The rule about waiting finds a coroutine function, and leaves the methods of a Protocol alone."""
+    """The check finds a coroutine function, and ignores the methods of a Protocol."""
     source = "class Promise(Protocol[T]):\n    async def wait(self): ...\n\nasync def wait():\n    await other()\n"
     assert awaits(ast.parse(source)) == [4, 5]

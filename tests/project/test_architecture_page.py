@@ -1,4 +1,4 @@
-"""The diagram of the architecture page, compared with the imports."""
+"""The diagram on the page about the architecture is compared with the imports."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def rows() -> list[Row]:
 
 
 def row_of(module: str, order: list[Row]) -> int:
-    """The number of the row that a module stands in."""
+    """The number of the row with a module."""
     first = module.partition(".")[0]
     words = next(at for at, row in enumerate(order) if " ".join(row.folders) == WORDS)
     return next((at for at, row in enumerate(order) if first in row.folders), words)
@@ -68,7 +68,7 @@ def test_a_row_imports_only_from_the_rows_below() -> None:
 
 
 def paths() -> Iterator[tuple[str, str]]:
-    """Each pair of modules of one folder that stand below each other in a lane."""
+    """Each pair of modules of one folder that are neighbours in a lane."""
     for row in rows():
         for lane in row.lanes:
             yield from itertools.pairwise(f"{row.folders[0]}.{module}" for module in lane)
@@ -86,7 +86,7 @@ def test_every_module_of_a_lane_is_there() -> None:
 
 
 def test_neighbours_in_a_lane_know_each_other() -> None:
-    """One imports the other, or a module of the same folder stands between them."""
+    """One imports the other, or a module of the same folder is between them."""
     known = {name: {other for other in FILES if name in IMPORTS[other] or other in IMPORTS[name]} for name in FILES}
     far = [
         (one, other)

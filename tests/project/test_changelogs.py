@@ -1,4 +1,4 @@
-"""The changelogs: one format for every distribution, and fragments that a release will find."""
+"""The changelogs have one format, and a release finds all fragments."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_every_changelog_has_the_place_for_release_notes() -> None:
 
 
 def test_every_fragment_has_a_known_type() -> None:
-    """A file of another name would stay behind at a release."""
+    """A release would not find a file with another name."""
     name = re.compile(rf"(\d+|\+[\w.-]+)\.({'|'.join(TYPES)})(\.\d+)?\.md")
     fragments = [path for each in FOLDERS for path in (each / CONFIG["directory"]).glob("*")]
     assert [str(path) for path in fragments if not name.fullmatch(path.name)] == []

@@ -1,4 +1,4 @@
-"""The rule of CI that a skipped test is a failure, tried on tests that skip in every way there is."""
+"""In CI, a skipped test is a failure. Tests that skip in every possible way are run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WAYS = {
 
 
 def run(folder: Path, ways: Iterable[str], *options: str) -> subprocess.CompletedProcess[str]:
-    """Run a test file for each way under this repository's rules."""
+    """Run a test file for each way, with the rules of this repository."""
     shutil.copy(ROOT / "conftest.py", folder)
     for way in ways:
         source = f"import pytest\n\n{WAYS[way]}\n\ndef test_other(): pass\n"
@@ -30,7 +30,7 @@ def run(folder: Path, ways: Iterable[str], *options: str) -> subprocess.Complete
 
 
 def test_a_skipped_test_fails_with_its_reason(tmp_path: Path) -> None:
-    """Nothing that was not run to its end counts as passed."""
+    """A test that was not run to its end does not count as passed."""
     done = run(tmp_path, WAYS, "--no-skips", "--continue-on-collection-errors")
     reports = re.findall(r"test_(\w+)\.py(?:::test_it)? was not run to its end: .*lazy", done.stdout)
     assert set(reports) == {way.replace(" ", "_") for way in WAYS}, done.stdout
@@ -38,5 +38,5 @@ def test_a_skipped_test_fails_with_its_reason(tmp_path: Path) -> None:
 
 
 def test_outside_of_ci_a_test_may_be_skipped(tmp_path: Path) -> None:
-    """A contributor who lacks something is not stopped."""
+    """Contributors who lack something can still run the tests."""
     assert run(tmp_path, ["mark", "expected failure"]).returncode == 0

@@ -27,13 +27,13 @@ SERVICE_OR_MODULE = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_-]*)?")
 
 
 def import_name(folder: Path) -> str:
-    """The package that a distribution's folder brings."""
+    """The name of the package in a distribution's folder."""
     return "rtvi_plugins" if folder == ROOT else folder.name.replace("-", "_")
 
 
 @frozen
 class Wheel:
-    """A built wheel, read."""
+    """A built wheel."""
 
     path: Path
     names: frozenset[str]
@@ -64,7 +64,7 @@ def declared(folder: Path) -> dict[str, dict[str, str]]:
 
 
 def build(folder: Path, into: Path) -> Wheel:
-    """Build a wheel with what is installed, fetching nothing."""
+    """Build a wheel with what is installed, without a download."""
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(into)]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -83,7 +83,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Wheel]:
 
 
 def test_a_folder_has_what_a_distribution_needs() -> None:
-    """Somebody who finds the folder alone finds its metadata, its description, its history and its tests."""
+    """Each folder has its own metadata, description, changelog and tests."""
     needed: list[Path] = []
     for folder in (ROOT, *PLUGINS):
         package = folder / ("" if folder == ROOT else "src") / import_name(folder)
@@ -100,7 +100,7 @@ def test_wheels_are_right(wheels: dict[Path, Wheel]) -> None:
 
 
 def check_metadata(folder: Path, wheel: Wheel) -> None:
-    """Look for the name, the version in the changelog, and for a plugin the core that it needs."""
+    """Check the name, the version in the changelog, and for a plugin the core that it needs."""
     assert wheel.metadata["Name"] == import_name(folder).replace("_", "-")
     headings = re.findall(r"^## \[?v?([^\s\]]+)", (folder / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
     assert wheel.metadata["Version"] in headings
@@ -113,7 +113,7 @@ def check_metadata(folder: Path, wheel: Wheel) -> None:
 
 
 def check_contents(folder: Path, wheel: Wheel) -> None:
-    """Look for every module of the folder, and for nothing else: no tests, and nothing compiled or left behind."""
+    """Check that the wheel has all modules of the folder, and no tests or compiled files."""
     package = import_name(folder)
     assert {name.partition("/")[0] for name in wheel.names} == {package, wheel.info}
     assert f"{package}/py.typed" in wheel.names
@@ -125,7 +125,7 @@ def check_contents(folder: Path, wheel: Wheel) -> None:
 
 
 def check_entry_points(folder: Path, wheel: Wheel) -> None:
-    """Look for the module of each entry point and, after the colon, for a function or class of that module."""
+    """Check the module of each entry point and, after the colon, the function or class."""
     for group, entries in declared(folder).items():
         for entry in [EntryPoint(name, value, group) for name, value in entries.items()]:
             assert entry.module.partition(".")[0] == import_name(folder), entry
@@ -135,7 +135,7 @@ def check_entry_points(folder: Path, wheel: Wheel) -> None:
 
 
 def test_plugins_declare_their_services_and_their_api_version() -> None:
-    """A plugin is found under `<kind>.<provider>` or a plain name, and its API version is read without importing it."""
+    """A plugin has the name `<kind>.<provider>` or a plain name. Its API version is read without an import."""
     check_each((each for each in PLUGINS if each.name not in LIBRARIES), check_declared)
 
 

@@ -1,4 +1,4 @@
-"""The documentation: its code is code that runs, its links lead somewhere, and nothing is missing."""
+"""The documentation: its code runs, its links work, and nothing is missing."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ REFERENCE = "\n".join(path.read_text("utf-8") for path in sorted(DOCS.glob("refe
 
 
 def test_every_block_is_of_a_language_that_is_checked() -> None:
-    """Text that looks like code, and is not run, is called text."""
+    """Blocks that are not run are of the language `text`."""
     known = (*QUOTED, *RUN, *COMMANDS, "json", "text")
     assert [block.id for block in BLOCKS if block.language not in known] == []
 
@@ -35,7 +35,7 @@ def test_every_block_is_of_a_language_that_is_checked() -> None:
 
 
 def contains(text: str, part: str) -> bool:
-    """Whether some lines of a text are these, whatever the indentation that all of them share."""
+    """Whether a text contains these lines, with any common indentation."""
     wanted = textwrap.dedent(part).strip("\n").splitlines()
     lines = text.splitlines()
     windows = (lines[start : start + len(wanted)] for start in range(len(lines) - len(wanted) + 1))
@@ -48,12 +48,12 @@ def example_of(path: Path) -> Path:
 
 
 def test_code_is_part_of_a_file_that_is_run() -> None:
-    """What a reader copies has been run."""
+    """Readers copy only code that has been run."""
     check_each([block for block in BLOCKS if block.language in QUOTED], check_code)
 
 
 def check_code(block: Block) -> None:
-    """Look for the block in its file; a test imports the file, runs it or is it, or its distribution is built here."""
+    """Find the block in its file. A test imports or runs the file, or its distribution is built here."""
     assert block.comment, "name the file in a comment above the block"
     path = ROOT / block.comment
     assert contains(path.read_text("utf-8"), block.text)
@@ -72,7 +72,7 @@ def check_code(block: Block) -> None:
 
 
 def test_generated_parts_are_up_to_date() -> None:
-    """`python docs/generate.py` would change nothing."""
+    """`python docs/generate.py` changes nothing."""
     spec = importlib.util.spec_from_file_location("generate", DOCS / "generate.py")
     assert spec is not None
     assert spec.loader is not None
@@ -83,7 +83,7 @@ def test_generated_parts_are_up_to_date() -> None:
 
 
 def mentioned(name: str) -> bool:
-    """Whether the reference speaks of something, in code."""
+    """Whether the reference mentions something, in code."""
     return re.search(rf"`[^`\n]*(?<![\w-]){re.escape(name)}(?![\w-])[^`\n]*`", REFERENCE) is not None
 
 
@@ -98,12 +98,12 @@ def mentioned(name: str) -> bool:
     ],
 )
 def test_the_reference_leaves_nothing_out(what: str, names: Sequence[str]) -> None:
-    """Messages, events, codes and hooks have their tables; the API pages are generated from `__all__`."""
+    """Messages, events, codes and hooks are in tables. The API pages are generated from `__all__`."""
     assert [name for name in names if not mentioned(name)] == [], what
 
 
 def test_every_public_module_has_an_api_page() -> None:
-    """A page holds one directive; Griffe fills it from the docstrings."""
+    """A page has one directive. Griffe fills it from the docstrings."""
     pages = {path.stem: path.read_text("utf-8") for path in DOCS.glob("reference/api/*.md") if path.stem != "index"}
     named = {name: name.removeprefix("rtvi_plugins.") for name in public_modules()}
     assert sorted(pages) == sorted(named.values())
@@ -111,7 +111,7 @@ def test_every_public_module_has_an_api_page() -> None:
 
 
 def test_every_spelling_of_an_event_is_in_the_reference() -> None:
-    """Of every generation."""
+    """This is true for every generation."""
     examples: list[events.Event] = [
         events.UserTranscription("", ""),
         events.UserLLMText(""),
@@ -139,7 +139,7 @@ def test_every_spelling_of_an_event_is_in_the_reference() -> None:
 
 
 def test_types_are_as_the_table_says() -> None:
-    """Each row is read again."""
+    """Each row is compared with the code."""
     page = (DOCS / "reference" / "types.md").read_text("utf-8")
     table = page.partition("<!-- types -->\n")[2].strip().partition("\n\n")[0]
     rows = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in table.splitlines()[2:]]
@@ -154,19 +154,19 @@ def test_types_are_as_the_table_says() -> None:
 
 
 def anchors(page: Path) -> set[str]:
-    """The names of a page's headings, as they are linked to."""
+    """The link targets of a page's headings."""
     text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
     headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     return {re.sub(r"[\s-]+", "-", re.sub(r"[^\w\s-]", "", each).strip().lower()) for each in headings}
 
 
 def test_links_lead_somewhere() -> None:
-    """Files exist, and headings too."""
+    """Files and headings exist."""
     check_each(PAGES, check_links)
 
 
 def check_links(page: Path) -> None:
-    """Follow every link of a page that stays in this repository."""
+    """Check every link of a page within this repository."""
     text = re.sub(r"^```.*?^```$|`[^`\n]*`", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
         if target.startswith(("https://", "http://")):
@@ -178,13 +178,13 @@ def check_links(page: Path) -> None:
 
 
 def test_every_page_is_of_one_of_the_four_kinds() -> None:
-    """A page elsewhere would not be looked at."""
+    """Pages in other folders would not be checked."""
     pages = {path for path in DOCS.glob("**/*.md") if not path.is_relative_to(DOCS / "examples")}
     assert pages - set(PAGES) == set()
 
 
 def test_every_page_is_linked_from_the_index() -> None:
-    """A page that nobody finds is not read. The index of the API links the pages of its modules."""
+    """Otherwise nobody finds a page. The index of the API links the pages of its modules."""
     index = (DOCS / "index.md").read_text("utf-8")
     api = (DOCS / "reference" / "api" / "index.md").read_text("utf-8")
     pages = [

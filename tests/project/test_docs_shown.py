@@ -1,4 +1,4 @@
-"""What the documentation shows of a terminal and of the wire is what happens."""
+"""The terminal sessions and messages in the documentation are what really happens."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def _served(bot: Path, environment: Mapping[str, str]) -> Generator[str]:
 
 
 def steps(transcript: str) -> Iterator[tuple[str, str, str]]:
-    """Each command of a transcript with what is typed into it and what it prints."""
+    """Each command of a transcript, with its typed input and its output."""
     for part in re.split(r"^\$ ", transcript, flags=re.MULTILINE)[1:]:
         command, *lines = part.splitlines()
         typed = [line.removeprefix("> ") for line in lines if line.startswith("> ")]
@@ -119,7 +119,7 @@ def steps(transcript: str) -> Iterator[tuple[str, str, str]]:
 
 
 def matches(printed: str, expected: str) -> bool:
-    """Whether something was printed; "…" stands for a part of a line, alone in its line for any lines."""
+    """Whether a text was printed. "…" matches a part of a line; alone in a line, it matches any lines."""
     lines = [re.escape(line).replace("…", ".*") for line in expected.splitlines()]
     pattern = "".join(r"(?:.*\n)*" if line == ".*" else f"{line} *\n" for line in lines)
     return re.fullmatch(pattern, printed) is not None
@@ -127,7 +127,7 @@ def matches(printed: str, expected: str) -> bool:
 
 @of(*RUN)
 def test_a_transcript_is_what_happens(block: Block, tmp_path: Path) -> None:
-    """The commands are run, and print what the page says."""
+    """The commands are run, and their output is compared."""
     with prepared(Place.read(block.comment), tmp_path) as (home, environment, address):
         for command, typed, expected in steps(block.text):
             program, *words = shlex.split(command.replace("http://127.0.0.1:7860", address))
@@ -148,7 +148,7 @@ def test_a_transcript_is_what_happens(block: Block, tmp_path: Path) -> None:
 
 @cache
 def help_of(command: str) -> str:
-    """What a command of `rtvi` tells about itself."""
+    """The help text of a command of `rtvi`."""
     done = subprocess.run(
         [sys.executable, "-m", "rtvi_plugins", command, "--help"], capture_output=True, text=True, check=False
     )
@@ -157,12 +157,12 @@ def help_of(command: str) -> str:
 
 
 def test_commands_have_the_options_that_are_shown() -> None:
-    """A command that is only shown is looked up."""
+    """Commands that are not run are compared with their help."""
     check_each([block for block in BLOCKS if block.language in (*COMMANDS, *RUN)], check_options)
 
 
 def check_options(block: Block) -> None:
-    """Look for each option of a block's commands in their help."""
+    """Check that the help of each command has its options."""
     for line in block.text.replace("\\\n", " ").splitlines():
         words = shlex.split(line.removeprefix("$ "))
         if words and Path(words[0]).name == "rtvi" and not words[1].startswith("-"):
@@ -171,12 +171,12 @@ def check_options(block: Block) -> None:
 
 
 def test_the_reference_names_every_option() -> None:
-    """Of every command that we bring."""
+    """This is true for every command in this repository."""
     check_each(["plugins", "describe", "console", "run", "call", "sessions"], check_reference)
 
 
 def check_reference(command: str) -> None:
-    """Look for each option of a command in the reference."""
+    """Check that the reference has each option of a command."""
     page = (DOCS / "reference" / "cli.md").read_text("utf-8")
     assert f"## `rtvi {command}" in page
     options = set(re.findall(r"--[a-z][a-z-]+", help_of(command))) - {"--help", "--traceback"}
@@ -184,7 +184,7 @@ def check_reference(command: str) -> None:
 
 
 def test_the_commands_are_those_that_there_are() -> None:
-    """A command that is added is documented."""
+    """A new command needs documentation."""
     done = subprocess.run([sys.executable, "-m", "rtvi_plugins", "--help"], capture_output=True, text=True, check=True)
     listed = re.findall(r"^ {2,4}([a-z]+) {2,}[a-z]", done.stdout, re.MULTILINE)
     commands = "call check console describe doctor keys new plugins run schema sessions top".split()
@@ -195,7 +195,7 @@ def test_the_commands_are_those_that_there_are() -> None:
 
 
 def is_like(found: Any, shown: Any) -> bool:
-    """Whether a value is what a page shows, where "…" stands for anything, and ["…"] for any array."""
+    """Whether a value is what a page shows. "…" matches anything, and ["…"] any array."""
     if shown == "…":
         return True
     if isinstance(shown, dict) and isinstance(found, dict):
@@ -209,7 +209,7 @@ def is_like(found: Any, shown: Any) -> bool:
 
 @pytest.fixture(scope="module")
 def receptionist() -> Generator[ModuleType]:
-    """The receptionist's module, afresh."""
+    """The receptionist's module, imported again."""
     spec = importlib.util.spec_from_file_location("bot_of_the_docs", DOCS / "examples" / "receptionist" / "bot.py")
     assert spec is not None
     assert spec.loader is not None
@@ -223,7 +223,7 @@ def receptionist() -> Generator[ModuleType]:
 
 @pytest.fixture(scope="module")
 async def host(receptionist: ModuleType) -> AsyncGenerator[Host]:
-    """A host of the receptionist, with a session for each block: it starts processes that are slow to start."""
+    """A host of the receptionist for all blocks, because its processes start slowly."""
     async with host_for(receptionist.receptionist) as opened:
         yield opened
 

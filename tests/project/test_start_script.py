@@ -1,4 +1,4 @@
-"""`start.py` in a checkout whose virtual environment is made of scripts: what it starts, and how it is ended."""
+"""`start.py` in a checkout whose environment contains scripts: what it starts, and how it ends."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Start: TypeAlias = Callable[..., "subprocess.Popen[str]"]
 
 @pytest.fixture
 def with_ctrl_c() -> Generator[None]:
-    """Programs that are started in the background would otherwise ignore Ctrl-C."""
+    """Otherwise programs in the background would ignore Ctrl-C."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -48,7 +48,7 @@ def start(tmp_path: Path) -> Start:
 
 
 def test_the_server_takes_the_scripts_options_and_signals(start: Start) -> None:
-    """It is the same process, so whoever ends the script ends the server; how to type to the bot is said before."""
+    """It is the same process, so a signal to the script ends the server. Before, it says how to type to the bot."""
     with start("--port", "7999") as process:
         out, err = process.communicate(timeout=PATIENCE)
     installing, *_, typed, server = out.splitlines()
@@ -60,7 +60,7 @@ def test_the_server_takes_the_scripts_options_and_signals(start: Start) -> None:
 
 @pytest.mark.parametrize(("word", "code"), [("--help", 0), ("tests", 2)])
 def test_words_that_are_none_are_answered_by_the_help(start: Start, word: str, code: int) -> None:
-    """Before anything is installed."""
+    """This is done before anything is installed."""
     with start(word) as process:
         out, _ = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out.startswith("The two commands")) == (code, True)
@@ -68,7 +68,7 @@ def test_words_that_are_none_are_answered_by_the_help(start: Start, word: str, c
 
 @pytest.mark.usefixtures("with_ctrl_c")
 def test_ctrl_c_ends_an_installation_quietly(start: Start) -> None:
-    """What was asked for is not a failure of the network."""
+    """The user has ended it, so no network failure is reported."""
     with start(pip="echo begun; sleep 5") as process:
         assert process.stdout is not None
         assert [process.stdout.readline() for _ in range(2)][1] == "  3 s: begun\n"
@@ -78,7 +78,7 @@ def test_ctrl_c_ends_an_installation_quietly(start: Start) -> None:
 
 
 def test_an_installation_that_fails_is_told(start: Start) -> None:
-    """With what it may come from."""
+    """The possible reasons are printed."""
     with start(pip="exit 1") as process:
         _, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, err.startswith("pip could not install")) == (1, True)

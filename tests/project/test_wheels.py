@@ -1,4 +1,4 @@
-"""Plugins of strangers, built to wheels and installed beside the core's in an environment that holds nothing else."""
+"""Plugins of other authors are built to wheels, and installed with the core in an otherwise empty environment."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ REASON = "RuntimeError: the model's file is missing"
 
 @pytest.fixture(scope="module")
 def anyio_backend() -> str:
-    """What is tested runs in other processes."""
+    """The code under test runs in other processes."""
     return "asyncio"
 
 
@@ -35,7 +35,7 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Scratch:
 
 @pytest.fixture(scope="module")
 def desk(scratch: Scratch) -> Generator[Process]:
-    """A served bot that names all the plugins that work."""
+    """A server whose bot names all working plugins."""
     with scratch.serving("desk", RECORDED=str(scratch.folder / "desk.jsonl")) as process:
         yield process
 
@@ -55,7 +55,7 @@ async def said(client: Client, text: str) -> str:
 
 
 def seen_by_python(output: str) -> set[str]:
-    """The modules of plugins whose code Python says to have read, with `-v`; `-X importtime` leaves out some."""
+    """The modules of plugins that Python has read, by `-v`. `-X importtime` does not list all."""
     return set(re.findall(r"\b(rtvi_plugins_\w+)", output))
 
 
@@ -63,7 +63,7 @@ def seen_by_python(output: str) -> set[str]:
 
 
 def test_what_runs_is_what_was_installed(scratch: Scratch) -> None:
-    """Not the checkout, nor what is installed beside this test: every file of ours in a trace is the environment's."""
+    """All files of ours in a trace are in the environment, not in the checkout."""
     trace = scratch.rtvi("describe", f"{BOTS}:nobody", "--traceback").stderr
     files = re.findall(r'File "(.+/rtvi_plugins/.+)"', trace)
     assert len(files) > 1
@@ -71,7 +71,7 @@ def test_what_runs_is_what_was_installed(scratch: Scratch) -> None:
 
 
 def test_all_plugins_are_listed_and_none_is_imported(scratch: Scratch) -> None:
-    """Also the broken one is there: nobody has looked inside yet."""
+    """The broken one is listed too, because it was not imported."""
     done = scratch.rtvi("plugins", "--json", PYTHONVERBOSE="1")
     assert done.returncode == 0
     listed = {each["distribution"]: each for each in json.loads(done.stdout)}
@@ -88,7 +88,7 @@ def test_all_plugins_are_listed_and_none_is_imported(scratch: Scratch) -> None:
 
 
 def test_loading_sets_the_broken_one_aside_with_its_reason(scratch: Scratch) -> None:
-    """The others are loaded, whatever their order; the exit code tells that something is broken."""
+    """The others are loaded, in any order. The exit code says that one is broken."""
     done = scratch.rtvi("plugins", "--load", "--json", PYTHONVERBOSE="1")
     assert done.returncode == 1
     listed = json.loads(done.stdout)
@@ -103,7 +103,7 @@ def test_loading_sets_the_broken_one_aside_with_its_reason(scratch: Scratch) -> 
 
 
 def test_people_are_told_the_reason_too(scratch: Scratch) -> None:
-    """The table is followed by a line for what is broken."""
+    """The table is followed by a line about the broken one."""
     done = scratch.rtvi("plugins", "--load")
     *table, last = done.stdout.splitlines()
     assert re.search(r"^llm +broken +rtvi-plugins-broken +0\.9\.1 +1 +broken$", "\n".join(table), re.MULTILINE)
@@ -114,7 +114,7 @@ def test_people_are_told_the_reason_too(scratch: Scratch) -> None:
 
 
 def test_a_bot_imports_what_it_names_and_nothing_else(scratch: Scratch) -> None:
-    """The broken plugin is installed beside it and does it no harm; all the others are there before a client comes."""
+    """The broken plugin does not affect it. All others are imported before a client connects."""
     scratch.marks()
     with scratch.serving("desk", RECORDED=str(scratch.folder / "unused.jsonl")):
         assert scratch.marks() == {ACME, RECORDER, SUMS}
@@ -122,7 +122,7 @@ def test_a_bot_imports_what_it_names_and_nothing_else(scratch: Scratch) -> None:
 
 @pytest.mark.anyio
 async def test_a_client_chooses_the_provider(desk: Process) -> None:
-    """By `services` of its start; else the bot's first answers."""
+    """It uses `services` of its start. By default, the first provider answers."""
     async with connect(desk.matched, services={"llm": "acme"}) as client:
         assert await said(client, "Good morning") == "acme-small heard: Good morning"
     async with connect(desk.matched) as client:
@@ -131,7 +131,7 @@ async def test_a_client_chooses_the_provider(desk: Process) -> None:
 
 @pytest.mark.anyio
 async def test_a_client_sets_the_option_of_the_provider(desk: Process) -> None:
-    """At the start, and later."""
+    """It does so at the start, and later."""
     async with connect(desk.matched, services={"llm": "acme"}, config={"llm": {"model": "acme-large"}}) as client:
         assert await said(client, "One") == "acme-large heard: One"
         await client.update_config({"llm": {"model": "acme-2030"}})
@@ -140,7 +140,7 @@ async def test_a_client_sets_the_option_of_the_provider(desk: Process) -> None:
 
 @pytest.mark.anyio
 async def test_a_client_cannot_choose_what_the_bot_does_not_name(desk: Process) -> None:
-    """That it is installed is not enough."""
+    """It is not enough that it is installed."""
     with pytest.raises(UnknownProvider, match="broken"):
         async with connect(desk.matched, services={"llm": "broken"}):
             pass
@@ -148,7 +148,7 @@ async def test_a_client_cannot_choose_what_the_bot_does_not_name(desk: Process) 
 
 @pytest.mark.anyio
 async def test_actions_are_described_from_the_plugins_code(desk: Process) -> None:
-    """Names, types, bounds, defaults and sentences are those of the functions."""
+    """Names, types, bounds, defaults and docs are those of the functions."""
     async with connect(desk.matched, services={"llm": "acme"}) as client:
         described = {f"{each['service']}:{each['action']}": each for each in await client.describe_actions()}
     assert described.keys() == {"llm:list_models", "llm:append_to_messages", "llm:run", "bot:add"}
@@ -165,7 +165,7 @@ async def test_actions_are_described_from_the_plugins_code(desk: Process) -> Non
 
 @pytest.mark.anyio
 async def test_config_is_described_from_the_plugins_code(desk: Process) -> None:
-    """The option is acme's with acme, and not there with a provider that has none."""
+    """The option of acme is there with acme, and not with a provider that lacks it."""
     async with connect(desk.matched, services={"llm": "acme"}) as client:
         (service,) = await client.describe_config()
     (model,) = service["options"]
@@ -178,14 +178,14 @@ async def test_config_is_described_from_the_plugins_code(desk: Process) -> None:
 
 @pytest.mark.anyio
 async def test_an_actions_only_plugin_acts(desk: Process) -> None:
-    """Its action is the bot's."""
+    """Its action is one of the bot."""
     async with connect(desk.matched) as client:
         assert await client.action("bot:add", {"numbers": [1, 2, 39]}) == 42
 
 
 @pytest.mark.anyio
 async def test_an_action_of_a_provider_is_there_with_that_provider(desk: Process) -> None:
-    """Acme's works with acme."""
+    """The action of acme works with acme."""
     async with connect(desk.matched, services={"llm": "acme"}) as client:
         assert await client.action("llm:list_models", {"at_most": 1}) == ["acme-small"]
         with pytest.raises(NotGranted):
@@ -193,14 +193,14 @@ async def test_an_action_of_a_provider_is_there_with_that_provider(desk: Process
 
 
 def test_the_command_of_a_plugin_calls_an_action(scratch: Scratch, desk: Process) -> None:
-    """`rtvi call`, from the client's wheel, at the server's."""
+    """`rtvi call` is from the client's wheel, and calls the server."""
     done = scratch.rtvi("call", desk.matched, "llm:list_models", "--services", "llm=acme")
     assert (done.returncode, json.loads(done.stdout), done.stderr) == (0, ["acme-small", "acme-large"], "")
 
 
 @pytest.mark.anyio
 async def test_a_hook_hears_what_happens(scratch: Scratch) -> None:
-    """From the opening of a session to its end, in order; read when the server has ended."""
+    """It gets everything from the opening of a session to its end, in order."""
     recorded = scratch.folder / "recorded.jsonl"
     with scratch.serving("desk", RECORDED=str(recorded)) as process:
         async with connect(process.matched, services={"llm": "acme"}) as client:
@@ -242,21 +242,21 @@ REFUSED = {
 
 @pytest.mark.parametrize("bot", REFUSED)
 def test_a_bot_that_cannot_be_had_is_refused_with_a_sentence(scratch: Scratch, bot: str) -> None:
-    """When it is to be served, before anybody comes: one line that says what to do, and the exit code 2."""
+    """The server does not start. One line says what to do, and the exit code is 2."""
     done = scratch.rtvi("run", f"{BOTS}:{bot}", "--port", "0", trouble=True)
     assert (done.returncode, done.stdout) == (2, "")
     assert re.fullmatch(rf"rtvi: The bot '{bot}' {REFUSED[bot]}\n", done.stderr)
 
 
 def test_a_misspelled_plugin_is_refused_with_the_nearest_name(scratch: Scratch) -> None:
-    """In the same way."""
+    """The error has the same form."""
     done = scratch.rtvi("run", f"{BOTS}:misspelled", "--port", "0")
     assert (done.returncode, done.stdout) == (2, "")
     assert re.fullmatch(r"rtvi: .*No plugin 'summs' is installed\. Did you mean 'sums'\?\n", done.stderr)
 
 
 def test_a_plugin_for_another_api_is_not_even_imported(scratch: Scratch) -> None:
-    """Its metadata says it, and `rtvi plugins` tells without loading."""
+    """Its metadata has the version. `rtvi plugins` shows it without an import."""
     scratch.marks()
     assert scratch.rtvi("run", f"{BOTS}:needs_outdated", "--port", "0", trouble=True).returncode == 2
     listed = json.loads(scratch.rtvi("plugins", "--json", trouble=True).stdout)
@@ -266,7 +266,7 @@ def test_a_plugin_for_another_api_is_not_even_imported(scratch: Scratch) -> None
 
 
 def test_an_ambiguous_name_harms_nobody_who_does_not_use_it(scratch: Scratch) -> None:
-    """It is listed with the spelling that names one of the two."""
+    """It is listed with its qualified name."""
     with scratch.serving("plain", trouble=True):
         pass
     listed = scratch.rtvi("plugins", trouble=True).stdout
