@@ -45,7 +45,7 @@ def conversation() -> list[Any]:
 
 
 async def test_a_whole_request_and_an_answer() -> None:
-    """With every option, every form of message and every kind of block."""
+    """The request has every option, every form of message and every kind of block."""
     async with fake.anthropic_vendor(fake.THINKING_AND_CALLING) as vendor:
         async with anthropic_llm(KEY, **vendor.service_options) as llm:
             configure(llm, "claude-x", 100, "low", "adaptive", "1h", {"stop_sequences": ["END"]})

@@ -20,14 +20,14 @@ KEY = Secret("key-of-a-test")
 
 
 async def audio() -> AsyncIterator[Audio | Pause]:
-    """A second of speech."""
+    """Return a second of speech."""
     for _ in range(33):
         yield Audio(b"\xff\x1f" * 512, 16_000)
     yield Pause()
 
 
 async def test_recognition() -> None:
-    """Partial and formatted turns, and the end of the session."""
+    """The SDK reads partial and formatted turns, and the end of the session."""
     async with fake.assemblyai() as assemblyai:
         async with assemblyai_stt(KEY, base_url=assemblyai.vendor.url) as stt:
             recognition(

@@ -21,20 +21,20 @@ KEY = Secret("key-of-a-test")
 
 
 async def text() -> AsyncIterator[str]:
-    """Two sentences."""
+    """Yield two sentences."""
     yield "Good morning."
     yield "Bye!"
 
 
 async def audio() -> AsyncIterator[Audio | Pause]:
-    """A second of speech."""
+    """Return a second of speech."""
     for _ in range(33):
         yield Audio(b"\xff\x1f" * 512, 16_000)
     yield Pause()
 
 
 async def test_speech() -> None:
-    """Audio and the times of words, of a context with several texts; and a cancellation."""
+    """The SDK reads the audio and the times of words of a context with several texts, and a cancellation."""
     async with fake.cartesia() as cartesia:
         async with cartesia_tts(KEY, base_url=cartesia.vendor.url) as tts:
             speech(tts, "sonic-3", "my-voice", "fr", 1.2, 0.8, "calm", "dict", 200)
@@ -52,7 +52,7 @@ async def test_speech() -> None:
 
 
 async def test_a_failure() -> None:
-    """The SDK reads its status."""
+    """The SDK reads the status of a failure."""
     async with fake.cartesia() as cartesia:
         read = await sdk("check_cartesia.py", cartesia.vendor.url, "speak", given=[{"context_id": "1"}])
     (error,) = read["read"]
@@ -60,7 +60,7 @@ async def test_a_failure() -> None:
 
 
 async def test_recognition() -> None:
-    """The parts of a transcript, and the answers to both commands."""
+    """The SDK reads the parts of a transcript, and the answers to both commands."""
     async with fake.cartesia() as cartesia:
         async with cartesia_stt(KEY, base_url=cartesia.vendor.url) as stt:
             recognition(stt, "ink-whisper", "en", ["Rivendell"], 0.5, 0.1)
@@ -85,7 +85,7 @@ async def test_recognition() -> None:
 
 
 async def test_recognition_of_turns() -> None:
-    """The turn, and its end."""
+    """The SDK reads the turn and its end."""
     async with fake.cartesia() as cartesia:
         async with cartesia_stt(KEY, base_url=cartesia.vendor.url) as stt:
             recognition(stt, turn_start_threshold=0.7, turn_end_threshold=0.3, turn_end_timeout_ms=2000)

@@ -35,7 +35,7 @@ EVERY_OPTION: dict[str, Any] = {
 
 
 async def speech() -> AsyncIterator[Audio | Pause]:
-    """A second of speech."""
+    """Return a second of speech."""
     for _ in range(33):
         yield Audio(b"\xff\x1f" * 512, 16_000)
     yield Pause()
@@ -60,7 +60,7 @@ async def recognised(deepgram: Any, what: str, **options: Any) -> tuple[Any, lis
 
 
 async def test_recognition() -> None:
-    """The results, and the summary at the end."""
+    """The SDK reads the results, and the summary at the end."""
     async with fake.deepgram() as deepgram:
         _, read = await recognised(deepgram, "listen", **EVERY_OPTION)
     texts = [each["channel"]["alternatives"][0]["transcript"] for each in read if each["type"] == "Results"]
@@ -71,7 +71,7 @@ async def test_recognition() -> None:
 
 
 async def test_recognition_in_turns() -> None:
-    """The turn, and why it ended."""
+    """The SDK reads the turn, and why it ended."""
     flux = {"model": "flux-general-multi", "language_hint": ["de"], "eot_threshold": 0.9, "eot_timeout_ms": 3000}
     common = {name: EVERY_OPTION[name] for name in ("keyterm", "numerals", "profanity_filter", "mip_opt_out")}
     async with fake.deepgram() as deepgram:
@@ -83,7 +83,7 @@ async def test_recognition_in_turns() -> None:
 
 
 async def test_speech() -> None:
-    """The audio, and the answers to Flush and Clear."""
+    """The SDK reads the audio, and the answers to Flush and Clear."""
 
     async def text() -> AsyncIterator[str]:
         yield "Good morning."

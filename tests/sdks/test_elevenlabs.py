@@ -19,13 +19,13 @@ KEY = Secret("key-of-a-test")
 
 
 async def text() -> AsyncIterator[str]:
-    """Two sentences."""
+    """Yield two sentences."""
     yield "Good morning."
     yield "Bye!"
 
 
 async def test_speech() -> None:
-    """The SDK hears the whole text, and knows the messages of several contexts."""
+    """The SDK receives the whole text, and knows the messages of several contexts."""
     async with fake.elevenlabs() as elevenlabs:
         async with elevenlabs_tts(KEY, base_url=elevenlabs.vendor.url) as tts:
             speech(tts, stability=0.5, speed=0.9, chunk_length_schedule=[50])

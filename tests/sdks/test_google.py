@@ -51,7 +51,7 @@ def conversation() -> list[Any]:
 
 
 async def test_a_whole_request_and_an_answer() -> None:
-    """With every option, every form of message and every kind of part."""
+    """The request has every option, every form of message and every kind of part."""
     async with fake.google_vendor(fake.THINKING_AND_CALLING) as vendor:
         async with google_llm(KEY, **vendor.service_options) as llm:
             configure(llm, "gemini-3.8-flash", "low", 0.5, 0.9, 40, 100, 7, "BLOCK_NONE", {"labels": {"a": "b"}})
@@ -101,7 +101,7 @@ async def test_errors() -> None:
 
 
 class Endless(AsyncIterator[SpeechInput]):
-    """Input, and then nothing more."""
+    """An input that never ends: after the given items, nothing more comes."""
 
     def __init__(self, *items: SpeechInput) -> None:
         self._items = iter(items)

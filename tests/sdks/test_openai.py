@@ -64,7 +64,7 @@ async def send(base_url: str) -> None:
 
 
 async def test_chat() -> None:
-    """Text and usage."""
+    """The SDK reads the text and the usage."""
     async with fake.chat_vendor() as vendor:
         url = vendor.service_options["base_url"]
         await send(url)
@@ -77,7 +77,7 @@ async def test_chat() -> None:
 
 
 async def test_function_calls() -> None:
-    """The arguments in fragments."""
+    """The SDK reads arguments that come in fragments."""
     async with fake.chat_vendor(answer=fake.CALLS) as vendor:
         url = vendor.service_options["base_url"]
         (read,) = await sdk("check_openai.py", url, given={"model": "m", "messages": [], "stream": True})
@@ -158,7 +158,7 @@ async def test_speech() -> None:
 
 
 class Endless(AsyncIterator[SpeechInput]):
-    """Input, and then nothing more."""
+    """An input that never ends: after the given items, nothing more comes."""
 
     def __init__(self, *items: SpeechInput) -> None:
         self._items = iter(items)

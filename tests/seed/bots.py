@@ -11,13 +11,13 @@ TALKING = ["llm:append_to_messages", "llm:run"]
 
 @bot(services={"llm": ["together", "openai"]}, client=["llm.model", *TALKING])
 async def voice_bot(session: Session, /, llm: LLM) -> None:
-    """Started by whoever knows the operator's secret."""
+    """Anyone who knows the operator's secret may start this bot."""
     await converse(session, llm=llm)
 
 
 @bot(services={"llm": ["together", "openai"]}, client=["llm.model", *TALKING], public=True)
 async def public_bot(session: Session, /, llm: LLM) -> None:
-    """Started by anybody."""
+    """Anyone may start this bot."""
     await converse(session, llm=llm)
 
 
@@ -26,5 +26,5 @@ async def public_bot(session: Session, /, llm: LLM) -> None:
     client=[Grant("llm.model", in_(["small-1", "large-1"])), *TALKING],
 )
 async def thrifty_bot(session: Session, /, llm: LLM) -> None:
-    """Has models of which only two may be used."""
+    """Its provider has several models, of which clients may use only two."""
     await converse(session, llm=llm)

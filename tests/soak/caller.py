@@ -1,4 +1,4 @@
-"""Somebody who talks to a server process: the published WebSocket transport's frames, a microphone that is on."""
+"""A client that talks to a server process: the published WebSocket transport's frames, with the microphone on."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _LOUD = 500
 
 
 async def start(http: httpx2.AsyncClient) -> str:
-    """Start a session; where its WebSocket is."""
+    """Start a session, and return the URL of its WebSocket."""
     body = (await http.post("/start", json={})).raise_for_status().json()
     return f"{body['wsUrl']}?token={body['token']}"
 
 
 @define(eq=False)
 class Caller:
-    """One client. `inbox` is what the bot has told it."""
+    """One client. `inbox` has the messages that the bot has sent."""
 
     socket: ClientConnection
     inbox: Inbox = field(factory=Inbox)
@@ -59,12 +59,12 @@ class Caller:
         return id
 
     async def ready(self) -> None:
-        """Tell that there is somebody, and wait for the bot."""
+        """Say that the client is ready, and wait for the bot."""
         await self.send("client-ready", {"version": "2.1.0", "about": {"library": "a test"}})
         await self.inbox.find("bot-ready")
 
     async def write(self, text: str) -> None:
-        """Say something by typing it."""
+        """Send a text, as if the user had typed it."""
         await self.send("send-text", {"content": text, "options": {}})
 
     async def call(self, action: str, **arguments: Any) -> str:
@@ -74,14 +74,14 @@ class Caller:
         return await self.send("action", {"service": service, "action": name, "arguments": listed})
 
     def say(self, text: str) -> float:
-        """Say something aloud, as soon as all before it was said; returns how many seconds it takes."""
+        """Say something aloud, after everything that was given before. Return how many seconds it takes."""
         sound = speech(text)
         for at in range(0, len(sound), _FRAME_BYTES):
             self._to_say.append(sound[at : at + _FRAME_BYTES].ljust(_FRAME_BYTES, b"\0"))
         return len(sound) / (2 * RATE)
 
     async def speak(self) -> None:
-        """Send what the microphone hears, in real time, as long as there is somebody to send it to."""
+        """Send what the microphone hears, in real time, until the connection ends."""
         clock, silence = asyncio.get_running_loop().time, bytes(_FRAME_BYTES)
         due = clock()
         try:
@@ -96,7 +96,7 @@ class Caller:
     # ---- from the bot ----------------------------------------------------------------------------------------------
 
     async def listen(self) -> None:
-        """Take what the bot sends, until the connection ends."""
+        """Receive what the bot sends, until the connection ends."""
         try:
             async for data in self.socket:
                 assert isinstance(data, bytes)
@@ -119,17 +119,17 @@ class Caller:
     # ---- the end ---------------------------------------------------------------------------------------------------
 
     async def hang_up(self) -> None:
-        """Close the connection as one should."""
+        """Close the connection properly."""
         await self.socket.close()
 
     def vanish(self) -> None:
-        """Be gone without a word."""
+        """Cut the connection without closing it."""
         self.socket.transport.abort()
 
 
 @asynccontextmanager
 async def calling(url: str, *, aloud: bool = True) -> AsyncGenerator[Caller]:
-    """Somebody who has come to a session that was started; `aloud` is whether the microphone is on."""
+    """Connect a client to a session that was started. `aloud` is whether its microphone is on."""
     # The server's bound on its answers is none of the client's business, nor does it need keepalives to be seen.
     socket = await connect(url, max_size=None, ping_interval=None, compression=None, proxy=None)
     caller = Caller(socket)

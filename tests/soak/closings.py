@@ -39,7 +39,7 @@ _LONGEST = 250  # ticks
 
 @define
 class Closings:
-    """How many sessions were left, by what they were doing then; and what was left of them in the end."""
+    """How many sessions were left, by what they were doing then, and what was still open at the end."""
 
     moments: Counter[str] = field(factory=Counter[str])
     services_opened: int = 0
@@ -49,7 +49,7 @@ class Closings:
 
 @define(eq=False)
 class Guest:
-    """A client, which is gone after so many ticks of the clock."""
+    """A client that leaves after this many ticks of the clock."""
 
     wire: Wire
     random: random.Random
@@ -60,7 +60,7 @@ class Guest:
     _speech: int = 0  # ticks of it to come
 
     def tick(self) -> None:
-        """Send what the microphone hears, and now and then do something else."""
+        """Send what the microphone hears, and sometimes do something else."""
         if self.wire.connection.closed:
             self.ticks = 0
             return
@@ -103,7 +103,7 @@ class Guest:
 
 @define(eq=False)
 class Hotel:
-    """Guests come and go until so many were there."""
+    """Clients come and leave, until this many have been there."""
 
     host: Host
     clock: ManualClock
@@ -113,7 +113,7 @@ class Hotel:
     guests: list[Guest] = field(factory=list[Guest])
 
     async def run(self, sessions: int) -> None:
-        """Until all have left."""
+        """Run until all clients have left."""
         while self.guests or self.closings.moments.total() < sessions:
             if len(self.guests) < AT_ONCE and self.closings.moments.total() + len(self.guests) < sessions:
                 await self._welcome()
@@ -132,7 +132,7 @@ class Hotel:
             self.closings.moments[each.doing] += 1
 
     async def _welcome(self) -> None:
-        """Somebody comes, or starts a session and does not: or not even waits for the start's answer."""
+        """A client connects, or starts a session without connecting, or does not even wait for the start's answer."""
         chance = self.random.random()
         if chance < 0.1:
             await self._give_up()
@@ -164,7 +164,7 @@ class Hotel:
 
 
 async def close_at_random(sessions: int, seed: int) -> Closings:
-    """Open so many sessions and leave them at random moments; what is left of them afterwards is told by its name."""
+    """Open this many sessions and leave them at random moments. Return the names of everything that stays open."""
     closings, clock, before = Closings(), ManualClock(), tasks_alive()
     gc.collect()
     remembered = sum(isinstance(each, LiveSession) for each in gc.get_objects())
@@ -193,7 +193,7 @@ async def close_at_random(sessions: int, seed: int) -> Closings:
 
 
 def tasks_alive() -> int:
-    """How many tasks the event loop has."""
+    """Return how many tasks the event loop has."""
     try:
         return len(asyncio.all_tasks())
     except RuntimeError:

@@ -1,4 +1,4 @@
-"""A bot to talk to for long: it hears, thinks and speaks with the real offline providers, and has slow actions."""
+"""A bot for long conversations. It uses the real offline providers, and has slow actions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ("companion",)
     public=True,
 )
 async def companion(session: Session, /, stt: STT, llm: LLM, tts: TTS, vad: VAD) -> None:
-    """Somebody to talk to for a long time."""
+    """Talks with its user for a long time."""
     await converse(session, stt=stt, llm=llm, tts=tts, vad=vad)
 
 

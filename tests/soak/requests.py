@@ -122,7 +122,7 @@ VERSIONS: tuple[dict[str, Any], ...] = ({}, {"version": "1.0.0"}, {"version": "2
 
 @define
 class Outcome:
-    """What a run has come to."""
+    """The result of a run."""
 
     requests: int = 0
     answers: int = 0
@@ -133,7 +133,7 @@ class Outcome:
 
 @define(eq=False)
 class Round:
-    """One session, and what its client has coming. `due` counts the answers of each id, "" for unusable ones."""
+    """One session, and what its client expects. `due` counts the answers of each id, with "" for unusable ids."""
 
     wire: Wire
     ledger: Ledger
@@ -164,11 +164,11 @@ class Round:
             self.random.choices([act for _, act in kinds], [weight for weight, _ in kinds])[0]()
 
     def owe(self, id: str) -> None:
-        """Take note that a request has an answer coming."""
+        """Note that an answer to a request is expected."""
         self.due[id] += 1
 
     def call(self) -> None:
-        """Call an action, with arguments that may be wrong."""
+        """Call an action, with arguments that may be invalid."""
         name = self.random.choice(ACTIONS)
         id = self.wire.call(name, **self.random.choice(ARGUMENTS.get(name, ({},))))
         self.owe(id)
@@ -176,14 +176,14 @@ class Round:
             self.threaded.add(id)
 
     def update(self) -> None:
-        """Change the config, in a way that may be wrong or fail."""
+        """Change the config. The change may be invalid or fail."""
         change: dict[str, dict[str, Any]] = {"llm": self.random.choice(OPTIONS)}
         if self.random.random() < 0.3:
             change["tts"] = {"voice": self.random.choice(("mute", "loud", "breaks", 5))}
         self.owe(self.wire.update(interrupt=self.random.random() < 0.3, **change))
 
     def ask(self) -> None:
-        """Ask what there is."""
+        """Send a request for a description."""
         self.owe(
             self.wire.send(
                 self.random.choice(("describe-actions", "describe-config", "get-config", "get-everything")), {}
@@ -191,7 +191,7 @@ class Round:
         )
 
     def inside(self) -> None:
-        """Ask in the form of clients of 1.0 and later."""
+        """Send a request in the form of clients of version 1.0 and later."""
         asked: tuple[Any, ...] = (
             {"t": "echo", "d": {"text": "a"}},
             {"t": "echo", "d": 5},
@@ -206,12 +206,12 @@ class Round:
         self.owe(self.wire.send("client-message", self.random.choice(asked)))
 
     def write(self) -> None:
-        """Say something, which is answered only when it is refused."""
+        """Send a text, which is answered only if it is refused."""
         text, run = self.random.choice(("long", "short", 5)), self.random.random() < 0.5
         self.quiet.add(self.wire.send("send-text", {"content": text, "options": {"run_immediately": run}}))
 
     def garbage(self) -> None:
-        """Send what is not a message, or has no id."""
+        """Send something that is not a message, or that has no id."""
         self.wire.connection.receive(self.random.choice(GARBAGE))
         self.owe("")
 
@@ -227,7 +227,7 @@ class Round:
         self.wire.clock.advance(self.random.choice((0.1, 1.0, 1.0, 5.0, 9.0)))
 
     def repeat(self) -> None:
-        """Use an id again, which makes a new request only if the old one has been answered."""
+        """Use an id again. This makes a new request only if the old one has been answered."""
         # An answer from a thread may come at any moment, so whether such a request still waits cannot be told.
         ids = [id for id in self.due if id and id not in self.threaded]
         if not ids:
@@ -241,7 +241,7 @@ class Round:
     # ---- the end -----------------------------------------------------------------------------------------------
 
     async def come_to_rest(self) -> None:
-        """Let every thread go, and every deadline pass."""
+        """Release every thread, and let every deadline pass."""
         self.ledger.release.set()
         with anyio.fail_after(PATIENCE):
             while self.ledger.blocked["threads"]:
@@ -250,7 +250,7 @@ class Round:
         await settle()
 
     def check(self) -> None:
-        """Every request has had its one answer; what needs none has had at most one."""
+        """Every request has had exactly one answer. A message that needs no answer has had at most one."""
         heard = Counter(each["id"] for each in self.wire.received if each.get("id") not in (None, "ready"))
         wrong = {id: (heard[id], due) for id, due in self.due.items() if heard[id] != due}
         assert not wrong, f"answers and those due: {wrong}, {self.wire.connection.close_reason!r}"
@@ -259,7 +259,7 @@ class Round:
         assert WORDS not in json.dumps(self.wire.received)
 
     async def check_alive(self) -> None:
-        """The session still does what it is asked to."""
+        """The session still answers requests."""
         if self.wire.connection.closed:
             return
         self.wire.clock.advance(10.0)
@@ -268,7 +268,7 @@ class Round:
             assert await self.wire.result(self.wire.call("bot:echo", text="alive")) == "alive"
 
     def leave(self) -> None:
-        """End the session in one of the ways in which sessions end, perhaps in the middle of everything."""
+        """End the session in one of the possible ways, perhaps while requests are being handled."""
         for _ in range(self.random.choice((0, 0, 3))):
             self.call()
         way = self.random.choice(("leave", "ask", "action", "idle", "too long"))
@@ -284,13 +284,13 @@ class Round:
 
 
 async def breathe(times: int) -> None:
-    """Let the other tasks go on a little."""
+    """Let the other tasks run for a moment."""
     for _ in range(times):
         await anyio.lowlevel.checkpoint()
 
 
 def tasks_alive() -> int:
-    """How many tasks the event loop has."""
+    """Return how many tasks the event loop has."""
     try:
         return len(asyncio.all_tasks())
     except RuntimeError:
@@ -298,7 +298,7 @@ def tasks_alive() -> int:
 
 
 async def soak(requests: int, seed: int) -> Outcome:
-    """Send at least so many requests, session after session; raises at the first that is not as promised."""
+    """Send at least this many requests, session after session. Raise at the first answer that breaks a promise."""
     outcome, rng, clock = Outcome(), random.Random(seed), ManualClock()
     before = tasks_alive()
     with fresh_faults() as faults:
@@ -316,7 +316,7 @@ async def soak(requests: int, seed: int) -> Outcome:
 
 
 async def bad_starts(host: Host, clock: ManualClock, rng: random.Random, outcome: Outcome) -> None:
-    """Starts that are refused, and one that nobody claims."""
+    """Send starts that are refused, and one that no client connects to."""
     for body in rng.sample(BAD_STARTS, 2):
         try:
             await host.start(body, secret=OPERATOR)
@@ -331,7 +331,7 @@ async def bad_starts(host: Host, clock: ManualClock, rng: random.Random, outcome
 
 
 async def one_round(host: Host, ledger: Ledger, clock: ManualClock, rng: random.Random, outcome: Outcome) -> None:
-    """One session from its start to its end."""
+    """Run one session from its start to its end."""
     ledger.release, ledger.opened, ledger.closed = threading.Event(), [], []
     started = await host.start({"services": {"llm": rng.choice(("first", "second"))}}, secret=OPERATOR)
     wire = Wire(host, host.claim(started.token), clock)
@@ -354,7 +354,7 @@ async def one_round(host: Host, ledger: Ledger, clock: ManualClock, rng: random.
 
 
 async def finish(run: Round, reads: bool, outcome: Outcome) -> None:
-    """Look at what was answered, unless nobody has read it, and end the session."""
+    """Check what was answered, unless nobody has read it, and end the session."""
     await run.come_to_rest()
     if reads:
         run.check()
@@ -369,7 +369,7 @@ async def finish(run: Round, reads: bool, outcome: Outcome) -> None:
 
 
 def main() -> None:
-    """Run on both backends, and say what was sent and answered."""
+    """Run on both backends, and print what was sent and answered."""
     requests = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else 1
     logging.getLogger("rtvi_plugins").setLevel(logging.CRITICAL)

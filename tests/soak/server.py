@@ -1,4 +1,4 @@
-"""A server process that is talked to, and watched from outside; Linux only."""
+"""A server process that clients talk to, and that is observed from outside. It needs Linux."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ _THREADS_SECONDS = 11.0
 
 @define
 class Server:
-    """A server process. `said` is what it had to say, once it has ended."""
+    """A server process. `said` is its output, once it has ended."""
 
     url: str
     pid: int
     said: str = ""
 
     def client(self) -> httpx2.AsyncClient:
-        """A client of its HTTP endpoints that leaves no connection open."""
+        """Return a client of its HTTP endpoints that leaves no connection open."""
         return httpx2.AsyncClient(base_url=self.url, headers={"connection": "close"}, timeout=PATIENCE)
 
     def gauges(self) -> Gauges:
-        """What it holds now."""
+        """Return the resources that the process holds now."""
         return read_gauges(self.pid)
 
 
 @contextmanager
 def serving(*options: str) -> Generator[Server]:
-    """A server process with the bot that is talked to; `options` are more of `rtvi run`."""
+    """Run a server process with the bot. `options` are added to those of `rtvi run`."""
     limit = ["--limit", f"unclaimed_seconds={UNCLAIMED_SECONDS}", "--log-level", "warning"]
     command = [sys.executable, "-m", "rtvi_plugins", "run", str(BOT), "--port", "0", *limit, *options]
     # With one arena for all threads, glibc gives back to the system most of what was freed.
@@ -58,7 +58,7 @@ def serving(*options: str) -> Generator[Server]:
 
 
 async def warm(server: Server) -> Gauges:
-    """Have it load what it loads once, then what it holds while nobody is there."""
+    """Make it load what it loads only once. Return what it holds afterwards, without any session."""
     async with server.client() as http:
         await _chat(http)
     much = sys.maxsize
@@ -66,7 +66,7 @@ async def warm(server: Server) -> Gauges:
 
 
 async def quiet(server: Server, before: Gauges) -> Gauges:
-    """What it holds when no session is open, as soon as that is no more than before; else after some patience."""
+    """Return what it holds without sessions, as soon as that is not more than before, or after a time limit."""
     # From outside there is nothing to wait for but how it looks.
     clock = asyncio.get_running_loop().time
     deadline = clock() + PATIENCE
@@ -81,14 +81,14 @@ async def quiet(server: Server, before: Gauges) -> Gauges:
 
 
 async def let_threads_go(server: Server) -> None:
-    """Have it end the threads that it keeps for the next piece of work."""
+    """Make it end the threads that it keeps for later work."""
     await asyncio.sleep(_THREADS_SECONDS)
     async with server.client() as http:
         await _chat(http)
 
 
 async def _chat(http: httpx2.AsyncClient) -> None:
-    """A whole session: a question is asked aloud, and answered."""
+    """Run a whole session, in which a question is asked aloud and answered."""
     async with calling(await start(http)) as caller:
         await caller.ready()
         caller.say("what time is it")

@@ -24,7 +24,7 @@ __all__ = ("Conversation", "Exchange", "Line", "converse_for")
 
 @frozen
 class Line:
-    """What is said to the bot, a word that must be heard of it, and one of the answer. A `long` answer is cut short."""
+    """What is said to the bot, a word that it must hear, and a word of its answer. A `long` answer is interrupted."""
 
     said: str
     heard: str
@@ -50,7 +50,7 @@ LINES: Sequence[Line] = (
 
 @frozen
 class Exchange:
-    """What was said, what was heard of it, and what was answered."""
+    """What was said, what the bot heard, and what it answered."""
 
     line: Line
     heard: str
@@ -58,14 +58,14 @@ class Exchange:
 
     @property
     def right(self) -> bool:
-        """Whether it was understood, and the answer is one to it."""
+        """Return whether the bot understood, and its answer fits."""
         wanted = ((self.line.heard, self.heard), (self.line.answered, self.answer))
         return all(re.search(pattern, text, re.IGNORECASE) for pattern, text in wanted)
 
 
 @define
 class Conversation:
-    """A long conversation: its exchanges, how many answers were cut short, and the memory after each, in KiB."""
+    """A long conversation: its exchanges, the number of interrupted answers, and the memory after each, in KiB."""
 
     exchanges: list[Exchange] = field(factory=list[Exchange])
     interrupted: int = 0
@@ -76,19 +76,19 @@ class Conversation:
 
     @property
     def wrong(self) -> list[Exchange]:
-        """Those that went otherwise than they should."""
+        """Return the exchanges that went wrong."""
         return [each for each in self.exchanges if not each.right]
 
     @property
     def grown(self) -> float:
-        """KiB of memory from the third quarter of the time to the last: before them, caches fill."""
+        """Return the growth of memory in KiB from the third quarter of the time to the last. Earlier, caches fill."""
         half = self.memory[len(self.memory) // 2 :]
         middle = len(half) // 2
         return median(half[middle:]) - median(half[:middle])
 
 
 async def converse_for(server: Server, minutes: float, seed: int) -> Conversation:
-    """Talk in real time for so long; every utterance is answered, or this raises."""
+    """Talk in real time for this long. Raise if an utterance is not answered."""
     talk, rng, clock = Conversation(), random.Random(seed), asyncio.get_running_loop().time
     async with server.client() as http:
         url = await start(http)
@@ -114,7 +114,7 @@ async def converse_for(server: Server, minutes: float, seed: int) -> Conversatio
 
 
 async def _exchange(caller: Caller, line: Line, rng: random.Random, *, cut_short: bool) -> int:
-    """Say something and hear the answer, or the beginning of it; the place of what was heard among the messages."""
+    """Say something, and hear the answer or its beginning. Return the place of what was heard among the messages."""
     mark = len(caller.inbox.received)
     caller.say(line.said)
     heard = await caller.inbox.find("user-transcription", lambda data: data["final"], after=mark)
@@ -148,7 +148,7 @@ async def _by_hand(server: Server, minutes: float, sessions: int, seed: int) -> 
 
 
 def main() -> None:
-    """Talk, and come and go, and say what it was like."""
+    """Talk, and open and leave sessions, and print the results."""
     minutes, sessions, seed = (*sys.argv[1:], *("20", "500", "1")[len(sys.argv) - 1 :])
     with serving() as server:
         asyncio.run(_by_hand(server, float(minutes), int(sessions), int(seed)))

@@ -18,7 +18,7 @@ REQUESTS = int(os.environ.get("SOAK_REQUESTS", "2000"))
 
 @pytest.mark.parametrize("seed", [1])
 async def test_every_request_of_a_soak_is_answered_once_and_nothing_is_left(seed: int) -> None:
-    """Terminal answers equal requests, the sessions go on serving, and no task, thread or service stays open."""
+    """Each request has one final answer, the sessions continue to serve, and no task, thread or service stays open."""
     outcome = await soak(REQUESTS, seed)
     assert outcome.answers == outcome.requests >= REQUESTS
     assert outcome.codes.keys() <= CATALOGUE.keys() | {"request-failed"}

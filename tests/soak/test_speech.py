@@ -35,7 +35,7 @@ GROWTH_OF_HALF = 96 * 1024
 
 @pytest.fixture(scope="module")
 def server() -> Generator[Server]:
-    """A server process, which has nothing to complain of."""
+    """Run a server process. Its log has no warnings or errors."""
     with serving() as process:
         yield process
     assert "Traceback" not in process.said
@@ -45,12 +45,12 @@ def server() -> Generator[Server]:
 
 @pytest.fixture(scope="module")
 def before(server: Server) -> Gauges:
-    """What it holds while nobody is there."""
+    """Return what the process holds without sessions."""
     return asyncio.run(warm(server))
 
 
 def test_a_long_conversation_leaves_nothing_behind(server: Server, before: Gauges) -> None:
-    """Each utterance is heard and answered; then threads, children, files and sockets are as before."""
+    """Each utterance is heard and answered. Afterwards, threads, children, files and sockets are as before."""
     talk = asyncio.run(converse_for(server, MINUTES, SEED))
     assert len(talk.wrong) <= max(1, len(talk.exchanges) / 10), (TOLD, talk.wrong)
     assert len(talk.exchanges) >= 4 * MINUTES, TOLD
@@ -62,7 +62,7 @@ def test_a_long_conversation_leaves_nothing_behind(server: Server, before: Gauge
 
 
 def test_sessions_left_at_random_moments_leave_nothing_behind(server: Server, before: Gauges) -> None:
-    """However many come and go, in whatever way: threads, children, files and sockets are as before."""
+    """Whatever the number of sessions and the way they end, threads, children, files and sockets are as before."""
     visits = asyncio.run(come_and_go(server, SESSIONS, SEED, before))
     assert visits.moments.total() == SESSIONS
     assert visits.left == {}, (TOLD, visits)
@@ -72,7 +72,7 @@ def test_sessions_left_at_random_moments_leave_nothing_behind(server: Server, be
 
 @pytest.mark.anyio
 async def test_a_session_left_at_any_moment_closes_what_it_has_opened(caplog: pytest.LogCaptureFixture) -> None:
-    """No task goes on; every provider is closed, and every stream of one; and nobody complains."""
+    """No task is still running, every provider and each of its streams is closed, and no error is logged."""
     with caplog.at_level(logging.WARNING):
         closings = await close_at_random(SESSIONS, SEED)
     assert closings.services_opened > SESSIONS

@@ -1,4 +1,4 @@
-"""Clients that come to a server process and leave at a random moment, in a random way, several at the same time."""
+"""Clients that connect to a server process and leave at random moments, in random ways, several at a time."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SAYINGS = ("what time is it", "please tell me a joke", "tell me a story", "what 
 
 @define
 class Visits:
-    """Sessions that were opened and left: how many at each moment and in each way, and what was left of them."""
+    """Sessions that were opened and left: how many at each moment and in each way, and what stayed open."""
 
     moments: Counter[str] = field(factory=Counter[str])
     ways: Counter[str] = field(factory=Counter[str])
@@ -37,13 +37,13 @@ class Visits:
 
     @property
     def grown(self) -> float:
-        """KiB of memory from the first half of the rests to the second."""
+        """Return the growth of memory in KiB from the first half of the pauses to the second."""
         half = len(self.memory) // 2
         return median(self.memory[half:]) - median(self.memory[:half])
 
 
 async def come_and_go(server: Server, sessions: int, seed: int, before: Gauges) -> Visits:
-    """Open so many sessions, some at the same time, and leave each at a random moment."""
+    """Open this many sessions, some at the same time, and leave each at a random moment."""
     visits, anything = Visits(), evolve(before, threads=sys.maxsize)
     blocks = min(10, max(2, sessions // 25))
     for block in range(blocks):
@@ -130,7 +130,7 @@ async def _never_claimed(http: httpx2.AsyncClient, rng: random.Random) -> None:
 
 
 async def _not_waited_for(http: httpx2.AsyncClient, rng: random.Random) -> None:
-    """The connection is gone before the start is answered."""
+    """Close the connection before the start is answered."""
     url = urlsplit(str(http.base_url))
     _, writer = await asyncio.open_connection(url.hostname, url.port)
     writer.write(f"POST /start HTTP/1.1\r\nhost: {url.netloc}\r\ncontent-length: 2\r\n\r\n{{}}".encode())

@@ -1,4 +1,4 @@
-"""Real servers of databases on this machine, as the tests of the stores' own distributions start them."""
+"""Real database servers on this machine, started as the tests of the stores' own distributions start them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PLUGINS = Path(__file__).parents[2] / "plugins"
 
 
 def store_in(folder: Path, kind: str) -> AbstractContextManager[str]:
-    """Return what `--resume` is given: a SQLite file, or the URL of a server that runs during the block."""
+    """Return the value of `--resume`: a SQLite file, or the URL of a server that runs during the block."""
     match kind:
         case "redis":
             server = _module("redis")

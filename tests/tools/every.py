@@ -1,4 +1,4 @@
-"""One test over many files or names: all failures are reported together."""
+"""Run one check with many files or names, and report all failures together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Speech of the program flite, in the voice that dictation understands best."""
+"""Speech of the program flite, in the voice that the speech recognition understands best."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _VOICE = "rms"
 
 @cache
 def speech(text: str) -> bytes:
-    """PCM of a text that is said."""
+    """Return a spoken text as PCM."""
     with TemporaryDirectory() as folder:
         file = Path(folder, "speech.wav")
         subprocess.run(["flite", "-voice", _VOICE, "-t", text, "-o", str(file)], check=True, timeout=30)

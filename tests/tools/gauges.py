@@ -1,4 +1,4 @@
-"""What a process holds, read from outside while it runs: its threads, children, files, sockets and memory (Linux)."""
+"""The resources that a running process holds: threads, children, files, sockets and memory. It needs Linux."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024
 
 @frozen
 class Gauges:
-    """How much of each. Children that have ended and were not waited for count; sockets are files, too."""
+    """The amount of each resource. Children that ended without being waited for count. Sockets are files, too."""
 
     threads: int
     children: int
@@ -25,14 +25,14 @@ class Gauges:
     memory_kib: int
 
     def more_than(self, before: Gauges) -> dict[str, int]:
-        """What there is more of than before, and how much; memory is left out, for no allocator gives all back."""
+        """Return the resources of which there is more than before. Memory is excluded: no allocator returns it all."""
         names = ("threads", "children", "files", "sockets")
         more = {name: getattr(self, name) - getattr(before, name) for name in names}
         return {name: number for name, number in more.items() if number > 0}
 
 
 def read_gauges(pid: int) -> Gauges:
-    """What the process has now."""
+    """Return what the process holds now."""
     files = _files(pid)
     return Gauges(
         threads=len(list(_PROC.joinpath(str(pid), "task").iterdir())),
@@ -54,7 +54,7 @@ def _files(pid: int) -> list[str]:
 
 
 def _parent(process: Path) -> int | None:
-    """None for a process that has ended since it was listed."""
+    """Return the parent's id, or None if the process has ended since it was listed."""
     try:
         status = process.joinpath("status").read_text()
     except (FileNotFoundError, ProcessLookupError):

@@ -1,4 +1,4 @@
-"""The messages that a client has received from a bot in another process, and waiting for the next ones."""
+"""The messages that a client has received from a bot in another process. Tests can wait for the next ones."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ def _anything(data: Any) -> bool:
 
 @define(eq=False)
 class Inbox:
-    """Messages in the order in which they came. A place is the number of messages before one."""
+    """Messages in the order in which they arrived. A place is the number of messages before one."""
 
     received: list[Message] = field(factory=list[Message], init=False)
     gone: bool = field(default=False, init=False)
     _news: asyncio.Event = field(factory=asyncio.Event, init=False)
 
     def take(self, message: Message) -> None:
-        """One more has come."""
+        """Add a message that has arrived."""
         self.received.append(message)
         self.notice()
 
     def end(self) -> None:
-        """No more will come."""
+        """Note that no more messages will arrive."""
         self.gone = True
         self.notice()
 
     def notice(self) -> None:
-        """Have those who wait look again."""
+        """Make those who wait check their conditions again."""
         self._news.set()
 
     async def find(self, type: str, fits: Callable[[Any], bool] = _anything, *, after: int = 0) -> int:
-        """The place of the first message of a type whose data fits, once it is there."""
+        """Return the place of the first message of a type whose data fits. Wait for it if necessary."""
         place = after
 
         def found() -> bool:
@@ -58,7 +58,7 @@ class Inbox:
         return place
 
     async def find_within(self, seconds: float, type: str, *, after: int = 0) -> int | None:
-        """The same, or None if it has not come in time."""
+        """Do the same as `find`, but return None if the message has not arrived in time."""
         try:
             async with asyncio.timeout(seconds):
                 return await self.find(type, after=after)
@@ -66,7 +66,7 @@ class Inbox:
             return None
 
     async def until(self, true: Callable[[], bool], what: str) -> None:
-        """Wait until something is so that a message, a frame or a state brings about."""
+        """Wait until a condition is true, which a message, a frame or a change of state can make true."""
         try:
             async with asyncio.timeout(PATIENCE):
                 while not true():
@@ -80,5 +80,5 @@ class Inbox:
             raise
 
     def data_of(self, type: str, *, after: int = 0, before: int | None = None) -> list[Any]:
-        """The data of all messages of a type between two places."""
+        """Return the data of all messages of a type between two places."""
         return [each.get("data") for each in self.received[after:before] if each["type"] == type]

@@ -41,7 +41,7 @@ class Block:
 
 
 def blocks(page: Path) -> Iterator[Block]:
-    """The fenced blocks of a page."""
+    """Return the fenced blocks of a page."""
     found = re.finditer(
         r"(?:^<!-- (?P<comment>[^\n]*) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$",
         page.read_text("utf-8"),
@@ -56,7 +56,7 @@ BLOCKS = [block for page in PAGES for block in blocks(page)]
 
 
 def of(*languages: str) -> pytest.MarkDecorator:
-    """A parameter for each block of these languages."""
+    """Return a parameter for each block in these languages."""
     found = [block for block in BLOCKS if block.language in languages]
     assert found
     return pytest.mark.parametrize("block", found, ids=[block.id for block in found])

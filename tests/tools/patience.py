@@ -1,4 +1,4 @@
-"""How long tests wait for what must come: a guard against hanging, long enough for a machine that is busy."""
+"""How long tests wait for something that must happen. The limits are long enough for a busy machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Processes that serve while a test runs: waited for until they say where, and ended with the test."""
+"""Server processes for tests. A test waits until they print their address, and they end with the test."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ("Process", "environment", "running")
 
 @define
 class Process:
-    """A process that serves. `matched` is the group of the pattern for which `running` waited.
+    """A server process. `matched` is the group of the pattern that `running` waited for.
 
     `said` is all its output, once it has ended.
     """
@@ -31,7 +31,7 @@ class Process:
 
 
 def environment(**added: str) -> Mapping[str, str]:
-    """This process's environment without what concerns its own Python or bot, and with what is `added`."""
+    """Return this process's environment without what concerns its own Python or bot, and with what is `added`."""
     private = re.compile(r"PYTHON|RTVI_|VIRTUAL_ENV|.*_API_KEY$")
     return {name: value for name, value in os.environ.items() if not private.match(name)} | added
 
@@ -58,7 +58,7 @@ def running(
 
 
 def _first(stdout: IO[bytes], pattern: str) -> str:
-    """What it says up to the line that is waited for, or to its end."""
+    """Return its output up to the line that is expected, or up to its end."""
     said = ""
     for line in stdout:
         said += line.decode()
@@ -68,7 +68,7 @@ def _first(stdout: IO[bytes], pattern: str) -> str:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End it as an operator would; one that does not go is an error, and is killed."""
+    """End it as an operator does. A process that does not end is killed, and this is an error."""
     process.terminate()
     try:
         process.wait(PATIENCE)

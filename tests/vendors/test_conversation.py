@@ -44,7 +44,7 @@ assemblyai = fake_of("rtvi-plugins-assemblyai", "assemblyai_server")
 
 @pytest.fixture(scope="module")
 def anyio_backend() -> str:
-    """The providers themselves are tested on both backends. This test takes real time."""
+    """Run on one backend only, in real time. The providers' own tests use both backends."""
     return "asyncio"
 
 
@@ -52,25 +52,25 @@ def anyio_backend() -> str:
 
 
 def chat(text: str) -> Answer:
-    """An answer of a chat model."""
+    """Return an answer of a chat model."""
     choices = ({"delta": {"content": text}}, {"delta": dict[str, str](), "finish_reason": "stop"})
     return events(*({"model": "m", "choices": [{"index": 0, **each}]} for each in choices))
 
 
 def transcript(text: str) -> Answer:
-    """A transcript of OpenAI."""
+    """Return a transcript as OpenAI sends it."""
     return events({"type": "transcript.text.delta", "delta": text}, {"type": "transcript.text.done", "text": text})
 
 
 def events(*data: object) -> Answer:
-    """Server-sent events."""
+    """Return server-sent events."""
     parts = [f"data: {json.dumps(each)}\n\n".encode() for each in data]
     return Answer(parts=[*parts, b"data: [DONE]\n\n"], headers={"content-type": "text/event-stream"})
 
 
 @define(eq=False)
 class Vendors:
-    """The servers, each of which can be lost: it refuses, and its open connections are cut."""
+    """The servers. Each can fail: it refuses requests, and its open connections are cut."""
 
     deepgram: Any
     cartesia: Any
@@ -94,7 +94,7 @@ class Vendors:
         self.groq.on("/chat/completions", chat("Groq answers."))
 
     def start(self, *names: str) -> dict[str, Any]:
-        """What the operator of a bot with these providers sends at the start."""
+        """Return what the operator of a bot with these providers sends at the start."""
         urls = {
             "deepgram": self.deepgram.vendor.url,
             "cartesia": self.cartesia.vendor.url,
@@ -115,7 +115,7 @@ class Vendors:
         return kept
 
     async def lose(self, vendor: FakeVendor, path: str) -> None:
-        """Let one endpoint of a vendor fail from now on."""
+        """Make one endpoint of a vendor fail from now on."""
         vendor.on(path, Answer(503))
         for at, socket in self.sockets:
             if at == path:
@@ -168,7 +168,7 @@ class Caller:
         await anyio.sleep_until(self._began + self._sent * FRAME / 2 / RATE)
 
     async def choose(self, **providers: str) -> None:
-        """Choose other providers, from the next turn on."""
+        """Choose other providers, which are used from the next turn."""
         config = [
             {"service": name, "options": [{"name": "provider", "value": provider}]}
             for name, provider in providers.items()
@@ -181,14 +181,14 @@ class Caller:
 
     @property
     def takeovers(self) -> list[tuple[str, str]]:
-        """The services whose provider was replaced, each with the new one."""
+        """Return the services whose provider was replaced, each with the new one."""
         messages = [each for each in self.line.received("server-message") if each.get("type") == "failover"]
         return [(each["service"], each["provider"]) for each in messages]
 
 
 @asynccontextmanager
 async def calling(function: Any, start: object, *, dev: bool = False) -> AsyncGenerator[Caller]:
-    """Call a bot as its operator."""
+    """Connect to a bot as its operator."""
     async with host_for(function, dev=dev) as host, call(host, start, secret=SECRET) as line:
         yield Caller(line)
 
@@ -206,12 +206,12 @@ async def calling(function: Any, start: object, *, dev: bool = False) -> AsyncGe
     client=["stt.provider", "llm.provider", "tts.provider"],
 )
 async def clerk(session: Session, /, stt: STT, llm: LLM, tts: TTS, vad: VAD) -> None:
-    """A clerk whose vendors can be switched."""
+    """A clerk whose vendors can be changed."""
     await converse(session, stt=stt, llm=llm, tts=tts, vad=vad)
 
 
 async def test_each_provider_is_switched_in_mid_conversation() -> None:
-    """The conversation goes on, with each vendor's own connection."""
+    """The conversation continues, and each vendor has its own connection."""
     async with vendors() as servers:
         servers.deepgram.sentences = [WORDS[0]]
         servers.cartesia.sentences = [WORDS[1]]
@@ -241,12 +241,12 @@ async def test_each_provider_is_switched_in_mid_conversation() -> None:
     }
 )
 async def steady_clerk(session: Session, /, stt: STT, llm: LLM, tts: TTS, vad: VAD) -> None:
-    """A clerk who goes on if a vendor fails."""
+    """A clerk who continues if a vendor fails."""
     await converse(session, stt=stt, llm=llm, tts=tts, vad=vad)
 
 
 async def test_each_vendor_is_lost_in_turn() -> None:
-    """The next one takes over within the turn, and the user notices nothing."""
+    """The next provider replaces it within the turn, and the user notices nothing."""
     async with vendors() as servers:
         servers.deepgram.sentences = [WORDS[0]]
         servers.cartesia.sentences = WORDS[1:]
@@ -267,7 +267,7 @@ async def test_each_vendor_is_lost_in_turn() -> None:
 
 @bot(services={"stt": ["deepgram", "assemblyai", "cartesia"], "llm": "openai", "tts": "cartesia"})
 async def listener(session: Session, /, stt: STT, llm: LLM, tts: TTS) -> None:
-    """A clerk without a VAD: the vendor says when the user has spoken."""
+    """A clerk without a VAD. The vendor decides when the user has finished speaking."""
     await converse(session, stt=stt, llm=llm, tts=tts)
 
 
@@ -281,7 +281,7 @@ async def listener(session: Session, /, stt: STT, llm: LLM, tts: TTS) -> None:
     ],
 )
 async def test_a_vendor_finds_the_utterances(provider: str, model: str) -> None:
-    """Two turns, over one connection."""
+    """There are two turns over one connection."""
     async with vendors() as servers:
         for fake in (servers.deepgram, servers.assemblyai, servers.cartesia):
             fake.sentences = WORDS[:2]

@@ -28,7 +28,7 @@ live = fake_of("rtvi-plugins-google", "live_vendor")
 
 @pytest.fixture(scope="module")
 def anyio_backend() -> str:
-    """The providers themselves are tested on both backends. This test takes real time."""
+    """Run on one backend only, in real time. The providers' own tests use both backends."""
     return "asyncio"
 
 
@@ -41,7 +41,7 @@ class Vendors:
 
     @property
     def start(self) -> dict[str, Any]:
-        """What the operator sends at the start."""
+        """Return what the operator sends at the start."""
         urls = {"openai": self.openai.vendor.url, "google": self.google.vendor.url}
         return {
             "api_keys": {name: {"api_key": f"key-of-{name}"} for name in urls},
@@ -58,17 +58,17 @@ async def vendors(**how: Any) -> AsyncGenerator[Any]:
 
 @bot(services={"speech": ["openai", "google"]}, client=["speech.provider"])
 async def hotel(session: Session, /, speech: SpeechModel) -> None:
-    """A hotel that hears and speaks through either vendor."""
+    """A hotel that hears and speaks through one of two vendors."""
     await converse(session, speech=speech)
 
 
 def texts_of(contents: list[Any]) -> list[tuple[str, str]]:
-    """The roles and texts of Google's contents."""
+    """Return the roles and texts of Google's contents."""
     return [(each["role"], "".join(part["text"] for part in each["parts"])) for each in contents]
 
 
 async def test_the_model_is_replaced_in_the_middle_of_a_conversation() -> None:
-    """The next one knows what was said."""
+    """The new model knows what was said before."""
     async with vendors() as servers, calling(hotel, servers.start) as caller:
         assert await caller.say("Good morning.") == ("Three nights.", "Good day.", pytest.approx(0.2, abs=0.1))
         await caller.choose(speech="google")
@@ -80,7 +80,7 @@ async def test_the_model_is_replaced_in_the_middle_of_a_conversation() -> None:
 
 
 async def interrupt(caller: Caller) -> None:
-    """Speak until the bot speaks, and again at once."""
+    """Speak until the bot speaks, and immediately speak again."""
     await begin(caller, speech("Good morning."))
     await begin(caller, speech("Stop."), until="user-started-speaking")
 
@@ -98,7 +98,7 @@ async def begin(caller: Caller, pcm: bytes, until: str = "bot-started-speaking")
 
 
 async def test_an_interruption_reaches_the_vendor() -> None:
-    """The vendor's conversation keeps what the user has heard of the answer."""
+    """The vendor's conversation keeps only what the user has heard of the answer."""
     async with vendors(holds=True) as servers, calling(hotel, servers.start) as caller:
         await interrupt(caller)
         request = servers.openai.vendor.requests[0]

@@ -1,4 +1,4 @@
-"""Bots that are made of what is installed."""
+"""Bots that use the installed plugins."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ TALKING = ["llm:append_to_messages", "llm:run"]
     public=True,
 )
 async def desk(session: Session, /, llm: LLM) -> None:
-    """Needs all that works, and nothing that does not."""
+    """Uses every plugin that works, and no broken one."""
     await converse(session, llm=llm)
 
 
 @bot(services={"llm": ["rules", "broken"]}, public=True)
 async def needs_broken(session: Session, /, llm: LLM) -> None:
-    """Cannot be had."""
+    """Cannot be loaded, because it names a broken plugin."""
 
 
 @bot(services={"llm": "rules"}, plugins=["summs"], public=True)
 async def misspelled(session: Session, /, llm: LLM) -> None:
-    """Names a plugin that nobody has."""
+    """Names a plugin that does not exist."""
 
 
 @bot(services={"llm": "outdated"}, public=True)
@@ -44,11 +44,11 @@ async def either(session: Session, /, llm: LLM) -> None:
     public=True,
 )
 async def both(session: Session, /, llm: LLM) -> None:
-    """Names both by their distributions."""
+    """Names both providers by their distributions."""
     await converse(session, llm=llm)
 
 
 @bot(services={"llm": "rules"}, plugins=["sums"], client=["bot:add"], public=True)
 async def plain(session: Session, /, llm: LLM) -> None:
-    """Names nothing that could be mistaken."""
+    """Names nothing that could be ambiguous."""
     await converse(session, llm=llm)

@@ -1,4 +1,4 @@
-"""An environment of its own, in which wheels are installed and nothing else: made of what is here, fetching nothing."""
+"""An environment that has only the installed wheels. It is made from what is here, without downloads."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ TROUBLE = (HERE / "bazaar", HERE / "outdated")
 
 @frozen
 class Scratch:
-    """The environment. Every process leaves a mark in `imported` for each plugin's module that it imports."""
+    """The environment. For each plugin's module that a process imports, it writes a file to `imported`."""
 
     folder: Path
     imported: Path
 
     def marks(self) -> set[str]:
-        """Which of the plugins' modules have been imported; forgets them."""
+        """Return which of the plugins' modules have been imported since the last call."""
         marks = list(self.imported.iterdir())
         for mark in marks:
             mark.unlink()
         return {mark.name for mark in marks}
 
     def rtvi(self, *words: str | Path, trouble: bool = False, **env: str) -> subprocess.CompletedProcess[str]:
-        """Run the command `rtvi` to its end."""
+        """Run the command `rtvi` until it ends."""
         return subprocess.run(
             [str(self._rtvi), *map(str, words)],
             env=self._env(trouble, env),
@@ -61,7 +61,7 @@ class Scratch:
 
     @contextmanager
     def serving(self, bot: str, *, trouble: bool = False, **env: str) -> Generator[Process]:
-        """Serve a bot of bots.py; `matched` is its address."""
+        """Serve a bot of bots.py. `matched` is its address."""
         command: list[str | Path] = [self._rtvi, "run", f"{BOTS}:{bot}", "--port", "0"]
         with running(command, r"(http://127\.0\.0\.1:\d+)", env=self._env(trouble, env), cwd=self.folder) as process:
             yield process
@@ -76,7 +76,7 @@ class Scratch:
 
 
 def make_scratch(folder: Path) -> Scratch:
-    """Build the wheels, install them, and let pip check that what they depend on is there."""
+    """Build the wheels, install them, and let pip check that their dependencies are there."""
     scratch = Scratch(folder, folder / "imported")
     scratch.imported.mkdir()
     _run(sys.executable, "-m", "venv", folder)
@@ -112,7 +112,7 @@ def build(source: Path, into: Path) -> Path:
 
 
 def _link_dependencies(site_packages: Path) -> None:
-    """Link whatever the distributions in a folder need into it, as far as that is not of this repository."""
+    """Link what the distributions in a folder need into it, except what belongs to this repository."""
     wanted = [need for each in distributions(path=[str(site_packages)]) for need in needs(each, set())]
     # An extra of one of ours, as in rtvi-plugins[voice], stands for what it asks for.
     wanted += [more for need in wanted if need.name == "rtvi-plugins" for more in needs(CORE, need.extras)]
@@ -121,7 +121,7 @@ def _link_dependencies(site_packages: Path) -> None:
 
 
 def needs(found: Distribution, extras: set[str]) -> list[Requirement]:
-    """The requirements of a distribution with these extras."""
+    """Return the requirements of a distribution with these extras."""
     all_needs = [Requirement(each) for each in found.requires or ()]
     return [
         need
@@ -131,7 +131,7 @@ def needs(found: Distribution, extras: set[str]) -> list[Requirement]:
 
 
 def closure(requirements: Iterable[Requirement]) -> Iterable[Distribution]:
-    """The installed distributions that requirements ask for, and that those ask for in turn."""
+    """Return the installed distributions that meet the requirements, and those that they require in turn."""
     found: dict[str, Distribution] = {}
     waiting, seen = list(requirements), set[str]()
     while waiting:

@@ -117,13 +117,13 @@ def make_canary() -> str:
 
 
 def forms_of(secret: str) -> list[bytes]:
-    """The forms in which a secret counts as found. A half is enough to notice it."""
+    """Return the forms in which a secret counts as found. Half of it is enough."""
     text = secret.encode()
     return [text[:20].lower(), text[-20:].lower(), base64.b64encode(text)[:-4].lower(), text.hex().encode()]
 
 
 def hits(secrets: Mapping[str, str], places: Mapping[str, str | bytes]) -> list[tuple[str, str]]:
-    """Every secret that is found, with its place."""
+    """Return every secret that is found, with its place."""
     texts = {name: (each.encode() if isinstance(each, str) else each).lower() for name, each in places.items()}
     return [
         (label, place)
@@ -138,7 +138,7 @@ def hits(secrets: Mapping[str, str], places: Mapping[str, str | bytes]) -> list[
 
 @define
 class Asked:
-    """A request that came: with which key, and everything that was in it."""
+    """A request that arrived: its key, and everything that was in it."""
 
     path: str
     key: str
@@ -209,7 +209,7 @@ def a_vendor() -> Generator[Vendor]:
 
 @define
 class Tenant:
-    """A customer of the operator, whose session has a key of its own. `received` is all that its client got."""
+    """A customer of the operator, whose session has its own key. `received` is everything that its client got."""
 
     name: str
     provider: str
@@ -221,7 +221,7 @@ class Tenant:
 
     @property
     def word(self) -> str:
-        """A word that only this tenant's user says."""
+        """Return a word that only this tenant's user says."""
         return f"marmalade-for-{self.name}"
 
     def start(self, sockets: ExitStack, url: str, secret: str, body: Mapping[str, Any]) -> None:
@@ -266,7 +266,7 @@ class Tenant:
 
 @define
 class Operator:
-    """Runs the bot, and keeps all that can be read afterwards, by place."""
+    """Runs the bot, and keeps everything that can be read afterwards, by place."""
 
     folder: Path
     vendor: Vendor
@@ -275,7 +275,7 @@ class Operator:
 
     @property
     def environ(self) -> Mapping[str, str]:
-        """The environment of the processes. `NOTE` is not a secret."""
+        """Return the environment of the processes. `NOTE` is not a secret."""
         own = {"VENDOR": self.vendor.url, "SPANS": str(self.folder / "spans"), "NOTE": "a note of the operator"}
         own["SHOWN"] = " ".join([*self.secrets, "NOTE"])
         return environment(**self.secrets, **own, XDG_CONFIG_HOME=str(self.folder))
@@ -317,7 +317,7 @@ class Operator:
         self.places |= {f"{each.name} {when}": each.read_bytes() for each in files}
 
     def export(self) -> None:
-        """Keep what is known of the sessions, as an operator exports it."""
+        """Keep what is known about the sessions, as an operator exports it."""
         command = [sys.executable, "-m", "rtvi_plugins", "sessions", "export"]
         done = subprocess.run(
             command, env=self.environ, cwd=self.folder, capture_output=True, text=True, timeout=PATIENCE, check=True
@@ -336,7 +336,7 @@ class Operator:
 
 
 def test_no_secret_is_where_it_does_not_belong(tmp_path: Path) -> None:
-    """Not in the store, the logs, the metrics, the spans, the messages to clients or the output of a crash."""
+    """No secret is in the store, the logs, the metrics, the spans, messages to clients or the output of a crash."""
     (tmp_path / "bot.py").write_text(BOT)
     tenants = [Tenant(f"tenant{number}", ("openai", "naive")[number % 2]) for number in range(10)]
     with a_vendor() as vendor, ExitStack() as sockets:
@@ -389,12 +389,12 @@ def check_vendor(
 
 
 def sessions_in(text: str | bytes) -> list[str]:
-    """The ids of the live sessions."""
+    """Return the ids of the live sessions."""
     return [each["id"] for each in json.loads(text)["sessions"]]
 
 
 def check_search(places: Mapping[str, str | bytes], tenants: list[Tenant], secrets: Mapping[str, str]) -> None:
-    """What should be in each place is found, so a secret would be found too."""
+    """Check that the expected text is found in each place, so that a secret would be found too."""
     for label, secret in secrets.items():
         assert hits({label: secret}, {"x": f"a{secret.upper()}b"}) == [(label, "x")]
     stored = b"".join(cast(bytes, text) for name, text in places.items() if name.startswith("sessions.db"))

@@ -85,7 +85,7 @@ texts = (
 
 
 def identified(text: str) -> tuple[str | None, bool]:
-    """The usable id of a text, if it has one, and whether its sender waits for an answer whatever comes of it."""
+    """Return the usable id of a text, if it has one, and whether its sender always waits for an answer."""
     try:
         message, is_json = orjson.loads(text), True
     except orjson.JSONDecodeError:
@@ -102,7 +102,7 @@ def identified(text: str) -> tuple[str | None, bool]:
 
 
 async def send_all(sent: list[str], *, ready: bool) -> None:
-    """Send texts one after the other, and count what comes back."""
+    """Send texts one after the other, and count the messages that come back."""
     clock = ManualClock()
     limits = Limits(rate=1e9, burst=10**6)
     with fresh_faults() as faults:
@@ -124,9 +124,9 @@ async def send_all(sent: list[str], *, ready: bool) -> None:
 
 
 async def answers_due(wire: Wire, sent: list[str]) -> dict[str, int]:
-    """How many answers each id has coming: one, and one more each time that it is used again after its answer.
+    """Return how many answers each id expects: one, and one more for each use after its answer.
 
-    An id that a message without an answer carries too is left out: only the refusal of such a message is told.
+    An id that a message without an answer has as well is left out: only the refusal of such a message is sent.
     """
     due: Counter[str] = Counter()
     unclear: set[str] = set()
@@ -151,7 +151,7 @@ async def answers_due(wire: Wire, sent: list[str]) -> dict[str, int]:
 @settings(SETTINGS, max_examples=50)
 @given(sent=st.lists(texts, min_size=1, max_size=12))
 def test_any_text_is_taken_and_every_request_answered_once(backend: str, ready: bool, sent: list[str]) -> None:
-    """Of messages well and ill formed, before and after the client is ready, in any order."""
+    """The messages are well formed or malformed, before and after the client is ready, in any order."""
     anyio.run(lambda: send_all(sent, ready=ready), backend=backend)
 
 

@@ -71,7 +71,7 @@ def test_a_vendor_that_cannot_be_reached_stops_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_missing_key_names_the_page(tmp_path: Path) -> None:
-    """The client reads it in the answer to its start."""
+    """The client reads the page's address in the answer to its start."""
     with serving(tmp_path, "http://127.0.0.1:1/v1") as process:
         refused = start(process)
     assert refused.status_code == 500
@@ -81,7 +81,7 @@ def test_a_missing_key_names_the_page(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_bot_with_another_provider_starts_all_the_same(tmp_path: Path) -> None:
-    """The log names the key, and `GET /health` the provider that fails."""
+    """The log names the key, and `GET /health` names the provider that fails."""
     bot = BOT.replace('"openai"', '{ failover = ["openai", "rules"] }')
     with (
         running([sys.executable, VENDOR, "--key", "the-right-one"], r"READY (\d+)", env=environment()) as vendor,
@@ -97,7 +97,7 @@ def test_a_bot_with_another_provider_starts_all_the_same(tmp_path: Path) -> None
 
 @pytest.mark.slow
 def test_the_console_says_it_before_the_first_line(tmp_path: Path) -> None:
-    """It ends with the sentence."""
+    """The console ends with the sentence."""
     (tmp_path / "bot.toml").write_text(BOT, "utf-8")
     with running([sys.executable, VENDOR, "--key", "the-right-one"], r"READY (\d+)", env=environment()) as vendor:
         option = f"llm.base_url=http://127.0.0.1:{vendor.matched}/v1"

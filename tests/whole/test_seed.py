@@ -40,7 +40,7 @@ WITH_MODEL = [{"service": "llm", "options": [{"name": "model", "value": MODEL}]}
 
 @pytest.fixture(scope="module")
 def anyio_backend() -> str:
-    """What is tested runs in other processes."""
+    """Run on one backend only. The code under test runs in other processes."""
     return "asyncio"
 
 
@@ -55,7 +55,7 @@ class Vendor:
     _told: int = 0
 
     def asked(self) -> list[tuple[str, str, str]]:
-        """Path, key and model of each request since the last look."""
+        """Return the path, key and model of each request since the last call."""
         listed: list[dict[str, Any]] = httpx2.get(f"{self.url}/_requests").json()
         fresh, self._told = listed[self._told :], len(listed)
         return [(each["path"], each["key"], each["model"]) for each in fresh]
@@ -66,7 +66,7 @@ Vendors = Mapping[str, Vendor]
 
 @pytest.fixture(scope="module")
 def vendors() -> Generator[Vendors]:
-    """Both vendors, and a stranger, who would like to have their keys and takes any."""
+    """Run both vendors, and another server that accepts any key, as an attacker's would."""
     with ExitStack() as stack:
         commands = {name: ["--name", name, "--key", key] for name, key in KEYS.items()} | {"stranger": []}
         ports = {
@@ -78,7 +78,7 @@ def vendors() -> Generator[Vendors]:
 
 @contextmanager
 def serving(bot: str) -> Generator[Process]:
-    """A bot of bots.py that says all it can say, and has no key of its own."""
+    """Run a bot of bots.py that logs everything, and has no key of its own."""
     command = [sys.executable, "-m", "rtvi_plugins", "run", f"bots.py:{bot}", "--port", "0", "--origin", PAGE]
     # Should the vendors' own addresses ever be used, nothing is to leave this machine.
     env = environment(RTVI_OPERATOR_SECRET=SECRET, HTTPS_PROXY="http://127.0.0.1:1")
@@ -87,13 +87,13 @@ def serving(bot: str) -> Generator[Process]:
 
 
 def at(vendors: Vendors) -> Mapping[str, Mapping[str, str]]:
-    """The service options that lead to the vendors of this test."""
+    """Return the service options that lead to the vendors of this test."""
     return {name: {"base_url": f"{vendors[name].url}/v1"} for name in PROVIDERS}
 
 
 @contextmanager
 def proxy_to(bot: Process, vendors: Vendors, keys: Mapping[str, str] = KEYS) -> Generator[Process]:
-    """The proxy of the documentation in front of a bot; `matched` is its port."""
+    """Run the documented proxy in front of a bot. `matched` is its port."""
     env = environment(
         BOT_URL=bot.matched,
         PORT="0",
@@ -108,14 +108,14 @@ def proxy_to(bot: Process, vendors: Vendors, keys: Mapping[str, str] = KEYS) -> 
 
 @pytest.fixture(scope="module")
 def proxy(vendors: Vendors) -> Generator[str]:
-    """The address that a page is given: the proxy's, before a bot that only the operator may start."""
+    """Return the address that a page is given: the proxy's. Only the operator may start the bot behind it."""
     with serving("voice_bot") as bot, proxy_to(bot, vendors) as process:
         yield f"http://127.0.0.1:{process.matched}"
 
 
 @pytest.fixture(scope="module")
 def public() -> Generator[str]:
-    """The address of a bot that anybody may start, without a proxy."""
+    """Return the address of a bot that anyone may start, without a proxy."""
     with serving("public_bot") as bot:
         yield bot.matched
 
@@ -124,7 +124,7 @@ def public() -> Generator[str]:
 
 
 def page(client: str, server: str, **start: Any) -> Mapping[str, Any]:
-    """What a published client was told by a bot: `said`, `failed` or `refused`, and all that came, `wire`."""
+    """What a bot sent to a published client: `said`, `failed` or `refused`, and every message in `wire`."""
     assert (ROOT / "tests" / "clients" / "node_modules").is_dir(), "Run `npm install` in tests/clients first."
     done = subprocess.run(
         ["node", str(SEED / "page.mjs"), client, server, json.dumps(start)],
@@ -150,7 +150,7 @@ class Refusal:
 
 
 def refused(server: str, **body: Any) -> Refusal:
-    """How a start is refused that a page sends with `fetch`; nothing is open afterwards."""
+    """Return how a start that a page sends with `fetch` is refused. Nothing is open afterwards."""
     answer = httpx2.post(f"{server}/start", json=body, headers={"origin": PAGE})
     refusal = answer.json()
     assert answer.is_error, refusal
@@ -161,7 +161,7 @@ def refused(server: str, **body: Any) -> Refusal:
 
 
 def option(name: str, value: object) -> list[dict[str, Any]]:
-    """A config of one option of the LLM."""
+    """Return a config of one option of the LLM."""
     return [{"service": "llm", "options": [{"name": name, "value": value}]}]
 
 
@@ -170,7 +170,7 @@ def option(name: str, value: object) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("client", CLIENTS)
 def test_one_word_of_a_client_chooses_the_vendor(vendors: Vendors, proxy: str, client: str) -> None:
-    """The right vendor answers, with the model that the client chose, to the key that the proxy brought."""
+    """The right vendor answers with the model that the client chose, and gets the key that the proxy added."""
     for chosen, other in (PROVIDERS, PROVIDERS[::-1]):
         result = page(client, proxy, services={"llm": chosen}, config=WITH_MODEL)
         assert result.get("said") == f"{chosen} {MODEL} heard: Good morning", result
@@ -180,7 +180,7 @@ def test_one_word_of_a_client_chooses_the_vendor(vendors: Vendors, proxy: str, c
 
 @pytest.mark.anyio
 async def test_the_operators_own_server_may_start_it_as_the_proxy_does(vendors: Vendors) -> None:
-    """What the proxy adds is all there is to a trusted start; without the model that is the provider's own."""
+    """A trusted start needs only what the proxy adds. Without a model, the provider's own is used."""
     with serving("voice_bot") as bot:
         trusted = {"api_keys": KEYS, "service_options": at(vendors)}
         async with connect(bot.matched, services={"llm": "openai"}, secret=Secret(SECRET), request=trusted) as client:
@@ -200,7 +200,7 @@ async def test_the_operators_own_server_may_start_it_as_the_proxy_does(vendors: 
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("name", ["api_keys", "service_options"])
 def test_a_page_that_speaks_as_the_operator_is_refused(vendors: Vendors, public: str, client: str, name: str) -> None:
-    """`connect()` rejects, nothing was opened, and nobody was asked anything."""
+    """`connect()` rejects, nothing was opened, and no vendor got a request."""
     stranger = {"base_url": f"{vendors['stranger'].url}/v1"}
     body = {name: {"openai": "key-of-a-stranger" if name == "api_keys" else stranger}}
     result = page(client, public, services={"llm": "openai"}, config=WITH_MODEL, body=body)
@@ -213,7 +213,7 @@ def test_a_page_that_speaks_as_the_operator_is_refused(vendors: Vendors, public:
 
 
 def test_all_that_is_the_operators_is_refused_at_once(vendors: Vendors, public: str) -> None:
-    """Keys, service options, defaults and grants, each with its path; a key that was sent is not sent back."""
+    """These are keys, service options, defaults and grants, each with its path. A sent key is not sent back."""
     refusal = refused(
         public,
         services={"llm": "openai"},
@@ -228,7 +228,7 @@ def test_all_that_is_the_operators_is_refused_at_once(vendors: Vendors, public: 
 
 
 def test_a_wrong_secret_makes_nobody_the_operator(public: str) -> None:
-    """Not even at a bot that anybody may start."""
+    """This is true even for a bot that anyone may start."""
     headers = {"origin": PAGE, "x-rtvi-operator-secret": "guess-of-a-stranger"}
     answer = httpx2.post(f"{public}/start", json={"api_keys": KEYS}, headers=headers)
     assert (answer.status_code, answer.json()["error"]) == (401, "unauthorized")
@@ -236,27 +236,27 @@ def test_a_wrong_secret_makes_nobody_the_operator(public: str) -> None:
 
 
 def test_only_the_operator_may_start_a_bot_that_spends_keys() -> None:
-    """The bot behind the proxy refuses a page that comes directly, whatever it asks for."""
+    """The bot behind the proxy refuses a page that connects directly, whatever it asks for."""
     with serving("voice_bot") as bot:
         assert refused(bot.matched, services={"llm": "openai"}).code == "unauthorized"
         assert refused(bot.matched, services={"llm": "openai"}, api_keys=KEYS).code == "unauthorized"
 
 
 def test_a_bot_without_a_key_says_so(public: str) -> None:
-    """There is none in its environment, and the start brings none."""
+    """There is no key in its environment, and the start brings none."""
     assert refused(public, services={"llm": "openai"}, config=WITH_MODEL).code == "missing-key"
 
 
 @pytest.mark.parametrize("name", ["api_keys", "service_options", "defaults", "grants", "base_url"])
 def test_the_proxy_lets_nothing_of_the_operators_through(vendors: Vendors, proxy: str, name: str) -> None:
-    """Else the secret that it adds would vouch for it."""
+    """Otherwise, the secret that it adds would make these fields trusted."""
     answer = httpx2.post(f"{proxy}/start", json={"services": {"llm": "openai"}, name: vendors["stranger"].url})
     assert (answer.status_code, answer.json()["error"]) == (403, "refused")
     assert [vendor.asked() for vendor in vendors.values()] == [[], [], []]
 
 
 def test_a_base_url_is_no_option_of_a_client(vendors: Vendors, proxy: str) -> None:
-    """Wherever a page hides it among its own words, and though a trusted proxy forwards them."""
+    """It is refused wherever a page puts it among its own fields, although a trusted proxy forwards them."""
     url = vendors["stranger"].url
     for body in (
         {"services": {"llm": "openai"}, "config": option("base_url", url)},
@@ -303,7 +303,7 @@ def test_what_is_not_granted_is_refused_also_with_the_secret(
 
 @pytest.mark.anyio
 async def test_a_model_that_is_not_granted_is_refused_later_too(vendors: Vendors) -> None:
-    """And what was chosen before stays."""
+    """The model that was chosen before stays."""
     with serving("thrifty_bot") as bot:
         trusted = {"api_keys": KEYS, "service_options": at(vendors)}
         config = {"llm": {"model": "small-1"}}
@@ -317,7 +317,7 @@ async def test_a_model_that_is_not_granted_is_refused_later_too(vendors: Vendors
 
 
 def test_a_key_is_nowhere_but_on_its_way_to_the_vendor(vendors: Vendors) -> None:
-    """Not on any wire to a client, nor in what the bot and the proxy print at their most talkative; right or wrong."""
+    """It is in no message to a client and no debug log of the bot and the proxy, whether the key is right or wrong."""
     wrong = {name: f"wrong-{name}-key-of-a-test" for name in PROVIDERS}
     results: list[Mapping[str, Any]] = []
     with serving("voice_bot") as bot, proxy_to(bot, vendors) as right, proxy_to(bot, vendors, wrong) as other:

@@ -89,7 +89,7 @@ def configure(
     public=True,
 )
 async def desk(session: Session, /, llm: LLM) -> None:
-    """Says back what is written; "long" it says for good."""
+    """Says back what is written. The text "long" makes it speak without end."""
     async for each in session.inputs():
         async with session.turn():
             if isinstance(each, UserText):
@@ -140,7 +140,7 @@ async def count(session: Session, /, to: int = 2) -> int:
 
 
 def agrees(expected: Any, got: Any) -> bool:
-    """Whether what came is what is written, `"<text>"` standing for any text."""
+    """Return whether a message agrees with what is written, where `"<text>"` means any text."""
     if expected == "<text>":
         return isinstance(got, str) and got != ""
     if type(expected) is not type(got):
@@ -155,7 +155,7 @@ def agrees(expected: Any, got: Any) -> bool:
 
 
 async def take(wire: Wire, step: dict[str, Any]) -> list[Any]:
-    """What comes back when a step is taken."""
+    """Take a step, and return the messages that come back."""
     before = len(wire.received)
     if "send" in step:
         wire.connection.receive(json.dumps(step["send"]))
@@ -169,7 +169,7 @@ async def take(wire: Wire, step: dict[str, Any]) -> list[Any]:
 
 @pytest.mark.parametrize("name", TRANSCRIPTS)
 async def test_a_session_goes_as_it_is_written(name: str) -> None:
-    """Message by message, in order, with nothing left out and nothing besides."""
+    """Every message is compared in order. None may be missing, and none may be added."""
     written = TRANSCRIPTS[name]
     async with connected(desk, ready=False) as wire:
         for number, step in enumerate(written["steps"]):
@@ -180,7 +180,7 @@ async def test_a_session_goes_as_it_is_written(name: str) -> None:
 
 @pytest.mark.parametrize("generation", ["0.1", "0.4", "1.0", "2.1"])
 def test_there_are_transcripts_of_each_generation(generation: str) -> None:
-    """A folder that came to be empty would make every test here pass."""
+    """If a folder became empty, every test here would pass."""
     assert [name for name in TRANSCRIPTS if name.startswith(generation)]
 
 

@@ -1,4 +1,4 @@
-"""A provider of the same name as another distribution's."""
+"""A provider with the same name as a provider of another distribution."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ Path(os.environ["IMPORTED"], __name__).touch()
 
 @define
 class BazaarLLM:
-    """Somebody's model."""
+    """Another vendor's model."""
 
     async def respond(self, request: LLMRequest, /) -> AsyncGenerator[LLMPiece]:
-        """Say who answers."""
+        """Say which provider answers."""
         yield Text("the bazaar heard it")
 
 
 @service("llm", "acme")
 @asynccontextmanager
 async def acme_llm() -> AsyncGenerator[BazaarLLM]:
-    """Acme's chat models, second-hand."""
+    """Acme's chat models from another distribution."""
     yield BazaarLLM()

@@ -1,4 +1,4 @@
-"""A provider's module that was written for another version of the plugin API, and need not be importable today."""
+"""A provider's module for another version of the plugin API. It does not have to be importable with this one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hooks that write down what happens: lines of JSON in the file `$RECORDED`."""
+"""Hooks that write what happens as lines of JSON to the file `$RECORDED`."""
 
 from __future__ import annotations
 

@@ -12,5 +12,5 @@ Path(os.environ["IMPORTED"], __name__).touch()
 
 @action("bot")
 async def add(numbers: list[int]) -> int:
-    """The sum of these numbers."""
+    """Return the sum of these numbers."""
     return sum(numbers)

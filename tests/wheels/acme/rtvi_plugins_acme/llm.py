@@ -22,7 +22,7 @@ class AcmeLLM:
     model: str = ""
 
     async def respond(self, request: LLMRequest, /) -> AsyncGenerator[LLMPiece]:
-        """Say who answers, and what was heard."""
+        """Say which provider answers, and what it heard."""
         yield Text(f"{self.model} heard: ")
         yield Text(str(request.messages[-1].get("content")))
 
@@ -46,5 +46,5 @@ def configure(
 
 @action(acme_llm)
 async def list_models(llm: AcmeLLM, /, at_most: Annotated[int, ge(1), le(10)] = 10) -> list[str]:
-    """The models that Acme has."""
+    """Return the models that Acme has."""
     return ["acme-small", "acme-large"][:at_most]
