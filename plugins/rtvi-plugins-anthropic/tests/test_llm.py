@@ -54,7 +54,7 @@ async def sent(request: LLMRequest, **options: Any) -> dict[str, Any]:
 
 
 async def test_an_answer_is_streamed() -> None:
-    """Piece by piece, then the usage. Tokens of the cache are part of the prompt."""
+    """The pieces come first, then the usage. Cached tokens are part of the prompt."""
     async with talking() as (llm, _):
         assert isinstance(llm, LLM)
         usage = Usage(132, 9, model="claude-small", cached_tokens=100, reasoning_tokens=4)
@@ -84,7 +84,7 @@ async def test_a_conversation_uses_one_connection() -> None:
 
 
 async def test_models_can_be_listed() -> None:
-    """Sorted."""
+    """The models are sorted."""
     async with talking() as (llm, vendor):
         vendor.vendor.on("/v1/models", Answer(json={"data": [{"id": "b"}, {"id": "a"}]}))
         assert await list_models(llm) == ["a", "b"]
@@ -93,7 +93,7 @@ async def test_models_can_be_listed() -> None:
 
 
 async def test_a_made_up_key_is_noticed_without_a_conversation() -> None:
-    """By a request that costs nothing."""
+    """A request that costs nothing finds the error."""
     async with talking() as (llm, vendor):
         vendor.vendor.on(
             "/v1/models", Answer(401, json=lambda request: refuse(401, request)), Answer(json={"data": []})
@@ -107,7 +107,7 @@ async def test_a_made_up_key_is_noticed_without_a_conversation() -> None:
 
 
 async def test_a_request_has_the_key_the_version_and_the_options() -> None:
-    """And nothing that was not set."""
+    """The request has nothing that was not set."""
     async with talking() as (llm, vendor):
         await pieces_of(llm)
         (request,) = vendor.vendor.requests
@@ -123,7 +123,7 @@ async def test_a_request_has_the_key_the_version_and_the_options() -> None:
 
 
 async def test_options_and_functions_are_sent() -> None:
-    """With the vendor's names; an answer's schema stands beside the effort."""
+    """The fields have the vendor's names. An answer's schema is in the same object as the effort."""
     request = LLMRequest(HELLO.messages, [BOOK, {"name": "hang_up"}], "book_room", {"type": "object"})
     options = {"thinking": "adaptive", "cache": "1h", "effort": "max", "extra": {"stop_sequences": ["END"]}}
     body = await sent(request, model="claude-x", **options)
@@ -146,20 +146,20 @@ async def test_options_and_functions_are_sent() -> None:
 
 @pytest.mark.parametrize(("choice", "type"), [("none", "none"), ("auto", "auto"), ("required", "any")])
 async def test_the_choice_of_functions_is_sent(choice: str, type: str) -> None:
-    """Only beside functions."""
+    """The choice is sent only together with functions."""
     assert (await sent(LLMRequest(HELLO.messages, [BOOK], choice)))["tool_choice"] == {"type": type}
     assert "tool_choice" not in await sent(LLMRequest(HELLO.messages, [], choice))
 
 
 async def test_extra_replaces_nothing_that_the_framework_decides() -> None:
-    """Neither the model nor the conversation."""
+    """It can replace neither the model nor the conversation."""
     body = await sent(HELLO, extra={"model": "costly", "messages": [], "stream": False, "max_tokens": 7})
     assert (body["model"], body["stream"], body["max_tokens"]) == ("claude-haiku-5-5", True, 7)
     assert body["messages"]
 
 
 async def test_a_conversation_is_sent_with_thoughts_calls_and_results() -> None:
-    """In turns of user and assistant. Names and ids have only characters that the vendor accepts."""
+    """Turns alternate between user and assistant. Names and ids have only characters that the vendor accepts."""
     calls = [
         {"id": "c.1", "type": "function", "function": {"name": "book_room", "arguments": '{"nights": 3}'}},
         {"id": "c2", "type": "function", "function": {"name": "look it up", "arguments": "no JSON"}},
@@ -221,7 +221,7 @@ async def test_a_conversation_is_sent_with_thoughts_calls_and_results() -> None:
 
 
 async def test_images_are_sent() -> None:
-    """By URL, or embedded."""
+    """An image is sent by URL, or embedded."""
     urls = ["https://example.org/cat.png", "data:image/png;base64,AAAA"]
     parts = [{"type": "image_url", "image_url": {"url": each}} for each in urls]
     body = await sent(LLMRequest([{"role": "user", "content": parts}]))
@@ -232,7 +232,7 @@ async def test_images_are_sent() -> None:
 
 
 async def test_other_parts_are_a_bad_request() -> None:
-    """They would be lost silently."""
+    """Otherwise they would be lost silently."""
     request = LLMRequest([{"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]}])
     async with talking() as (llm, vendor):
         with pytest.raises(ProviderError) as failed:
@@ -253,7 +253,7 @@ async def test_other_parts_are_a_bad_request() -> None:
     ],
 )
 async def test_an_error_in_a_stream_follows_its_text(type: str, category: str) -> None:
-    """What was said was said."""
+    """The text before the error stays an answer."""
     async with talking([saying("Well")[0], error(type)]) as (llm, _), aclosing(llm.respond(HELLO)) as answer:
         assert await anext(answer) == Text("Well")
         with pytest.raises(ProviderError) as failed:
@@ -263,7 +263,7 @@ async def test_an_error_in_a_stream_follows_its_text(type: str, category: str) -
 
 @pytest.mark.parametrize(("status", "category"), [(529, "unavailable"), (402, "quota"), (500, "unavailable")])
 async def test_a_refusal_has_the_category_of_its_type(status: int, category: str) -> None:
-    """Also with a status that only this vendor uses."""
+    """This includes a status that only this vendor uses."""
     async with talking() as (llm, vendor):
         vendor.vendor.on("/v1/messages", Answer(status, json=lambda request: refuse(status, request)))
         with pytest.raises(ProviderError) as failed:
@@ -290,14 +290,14 @@ async def test_a_model_that_refuses_is_a_bad_request() -> None:
 
 
 async def test_an_answer_without_its_end_is_unavailable() -> None:
-    """Even if the connection was closed in an orderly way."""
+    """This is so even if the connection was closed properly."""
     async with talking(saying("Well")[:-1]) as (llm, _):
         with pytest.raises(ProviderError, match="anthropic is not available"):
             await pieces_of(llm)
 
 
 async def test_cancelling_reaches_the_vendor() -> None:
-    """In the middle of waiting for the next piece. The next request works."""
+    """The answer is cancelled while it waits for the next piece. The next request works."""
     async with talking() as (llm, vendor):
         scripted: ScriptedVendor = vendor
         scripted.script("hang")
@@ -311,6 +311,6 @@ async def test_cancelling_reaches_the_vendor() -> None:
 
 
 async def test_the_readme_has_every_option() -> None:
-    """With its default."""
+    """Each option is listed with its default."""
     readme = Path(__file__).parents[1] / "README.md"
     assert undocumented_options(readme, anthropic_llm, configure) == []

@@ -45,7 +45,7 @@ UTTERANCE = [*frames(tone(1.024, 16_000)), *[SILENCE] * 3]
 
 @asynccontextmanager
 async def opened() -> AsyncGenerator[tuple[AssemblyAI, AssemblyAISTT]]:
-    """A fake and a provider that uses it."""
+    """Run a fake, and open a provider that uses it."""
     async with assemblyai() as fake, assemblyai_stt(KEY, base_url=fake.vendor.url, timeout=2.0) as stt:
         recognition(stt)
         yield fake, stt
@@ -57,7 +57,7 @@ def finals(pieces: list[STTPiece] | list[ListenPiece]) -> list[tuple[str, bool |
 
 
 async def test_an_utterance() -> None:
-    """The newest word is shown before it is sure, and the formatted text is the final one."""
+    """The newest word is shown before it is certain, and the formatted text is the final one."""
     async with opened() as (fake, stt):
         *interim, final, usage = await transcribe(stt, UTTERANCE)
     assert [(each.text, each.final) for each in interim if isinstance(each, Transcript)] == [
@@ -82,7 +82,7 @@ async def test_an_utterance() -> None:
 
 
 async def test_the_options_are_the_vendors() -> None:
-    """What is not set is not sent. Lists are JSON, as in AssemblyAI's SDK."""
+    """An option that is not set is not sent. Lists are JSON, as in AssemblyAI's SDK."""
     async with opened() as (fake, stt):
         await transcribe(stt, UTTERANCE)
         recognition(
@@ -133,7 +133,7 @@ async def test_the_options_are_the_vendors() -> None:
 
 
 async def test_a_session_has_one_connection() -> None:
-    """Each pause is answered, after the final transcript. Noise has no answer, and needs none."""
+    """Each pause is answered, after the final transcript. Noise gets no answer, and needs none."""
     async with opened() as (fake, stt):
         fake.sentences = ["Good morning.", "A room, please."]
         pieces = await listen(stt, UTTERANCE, UTTERANCE[-1:], UTTERANCE)
@@ -148,14 +148,14 @@ async def test_a_session_has_one_connection() -> None:
 
 @pytest.mark.parametrize(("threshold", "ends"), [(0.6, True), (0.8, False)])
 async def test_the_vendor_judges_the_end_of_a_turn(threshold: float, ends: bool) -> None:
-    """If the author asks for it. AssemblyAI may end a turn before the pause."""
+    """This is an option for the author. AssemblyAI may end a turn before the pause."""
     async with opened() as (_, stt):
         recognition(stt, end_of_turn_confidence_threshold=threshold)
         assert finals(await listen(stt, UTTERANCE)) == [("One two three four five.", ends)]
 
 
 async def test_a_turn_that_is_never_formatted() -> None:
-    """Its text is taken as it is, when AssemblyAI ends the session. What comes late is dropped."""
+    """Its text is used unformatted when AssemblyAI ends the session. Later messages are dropped."""
 
     async def unformatted(socket: FakeSocket) -> None:
         turn: dict[str, object] = {"type": "Turn", "turn_order": 0, "end_of_turn": True, "end_of_turn_confidence": 0.7}
@@ -169,7 +169,7 @@ async def test_a_turn_that_is_never_formatted() -> None:
 
 
 async def test_changed_options_apply_from_the_next_utterance() -> None:
-    """They are parameters of the connection, so `listen` ends and is called again."""
+    """The options are parameters of the connection, so `listen` ends and is called again."""
     async with opened() as (_, stt):
         pieces: list[ListenPiece] = []
         async for piece in stt.listen(ListenRequest(Utterances(UTTERANCE, UTTERANCE))):
@@ -194,7 +194,7 @@ async def test_changed_options_apply_from_the_next_utterance() -> None:
     ],
 )
 async def test_failures(message: dict[str, object], code: int, reason: str, category: str) -> None:
-    """Messages of the type `Error`, close codes, and an end without `Termination`."""
+    """These are messages of the type `Error`, close codes, and an end without `Termination`."""
 
     async def fail(socket: FakeSocket) -> None:
         await anext(socket)
@@ -210,7 +210,7 @@ async def test_failures(message: dict[str, object], code: int, reason: str, cate
 
 
 async def test_the_key_is_checked() -> None:
-    """Before the first call, by a request that costs nothing."""
+    """The check is made before the first call, by a request that costs nothing."""
     async with opened() as (fake, stt):
         fake.vendor.on("/v3/token", Answer(json={}), Answer(401))
         await stt.check_key()
@@ -219,7 +219,7 @@ async def test_the_key_is_checked() -> None:
 
 
 async def test_the_vendor_finds_the_utterances() -> None:
-    """In a bot without a VAD. The audio is charged, also silence."""
+    """The bot has no VAD. All audio is charged, including silence."""
     async with opened() as (fake, stt):
         fake.sentences = ["Good morning.", "A room, please."]
         speech = [SILENCE, *UTTERANCE, *[SILENCE] * 20, *UTTERANCE]
@@ -238,7 +238,7 @@ async def test_the_vendor_finds_the_utterances() -> None:
 
 
 async def test_a_microphone_that_is_switched_off() -> None:
-    """What was heard is settled, and the utterance has ended."""
+    """What was heard becomes final, and the utterance ends."""
     async with opened() as (_, stt):
         pieces = await listen_until(stt, Settled, 1, *UTTERANCE[:20], Pause())
         assert outline(pieces)[0] == SpeechBegan
@@ -247,7 +247,7 @@ async def test_a_microphone_that_is_switched_off() -> None:
 
 
 async def test_changed_options_with_endpointing() -> None:
-    """They apply after the utterance: `listen` ends, and is called again."""
+    """Changed options apply after the utterance: `listen` ends, and is called again."""
     async with opened() as (_, stt), aclosing(microphone(*UTTERANCE)) as audio:
         pieces: list[ListenPiece] = []
         async for piece in stt.listen(ListenRequest(audio, endpointing=True)):

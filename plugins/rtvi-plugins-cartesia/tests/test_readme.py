@@ -1,4 +1,4 @@
-"""The README tells every option."""
+"""The README lists every option."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ README = Path(__file__).parents[1] / "README.md"
 
 
 def test_the_readme_tells_every_option() -> None:
-    """With its default, if that is a text."""
+    """Each option is listed with its default, if that is a text."""
     assert undocumented_options(README, cartesia_stt, recognition, cartesia_tts, speech) == []

@@ -44,14 +44,14 @@ UTTERANCE = frames(tone(1.024, 16_000))
 
 @asynccontextmanager
 async def opened() -> AsyncGenerator[tuple[Cartesia, CartesiaSTT]]:
-    """A fake and a provider that uses it."""
+    """Run a fake, and open a provider that uses it."""
     async with cartesia() as fake, cartesia_stt(KEY, base_url=fake.vendor.url, timeout=2.0) as stt:
         recognition(stt)
         yield fake, stt
 
 
 async def test_an_utterance() -> None:
-    """Its parts are joined as they are, because they contain the spaces between them."""
+    """Its parts are joined unchanged, because they contain the spaces between them."""
     async with opened() as (fake, stt):
         *interim, final, usage = await transcribe(stt, UTTERANCE)
     assert [(each.text, each.final) for each in interim if isinstance(each, Transcript)] == [
@@ -91,7 +91,7 @@ async def test_both_forms_of_words() -> None:
 
 
 async def test_the_options_are_the_vendors() -> None:
-    """What is not set is not sent."""
+    """An option that is not set is not sent."""
     async with opened() as (fake, stt):
         await transcribe(stt, UTTERANCE)
         recognition(stt, "ink-whisper", "de", ["Rivendell"], 0.5, 0.1, extra={"tag": "hotel", "language": None})
@@ -118,7 +118,7 @@ async def test_a_session_has_one_connection() -> None:
 
 
 async def test_changed_options_apply_from_the_next_utterance() -> None:
-    """They are parameters of the connection, so `listen` ends and is called again."""
+    """The options are parameters of the connection, so `listen` ends and is called again."""
     async with opened() as (_, stt):
         pieces: list[ListenPiece] = []
         async for piece in stt.listen(ListenRequest(Utterances(UTTERANCE, UTTERANCE))):
@@ -143,7 +143,7 @@ ERROR = {"type": "error", "title": "key-of-a-test", "message": "key-of-a-test", 
     ],
 )
 async def test_failures(message: dict[str, object], code: int, category: str) -> None:
-    """Messages of the type `error`, close codes, and an end without `done`."""
+    """These are messages of the type `error`, close codes, and an end without `done`."""
 
     async def fail(socket: FakeSocket) -> None:
         await anext(socket)
@@ -159,7 +159,7 @@ async def test_failures(message: dict[str, object], code: int, category: str) ->
 
 
 async def test_the_vendor_finds_the_utterances() -> None:
-    """In a bot without a VAD. The audio is charged, also silence."""
+    """The bot has no VAD. All audio is charged, including silence."""
     async with opened() as (fake, stt):
         fake.sentences = ["Good morning.", "A room, please."]
         speech = [SILENCE, *UTTERANCE, *[SILENCE] * 20, *UTTERANCE, *[SILENCE] * 3]
@@ -179,7 +179,7 @@ async def test_the_vendor_finds_the_utterances() -> None:
 
 
 async def test_a_microphone_that_is_switched_off() -> None:
-    """What was heard is settled, and the utterance has ended."""
+    """What was heard becomes final, and the utterance ends."""
     async with opened() as (_, stt):
         pieces = await listen_until(stt, Settled, 1, *UTTERANCE[:20], Pause())
         assert outline(pieces)[0] == SpeechBegan
@@ -188,7 +188,7 @@ async def test_a_microphone_that_is_switched_off() -> None:
 
 
 async def test_changed_options_with_endpointing() -> None:
-    """They apply after the utterance: `listen` ends, and is called again."""
+    """Changed options apply after the utterance: `listen` ends, and is called again."""
     async with opened() as (_, stt), aclosing(microphone(*UTTERANCE)) as audio:
         pieces: list[ListenPiece] = []
         async for piece in stt.listen(ListenRequest(audio, endpointing=True)):
@@ -206,7 +206,7 @@ async def test_changed_options_with_endpointing() -> None:
     ],
 )
 async def test_failures_with_endpointing(message: dict[str, object], category: str) -> None:
-    """An error, a malformed turn, and a connection that ends while the microphone is on."""
+    """These are an error, a malformed turn, and a connection that ends while the microphone is on."""
 
     async def fail(socket: FakeSocket) -> None:
         await anext(socket)

@@ -24,14 +24,14 @@ WORD = tone(SPOKEN, RATE)
 
 @asynccontextmanager
 async def opened() -> AsyncGenerator[tuple[Cartesia, CartesiaTTS]]:
-    """A fake and a provider that uses it."""
+    """Run a fake, and open a provider that uses it."""
     async with cartesia() as fake, cartesia_tts(KEY, base_url=fake.vendor.url, timeout=2.0) as tts:
         speech(tts)
         yield fake, tts
 
 
 async def said(tts: CartesiaTTS, *items: str, language: str | None = None) -> list[TTSPiece]:
-    """All pieces of a request."""
+    """Return all pieces of a request."""
     return [piece async for piece in tts.synthesize(TTSRequest(one_by_one(*items), language))]
 
 
@@ -46,7 +46,7 @@ def words(pieces: list[TTSPiece]) -> list[tuple[str, float]]:
 
 
 async def test_requests_share_a_connection() -> None:
-    """Each has a context, to which its sentences are added."""
+    """Each request has a context, to which its sentences are added."""
     async with opened() as (fake, tts):
         pieces = await said(tts, "Good morning.", "Bye!")
         assert pcm(pieces) == WORD * 3
@@ -63,7 +63,7 @@ async def test_requests_share_a_connection() -> None:
 
 
 async def test_the_options_are_the_vendors() -> None:
-    """What is not set is not sent. The language of the user is a hint, and the option goes before it."""
+    """An option that is not set is not sent. The user's language is a hint; the option has priority."""
     async with opened() as (fake, tts):
         await said(tts, "Hello.", language="de-AT")
         speech(tts, "sonic-3", "my-voice", "fr", 1.2, 0.8, "calm", "dict", 200, {"save": True})
@@ -107,7 +107,7 @@ async def test_an_interruption_cancels_the_context() -> None:
 
 
 async def test_a_context_that_expires_is_followed_by_another() -> None:
-    """The LLM may pause for longer than a second. The times of the words go on."""
+    """The LLM may pause for longer than a second. The times of the words continue."""
     spoken = anyio.Event()
 
     async def late(*, more: bool) -> AsyncIterator[str]:
@@ -132,7 +132,7 @@ async def test_a_context_that_expires_is_followed_by_another() -> None:
 
 
 async def test_nothing_to_say() -> None:
-    """Cartesia is not asked."""
+    """No request is sent to Cartesia."""
     async with opened() as (fake, tts):
         assert await said(tts, " ", "") == []
     assert fake.vendor.requests == []
@@ -157,7 +157,7 @@ ERROR = {"type": "error", "done": True, "title": "key-of-a-test", "message": "ke
 async def test_failures(
     message: dict[str, object], code: int | None, category: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Messages of the type `error`, with or without a context, and close codes."""
+    """These are messages of the type `error`, with or without a context, and close codes."""
 
     async def fail(socket: FakeSocket) -> None:
         first = await anext(socket)
@@ -179,7 +179,7 @@ async def test_failures(
 
 
 async def test_the_key_is_checked() -> None:
-    """Before the first call, by a request that costs nothing."""
+    """The check is made before the first call, by a request that costs nothing."""
     async with opened() as (fake, tts):
         fake.vendor.on("/voices", Answer(json=[]), Answer(401))
         await tts.check_key()

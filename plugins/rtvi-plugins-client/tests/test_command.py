@@ -1,4 +1,4 @@
-"""`rtvi call`: what it says to mistakes, before and after it has found a server."""
+"""`rtvi call`: its messages for mistakes, before and after it has connected to a server."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_mistake_is_answered_by_a_sentence(
 
 
 def test_nobody_at_the_address_is_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
-    """One sentence with the code, and the exit code 1."""
+    """The output is one sentence with the code. The exit code is 1."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     assert guarded(lambda: call([url, "tts:say", "text=hi"])) == FAILED
@@ -55,7 +55,7 @@ def test_nobody_at_the_address_is_a_failure(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_help_needs_no_http_library() -> None:
-    """It is shown before httpx2 has been imported."""
+    """Help is shown before httpx2 has been imported."""
     script = (
         "import sys; from rtvi_plugins.cli import guarded; from rtvi_plugins_client.command import call;"
         "code = guarded(lambda: call(['--help'])); sys.exit(code or 10 * ('httpx2' in sys.modules))"

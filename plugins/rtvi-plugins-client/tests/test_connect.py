@@ -1,4 +1,4 @@
-"""`connect`: sessions through a front door in memory, and everything that can be wrong with a server."""
+"""`connect`: sessions through an ASGI app in memory, and every way in which a server can be wrong."""
 
 from __future__ import annotations
 
@@ -39,25 +39,25 @@ async def desk(session: Session, /) -> None:
 
 @action(desk)
 async def add(a: int, b: int) -> int:
-    """The sum of two numbers."""
+    """Return the sum of two numbers."""
     return a + b
 
 
 @action(desk)
 async def start_data(session: Session, /) -> dict[str, Any]:
-    """What the start carried besides."""
+    """Return the other data of the start."""
     return dict(session.start_data)
 
 
 @action(desk)
 async def recite() -> str:
-    """A long text."""
+    """Return a long text."""
     return LONG
 
 
 @action(desk)
 async def hang_up(session: Session, /) -> None:
-    """Ends the session."""
+    """End the session."""
     session.close("the desk has closed")
 
 
@@ -70,7 +70,7 @@ Send: TypeAlias = Callable[[Event], Awaitable[None]]
 
 @define
 class Door:
-    """The ASGI app of one host. `answer` is given to a start instead of a session, as a status and a body."""
+    """The ASGI app of one host. If there is an `answer`, starts get it as status and body instead of a session."""
 
     host: Host
     answer: tuple[int, bytes] | None = None
@@ -128,7 +128,7 @@ async def _write(connection: Connection, send: Send) -> None:
 
 @asynccontextmanager
 async def opened(answer: tuple[int, bytes] | None = None) -> AsyncGenerator[tuple[dict[str, Any], Door]]:
-    """What `connect` is to be given to come to the desk, and the door that it comes through."""
+    """Return the arguments with which `connect` reaches the desk, and the app that it uses."""
     secret = Secret("secret-of-a-test")
     async with Host(desk, operator_secret=secret, environ={}) as host:
         door = Door(host, answer)
@@ -138,7 +138,7 @@ async def opened(answer: tuple[int, bytes] | None = None) -> AsyncGenerator[tupl
 
 @contextmanager
 def silent_server() -> Generator[str]:
-    """The URL of a server that takes connections and never says anything."""
+    """Return the URL of a server that accepts connections and never sends anything."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
@@ -147,14 +147,14 @@ def silent_server() -> Generator[str]:
 
 
 async def test_a_client_calls_an_action() -> None:
-    """The start, the WebSocket and the introduction are behind it when `connect` gives the client."""
+    """When `connect` returns the client, the start, the WebSocket and the introduction have succeeded."""
     async with opened() as (way, _), connect(URL, **way) as client:
         assert client.bot.version == "2.1.0"
         assert await client.action("bot:add", a=1, b=2) == 3
 
 
 async def test_the_base_url_may_have_a_path() -> None:
-    """A bot behind a proxy is started below the URL that is given, with or without the last slash."""
+    """The start of a bot behind a proxy is below the given URL, with or without a slash at its end."""
     async with opened() as (way, door):
         for url in (URL, URL.rstrip("/")):
             async with connect(url, **way):
@@ -163,19 +163,19 @@ async def test_the_base_url_may_have_a_path() -> None:
 
 
 async def test_the_start_carries_what_the_application_wants() -> None:
-    """Fields that are not the framework's reach the bot."""
+    """Fields that the framework does not use reach the bot."""
     async with opened() as (way, _), connect(URL, request={"room": 5}, **way) as client:
         assert await client.action("bot:start_data") == {"room": 5}
 
 
 async def test_a_long_message_comes_whole() -> None:
-    """Far longer than the library's own bound."""
+    """It is far longer than the library's own limit."""
     async with opened() as (way, _), connect(URL, **way) as client:
         assert await client.action("bot:recite") == LONG
 
 
 async def test_leaving_ends_the_session() -> None:
-    """The bot is not kept waiting for a client that has gone."""
+    """The bot does not wait for a client that has left."""
     async with opened() as (way, door):
         async with connect(URL, **way):
             assert door.host.open_sessions == 1
@@ -192,7 +192,7 @@ async def test_the_callers_http_client_stays_open() -> None:
 
 
 async def test_the_end_of_the_session_ends_the_events() -> None:
-    """Events stop, and whoever asks later is told."""
+    """The iteration ends, and later requests raise an error."""
     async with opened() as (way, _), connect(URL, **way) as client:
         with pytest.raises(SessionClosed):
             await client.action("bot:hang_up")
@@ -202,7 +202,7 @@ async def test_the_end_of_the_session_ends_the_events() -> None:
 
 
 async def test_what_is_raised_inside_comes_out_as_it_is() -> None:
-    """Neither the client's tasks nor the socket's wrap it in a group."""
+    """Neither the client's tasks nor the socket's wrap it in an exception group."""
     async with opened() as (way, _):
         with pytest.raises(InvalidArguments, match="b: is required"):
             async with connect(URL, **way) as client:
@@ -213,7 +213,7 @@ async def test_what_is_raised_inside_comes_out_as_it_is() -> None:
 
 
 async def test_a_refused_start_is_the_error_of_its_code() -> None:
-    """With all its problems."""
+    """The error has all problems."""
     async with opened() as (way, _):
         with pytest.raises(UnknownService) as raised:
             async with connect(URL, services={"llm": "acme"}, **way):
@@ -226,7 +226,7 @@ async def test_a_refused_start_is_the_error_of_its_code() -> None:
     [("../w1/start?sent=1", "http://bot.example/w1/start?sent=1"), ("http://evil.example/", None)],
 )
 async def test_a_redirect_leads_to_no_other_server(location: str, asked: str | None) -> None:
-    """It would get the operator's secret. A worker of the same server has the session of a resume."""
+    """That server would get the operator's secret. A resumed session may be on another worker of the same server."""
     urls: list[str] = []
 
     def answer(request: httpx2.Request) -> httpx2.Response:
@@ -241,7 +241,7 @@ async def test_a_redirect_leads_to_no_other_server(location: str, asked: str | N
 
 
 async def test_a_bot_that_is_not_public_wants_the_secret() -> None:
-    """Without it the start is refused as the server says."""
+    """Without the secret, the start is refused with the server's own error."""
     async with opened() as (way, _):
         with pytest.raises(Unauthorized):
             async with connect(URL, http=way["http"]):
@@ -250,7 +250,7 @@ async def test_a_bot_that_is_not_public_wants_the_secret() -> None:
 
 @pytest.mark.parametrize("body", [b"<h1>Bad Gateway</h1>", b"", b"[]", b"null"])
 async def test_a_refusal_in_other_words_tells_the_status(body: bytes) -> None:
-    """What a proxy answers in a server's place is an error all the same."""
+    """An answer of a proxy in front of the server is an error, too."""
     async with opened((502, body)) as (way, _):
         with pytest.raises(RequestError, match="HTTP 502") as raised:
             async with connect(URL, **way):
@@ -260,7 +260,7 @@ async def test_a_refusal_in_other_words_tells_the_status(body: bytes) -> None:
 
 @pytest.mark.parametrize("body", [b"hello", b"{}", b"[]", b'{"wsUrl": 5, "token": "x"}', b'{"wsUrl": "ws://["}'])
 async def test_a_start_that_gives_no_session_is_an_error(body: bytes) -> None:
-    """Some other server answered."""
+    """A different kind of server answered."""
     async with opened((200, body)) as (way, _):
         with pytest.raises(InvalidAnswer, match="something else than a session"):
             async with connect(URL, **way):
@@ -289,21 +289,21 @@ async def test_nobody_at_the_address_is_unreachable() -> None:
 
 @pytest.mark.parametrize("url", ["127.0.0.1:7860", "nonsense", "", "http://", "ftp://bot.example"])
 async def test_what_is_no_url_is_unreachable(url: str) -> None:
-    """It is told as an error of this client, not of its HTTP library."""
+    """It is reported as an error of this client, and not of its HTTP library."""
     with pytest.raises(Unreachable):
         async with connect(url):
             pytest.fail("there is no such URL")
 
 
 async def test_a_start_that_is_not_answered_is_given_up() -> None:
-    """In the time that the caller gives it."""
+    """It is given up after the caller's time limit."""
     with silent_server() as url, pytest.raises(NoAnswer, match=r"within 0\.05 s"):
         async with connect(url, timeout=0.05):
             pytest.fail("nobody answers there")
 
 
 async def test_a_websocket_that_is_not_answered_is_given_up() -> None:
-    """The start is answered, and then nothing."""
+    """The start is answered, but the WebSocket is not."""
     with silent_server() as url:
         body = f'{{"wsUrl": "ws{url[4:]}/ws", "token": "x"}}'.encode()
         start = httpx2.MockTransport(lambda request: httpx2.Response(200, content=body))

@@ -228,7 +228,7 @@ class _Turns:
             self.loud, self.silent, self.turns = 0.0, 0.0, self.turns + 1
 
     async def send(self, message: Mapping[str, Any]) -> None:
-        """Send a message with what all have."""
+        """Send a message with the fields that all have."""
         await self.socket.send({**message, "request_id": REQUEST, "sequence_id": self.sequence})
         self.sequence += 1
 

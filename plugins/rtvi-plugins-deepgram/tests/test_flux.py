@@ -46,7 +46,7 @@ UTTERANCE = [*frames(tone(1.024, 16_000)), *[SILENCE] * 3]
 
 @asynccontextmanager
 async def opened() -> AsyncGenerator[tuple[Deepgram, DeepgramSTT]]:
-    """A fake and a provider that uses it."""
+    """Run a fake, and open a provider that uses it."""
     async with deepgram() as fake, deepgram_stt(KEY, base_url=fake.vendor.url, timeout=2.0) as stt:
         recognition(stt, model="flux-general-en")
         yield fake, stt
@@ -58,7 +58,7 @@ def finals(pieces: list[ListenPiece]) -> list[tuple[str, bool | None]]:
 
 
 async def test_an_utterance() -> None:
-    """Interim transcripts, a final one with its words, and what is charged."""
+    """There are interim transcripts, a final one with its words, and the usage."""
     async with opened() as (fake, stt):
         *interim, final, usage = await transcribe(stt, UTTERANCE)
     assert [(each.text, each.final) for each in interim if isinstance(each, Transcript)] == [
@@ -79,7 +79,7 @@ async def test_an_utterance() -> None:
 
 
 async def test_the_options_are_the_vendors() -> None:
-    """Only those of Flux are sent."""
+    """Only Flux's own options are sent."""
     async with opened() as (fake, stt):
         recognition(
             stt,
@@ -113,7 +113,7 @@ async def test_the_options_are_the_vendors() -> None:
 
 
 async def test_a_session_has_one_connection() -> None:
-    """Each pause ends the turn. Noise has no answer, and needs none."""
+    """Each pause ends the turn. Noise gets no answer, and needs none."""
     async with opened() as (fake, stt):
         fake.sentences = ["Good morning.", "A room, please."]
         pieces = await listen(stt, UTTERANCE, UTTERANCE[-1:], UTTERANCE)
@@ -126,7 +126,7 @@ async def test_a_session_has_one_connection() -> None:
 
 @pytest.mark.parametrize(("threshold", "ends"), [(0.7, True), (0.9, False)])
 async def test_the_vendor_judges_the_end_of_a_turn(threshold: float, ends: bool) -> None:
-    """If the author asks for it. Flux may end a turn before the pause."""
+    """This is an option for the author. Flux may end a turn before the pause."""
     async with opened() as (_, stt):
         recognition(stt, model="flux-general-en", eot_threshold=threshold)
         assert finals(await listen(stt, UTTERANCE)) == [("one two three four five", ends)]
@@ -142,7 +142,7 @@ async def test_the_vendor_judges_the_end_of_a_turn(threshold: float, ends: bool)
     ],
 )
 async def test_failures(message: dict[str, object], code: int, category: str) -> None:
-    """Messages of the type `Error`, and close codes."""
+    """These are messages of the type `Error`, and close codes."""
 
     async def fail(socket: FakeSocket) -> None:
         await anext(socket)
@@ -158,7 +158,7 @@ async def test_failures(message: dict[str, object], code: int, category: str) ->
 
 
 async def test_the_vendor_finds_the_utterances() -> None:
-    """In a bot without a VAD. The audio is charged, also silence."""
+    """The bot has no VAD. All audio is charged, including silence."""
     async with opened() as (fake, stt):
         fake.sentences = ["Good morning.", "A room, please."]
         speech = [SILENCE, *UTTERANCE, *[SILENCE] * 20, *UTTERANCE]
@@ -177,7 +177,7 @@ async def test_the_vendor_finds_the_utterances() -> None:
 
 
 async def test_a_microphone_that_is_switched_off() -> None:
-    """What was heard is settled, and the utterance has ended."""
+    """What was heard becomes final, and the utterance ends."""
     async with opened() as (_, stt):
         pieces = await listen_until(stt, Settled, 1, *UTTERANCE[:20], Pause())
         assert outline(pieces)[0] == SpeechBegan
@@ -186,7 +186,7 @@ async def test_a_microphone_that_is_switched_off() -> None:
 
 
 async def test_changed_options_with_endpointing() -> None:
-    """They apply after the utterance: `listen` ends, and is called again."""
+    """Changed options apply after the utterance: `listen` ends, and is called again."""
     async with opened() as (_, stt), aclosing(microphone(*UTTERANCE)) as audio:
         pieces: list[ListenPiece] = []
         async for piece in stt.listen(ListenRequest(audio, endpointing=True)):

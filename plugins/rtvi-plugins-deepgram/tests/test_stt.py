@@ -51,14 +51,14 @@ UTTERANCE = [*frames(tone(1.024, 16_000)), *[SILENCE] * 5]
 
 @asynccontextmanager
 async def opened() -> AsyncGenerator[tuple[Deepgram, DeepgramSTT]]:
-    """A fake and a provider that uses it."""
+    """Run a fake, and open a provider that uses it."""
     async with deepgram() as fake, deepgram_stt(KEY, base_url=fake.vendor.url, timeout=2.0) as stt:
         recognition(stt)
         yield fake, stt
 
 
 async def test_an_utterance() -> None:
-    """Interim transcripts, a final one with its words, and what is charged."""
+    """There are interim transcripts, a final one with its words, and the usage."""
     async with opened() as (fake, stt):
         *interim, final, usage = await transcribe(stt, UTTERANCE)
     assert [(each.text, each.final) for each in interim if isinstance(each, Transcript)] == [
@@ -80,7 +80,7 @@ async def test_an_utterance() -> None:
 
 
 async def test_the_options_are_the_vendors() -> None:
-    """What is not set is not sent."""
+    """An option that is not set is not sent."""
     async with opened() as (fake, stt):
         await transcribe(stt, UTTERANCE)
         recognition(
@@ -122,7 +122,7 @@ async def test_the_options_are_the_vendors() -> None:
 
 
 async def test_silence_that_the_author_asks_for_ends_the_turn() -> None:
-    """`endpointing` is in the final transcript, `utterance_end_ms` comes after it."""
+    """`endpointing` is in the final transcript, and `utterance_end_ms` comes after it."""
     async with opened() as (_, stt):
         recognition(stt, endpointing=100)
         pieces = await transcribe(stt, UTTERANCE)
@@ -151,7 +151,7 @@ async def test_a_session_has_one_connection() -> None:
 
 
 async def test_a_pause_that_is_not_answered() -> None:
-    """Deepgram does not promise an answer to `Finalize`. It was heard, so it has nothing to add."""
+    """Deepgram does not promise an answer to `Finalize`. It received it, so it has no further transcript."""
     async with deepgram() as fake, deepgram_stt(KEY, base_url=fake.vendor.url, timeout=0.05) as stt:
         recognition(stt)
         fake.answers_finalize = False
@@ -159,7 +159,7 @@ async def test_a_pause_that_is_not_answered() -> None:
 
 
 async def test_changed_options_apply_from_the_next_utterance() -> None:
-    """They are parameters of the connection, so `listen` ends and is called again."""
+    """The options are parameters of the connection, so `listen` ends and is called again."""
     async with opened() as (fake, stt):
         pieces: list[ListenPiece] = []
         async for piece in stt.listen(ListenRequest(Utterances(UTTERANCE, UTTERANCE))):
@@ -170,7 +170,7 @@ async def test_changed_options_apply_from_the_next_utterance() -> None:
 
 
 async def test_a_session_whose_connection_breaks_is_a_failure() -> None:
-    """The framework opens another one, and sends the utterance again."""
+    """The framework opens a new session, and sends the utterance again."""
 
     async def close(socket: FakeSocket) -> None:
         await anext(socket)
@@ -195,7 +195,7 @@ async def test_a_session_whose_connection_breaks_is_a_failure() -> None:
     ],
 )
 async def test_failures(message: dict[str, str], code: int, category: str) -> None:
-    """Messages of the type `Error`, close codes, and an end without a summary."""
+    """These are messages of the type `Error`, close codes, and an end without a summary."""
 
     async def fail(socket: FakeSocket) -> None:
         await anext(socket)
@@ -211,7 +211,7 @@ async def test_failures(message: dict[str, str], code: int, category: str) -> No
 
 
 async def test_the_key_is_checked() -> None:
-    """Before the first call, by a request that costs nothing."""
+    """The check is made before the first call, by a request that costs nothing."""
     async with opened() as (fake, stt):
         fake.vendor.on("/v1/auth/token", Answer(json={}), Answer(401))
         await stt.check_key()
@@ -220,7 +220,7 @@ async def test_the_key_is_checked() -> None:
 
 
 async def test_the_vendor_finds_the_utterances() -> None:
-    """In a bot without a VAD. The audio is charged, also silence."""
+    """The bot has no VAD. All audio is charged, including silence."""
     async with opened() as (fake, stt):
         fake.sentences = ["Good morning.", "A room, please."]
         speech = [SILENCE, *UTTERANCE, *[SILENCE] * 20, *UTTERANCE]
@@ -239,7 +239,7 @@ async def test_the_vendor_finds_the_utterances() -> None:
 
 
 async def test_a_microphone_that_is_switched_off() -> None:
-    """What was heard is settled, and the utterance has ended."""
+    """What was heard becomes final, and the utterance ends."""
     async with opened() as (_, stt):
         pieces = await listen_until(stt, Settled, 1, *UTTERANCE[:20], Pause())
         assert outline(pieces)[0] == SpeechBegan
@@ -248,7 +248,7 @@ async def test_a_microphone_that_is_switched_off() -> None:
 
 
 async def test_changed_options_with_endpointing() -> None:
-    """They apply after the utterance: `listen` ends, and is called again."""
+    """Changed options apply after the utterance: `listen` ends, and is called again."""
     async with opened() as (_, stt), aclosing(microphone(*UTTERANCE)) as audio:
         pieces: list[ListenPiece] = []
         async for piece in stt.listen(ListenRequest(audio, endpointing=True)):

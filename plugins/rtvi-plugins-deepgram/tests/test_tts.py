@@ -1,4 +1,4 @@
-"""Speech: one connection for many requests, of which each may be interrupted."""
+"""Speech: one connection for many requests, each of which may be interrupted."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ KEY = Secret("key-of-a-test")
 
 @asynccontextmanager
 async def opened() -> AsyncGenerator[tuple[Deepgram, DeepgramTTS]]:
-    """A fake and a provider that uses it."""
+    """Run a fake, and open a provider that uses it."""
     async with deepgram() as fake, deepgram_tts(KEY, base_url=fake.vendor.url, timeout=2.0) as tts:
         voice(tts)
         yield fake, tts
 
 
 async def said(tts: DeepgramTTS, *items: str) -> list[TTSPiece]:
-    """All pieces of a request."""
+    """Return all pieces of a request."""
     return [piece async for piece in tts.synthesize(TTSRequest(one_by_one(*items)))]
 
 
@@ -59,7 +59,7 @@ async def test_requests_share_a_connection() -> None:
 
 
 async def test_an_interruption_clears_what_waits() -> None:
-    """The next request uses the same connection, and hears nothing of the one before."""
+    """The next request uses the same connection, and gets no audio of the interrupted one."""
     async with opened() as (fake, tts):
         async with aclosing(tts.synthesize(TTSRequest(one_by_one("one two three four")))) as stream:
             await anext(stream)
@@ -69,7 +69,7 @@ async def test_an_interruption_clears_what_waits() -> None:
 
 
 async def test_another_voice_needs_another_connection() -> None:
-    """The former one is closed."""
+    """The old connection is closed."""
     async with opened() as (fake, tts):
         await said(tts, "Hello.")
         voice(tts, model="aura-2-julius-de", speed=0.9, mip_opt_out=True, extra={"tag": "hotel"})
@@ -88,7 +88,7 @@ async def test_another_voice_needs_another_connection() -> None:
 
 
 async def test_only_some_flushes_are_early() -> None:
-    """Deepgram allows 20 in a minute. The first text goes before others, and the end is always flushed."""
+    """Deepgram allows 20 per minute. The first text is flushed before others, and the end always."""
     async with opened() as (fake, tts):
         pieces = await said(tts, *["One."] * 30)
         assert pcm(pieces) == tone(SPOKEN, RATE) * 30
@@ -100,7 +100,7 @@ async def test_only_some_flushes_are_early() -> None:
 
 
 async def test_a_text_that_ends_late() -> None:
-    """All that came before was already spoken."""
+    """All text before the end was already spoken."""
     spoken = anyio.Event()
 
     async def late() -> AsyncIterator[str]:
@@ -118,7 +118,7 @@ async def test_a_text_that_ends_late() -> None:
 
 
 async def test_a_flush_that_is_refused() -> None:
-    """Deepgram only warns, so it is a timeout."""
+    """Deepgram only sends a warning, so the result is a timeout."""
     async with deepgram() as fake, deepgram_tts(KEY, base_url=fake.vendor.url, timeout=0.05) as tts:
         voice(tts)
         fake.flushes = 0
@@ -128,14 +128,14 @@ async def test_a_flush_that_is_refused() -> None:
 
 
 async def test_nothing_to_say() -> None:
-    """Deepgram is not asked."""
+    """No request is sent to Deepgram."""
     async with opened() as (fake, tts):
         assert await said(tts, " ", "") == []
     assert fake.vendor.requests == []
 
 
 async def test_a_connection_that_was_lost_between_requests() -> None:
-    """The next request opens another one."""
+    """The next request opens a new connection."""
 
     async def once(socket: FakeSocket) -> None:
         await anext(socket)
@@ -162,7 +162,7 @@ async def test_a_connection_that_was_lost_between_requests() -> None:
     ],
 )
 async def test_failures(message: dict[str, str], code: int, category: str) -> None:
-    """Messages of the type `Error`, and close codes."""
+    """These are messages of the type `Error`, and close codes."""
 
     async def fail(socket: FakeSocket) -> None:
         await anext(socket)

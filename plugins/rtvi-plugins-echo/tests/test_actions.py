@@ -1,4 +1,4 @@
-"""The actions as the plain functions that they are."""
+"""The actions, called as plain functions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 
 
 class FakeSession:
-    """As much of a session as these actions use."""
+    """The part of a session that these actions use."""
 
     def __init__(self) -> None:
         self.context = Context()
@@ -33,19 +33,19 @@ async def test_text_is_said_back_as_often_as_wanted() -> None:
 
 
 async def test_every_argument_has_a_default() -> None:
-    """An action can be called with nothing at all."""
+    """An action can be called without arguments."""
     assert await say_back_types(cast("Session", FakeSession())) == Everything("", 0, 0.0, False, "red", (), {})
 
 
 async def test_counting_reports_each_number() -> None:
-    """A long action tells how far it has come."""
+    """A long action reports its progress."""
     session = FakeSession()
     assert await count_to(cast("Session", session), 2) == 2
     assert session.reported == [{"counted": 1}, {"counted": 2}]
 
 
 async def test_the_last_answer_is_the_newest_text_of_the_bot() -> None:
-    """Calls of functions, which have no text, are passed over."""
+    """Function calls have no text, and are skipped."""
     session, llm = FakeSession(), cast("LLM", EchoLLM())
     assert await last_answer(llm, cast("Session", session)) == ""
     session.context.append({"role": "assistant", "content": "one"}, {"role": "assistant", "content": None})

@@ -1,4 +1,4 @@
-"""The providers and actions inside a bot: what a client sees of them, over the protocol."""
+"""The providers and actions inside a bot, as a client sees them over the protocol."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def parrot(session: Session, /, llm: LLM, stt: STT, tts: TTS, vad: VAD) ->
 
 
 async def test_there_is_an_option_of_every_type() -> None:
-    """Whoever writes a client can try each RTVI type against this bot."""
+    """The author of a client can try each RTVI type against this bot."""
     async with connect(parrot, *MODULES) as client:
         described = await client.describe_config()
     assert {option["type"] for service in described for option in service["options"]} == {
@@ -48,7 +48,7 @@ async def test_there_is_an_option_of_every_type() -> None:
 
 
 async def test_options_take_effect_in_the_conversation() -> None:
-    """What is configured is what is heard, and the actions tell of it."""
+    """The config determines what is heard, and the actions report it."""
     async with connect(parrot, *MODULES) as client:
         await client.update_config({"llm": {"prefix": "You said: ", "replace": {"me": "you"}}})
         await client.send_text("hear me")
@@ -61,7 +61,7 @@ async def test_options_take_effect_in_the_conversation() -> None:
 
 
 async def test_each_action_answers() -> None:
-    """The actions of the module need no more than its name."""
+    """The actions of the module need only its name."""
     async with connect(parrot, *MODULES) as client:
         assert await client.action("bot:say_back", text="hi", times=2) == "hi hi"
         assert await client.action("llm:last_answer") == ""
@@ -69,7 +69,7 @@ async def test_each_action_answers() -> None:
 
 
 async def test_arguments_of_every_type_come_back_as_they_were_sent() -> None:
-    """Nothing is lost or changed on the way there and back."""
+    """Nothing is lost or changed in either direction."""
     sent: dict[str, Any] = {
         "text": "é…",
         "whole": -1,
@@ -92,7 +92,7 @@ async def test_arguments_of_a_wrong_type_are_all_named() -> None:
 
 
 async def test_a_long_action_reports_its_progress() -> None:
-    """It is answered at once with a job; each number and the end follow."""
+    """The answer is a job, which comes immediately. Each number and the end follow."""
     async with connect(parrot, *MODULES) as client:
         job = (await client.action("bot:count_to", number=3))["job"]
         reports: list[tuple[str, Any]] = []
@@ -112,7 +112,7 @@ async def test_a_long_action_reports_its_progress() -> None:
 
 @bot(services={"tts": "echo"}, client=["tts.pitch", "tts:say"])
 async def beeper(session: Session, /, tts: TTS) -> None:
-    """Tells of the audio that it would play."""
+    """Sends the audio that it would play."""
     async for input in session.inputs():
         if isinstance(input, Say):
             pieces = [piece async for piece in tts.synthesize(TTSRequest(one(input.text)))]
@@ -120,12 +120,12 @@ async def beeper(session: Session, /, tts: TTS) -> None:
 
 
 async def one(text: str) -> AsyncGenerator[str]:
-    """A text that comes in one piece."""
+    """Yield a text in one piece."""
     yield text
 
 
 async def test_the_sample_rate_is_the_operators() -> None:
-    """A service option is fixed by whoever runs the bot; a client hears of it, and cannot set it."""
+    """The operator fixes a service option. A client can see it, but cannot set it."""
     operator = {"service_options": {"echo": {"sample_rate": 8000}}}
     async with connect(beeper, tts, operator=operator) as client:
         events = client.events()

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def answer(llm: EchoLLM, text: str = "Hello you there") -> list[LLMPiece]:
-    """The pieces of the answer to one text."""
+    """Return the pieces of the answer to one text."""
     return [piece async for piece in llm.respond(LLMRequest([{"role": "user", "content": text}]))]
 
 
@@ -27,13 +27,13 @@ async def test_it_opens_as_an_llm() -> None:
 
 
 async def test_the_echo_streams_word_by_word() -> None:
-    """Each piece is a word with the space after it; the number of words comes last."""
+    """Each piece is a word with the space after it. The number of words comes last."""
     expected = [Text("Hello "), Text("you "), Text("there"), Usage(completion_tokens=3, model="echo")]
     assert await answer(EchoLLM()) == expected
 
 
 async def test_the_echo_can_be_cancelled_between_two_words() -> None:
-    """What was not taken is never said."""
+    """Pieces that nobody took are never spoken."""
     said: list[LLMPiece] = []
     with anyio.CancelScope() as scope:
         async for piece in EchoLLM().respond(LLMRequest([{"role": "user", "content": "one two three"}])):
@@ -52,14 +52,14 @@ async def test_the_echo_can_be_cancelled_between_two_words() -> None:
     ],
 )
 def test_options_say_what_the_echo_sounds_like(options: dict[str, Any], echoed: str) -> None:
-    """Options are set by a plain function; what is not named has its default."""
+    """A plain function returns options. Those that are not given have their defaults."""
     llm = EchoLLM()
     configure(llm, **options)
     assert llm.echo("one two") == echoed
 
 
 def test_words_are_left_out_and_replaced() -> None:
-    """The group of structured options works word by word."""
+    """The group of structured options applies to each word."""
     llm = EchoLLM()
     rewrite(llm, omit=["um"], replace={"two": "three"})
     assert llm.echo("one um two") == "one three"
@@ -82,7 +82,7 @@ async def test_it_fails_when_told_to(
 
 
 async def test_requests_are_counted() -> None:
-    """An action tells how often the LLM was asked."""
+    """An action returns how often the LLM was called."""
     llm = EchoLLM()
     await answer(llm)
     await answer(llm)
@@ -103,5 +103,5 @@ PARTS: list[dict[str, Any]] = [{"type": "text", "text": "one"}, {"type": "image_
     ],
 )
 def test_the_last_message_of_the_user_is_echoed(messages: list[Message], said: str) -> None:
-    """Content may be a text, parts of which some are text, or nothing."""
+    """Content may be a text, a list in which some parts are text, or nothing."""
     assert last_said(messages) == said

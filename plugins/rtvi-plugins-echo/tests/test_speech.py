@@ -38,27 +38,27 @@ LOUD, SILENT = tone(440, 0.02, 16_000), Audio(bytes(640), 16_000)
 
 
 async def stream(*items: SpeechInput) -> AsyncIterator[SpeechInput]:
-    """Input as it comes."""
+    """Yield input."""
     for each in items:
         yield each
 
 
 async def answers(model: EchoSpeechModel, *items: SpeechInput, endpointing: bool = True) -> list[SpeechPiece]:
-    """What it yields for this input, without the audio."""
+    """Return what it yields for this input, without the audio."""
     request = SpeechRequest(stream(*items), endpointing=endpointing)
     pieces = [piece async for piece in model.converse(request)]
     return [each for each in pieces if not isinstance(each, Audio | Word | Usage)]
 
 
 async def test_it_finds_an_utterance_and_answers_it() -> None:
-    """A click is none."""
+    """A click is not an utterance."""
     pieces = await answers(EchoSpeechModel(), LOUD, *[SILENT] * 10, *[LOUD] * 50, *[SILENT] * 30)
     text = "I heard 1.5 seconds of audio."
     assert pieces == [SpeechBegan(), SpeechEnded(), Transcript(text, final=True), Text(text), AnswerEnded()]
 
 
 async def test_without_endpointing_a_pause_ends_the_utterance() -> None:
-    """And with it, that the microphone is off."""
+    """The end of the utterance also means that the microphone is off."""
     model = EchoSpeechModel()
     listen(model, script=["one", "two"])
     expected = [Transcript("one", final=True), Text("one"), AnswerEnded()]
@@ -68,7 +68,7 @@ async def test_without_endpointing_a_pause_ends_the_utterance() -> None:
 
 
 async def test_it_repeats_what_is_written_and_what_functions_return() -> None:
-    """Only what asks for an answer has one."""
+    """Only input that asks for an answer gets one."""
     inputs: list[SpeechInput] = [
         Typed("hi"),
         Respond(),
@@ -92,12 +92,12 @@ async def test_it_repeats_what_is_written_and_what_functions_return() -> None:
     public=True,
 )
 async def beeper(session: Session, /, speech: SpeechModel) -> None:
-    """Talks in tones."""
+    """Answers in tones."""
     await converse(session, speech=speech)
 
 
 async def test_it_holds_a_conversation_in_which_it_can_be_interrupted() -> None:
-    """Real audio both ways, on a clock that the test moves."""
+    """Audio goes both ways, on a clock that the test controls."""
     clock = ManualClock()
     async with host_for(beeper, speech, clock=clock) as host, call(host) as line:
         await speak(line, clock, 1.0)

@@ -13,13 +13,13 @@ pytestmark = pytest.mark.anyio
 
 
 async def audio(frames: int) -> AsyncIterator[Audio]:
-    """Frames of a quarter of a second."""
+    """Yield frames of a quarter of a second."""
     for _ in range(frames):
         yield Audio(b"\0\0" * 4000, 16000)
 
 
 async def hear(stt: EchoSTT, frames: int) -> list[STTPiece]:
-    """The transcripts of so many quarters of a second."""
+    """Return the transcripts of this many quarters of a second."""
     return [piece async for piece in stt.transcribe(STTRequest(audio(frames)))]
 
 
@@ -30,7 +30,7 @@ async def test_it_opens_as_an_stt() -> None:
 
 
 async def test_it_tells_the_seconds_that_it_heard() -> None:
-    """An interim transcript follows each second, and a final one the end."""
+    """An interim transcript follows each second, and a final one follows the end."""
     assert await hear(EchoSTT(), 9) == [
         Transcript("I heard 1 seconds of audio.", final=False),
         Transcript("I heard 2 seconds of audio.", final=False),
@@ -40,7 +40,7 @@ async def test_it_tells_the_seconds_that_it_heard() -> None:
 
 
 async def test_a_script_is_heard_text_by_text() -> None:
-    """After the script it tells the seconds again."""
+    """After the script, it counts the seconds again."""
     stt = EchoSTT()
     configure(stt, script=["book a room", "for Ada"])
     final = [(await hear(stt, 1))[0] for _ in range(3)]

@@ -1,4 +1,4 @@
-"""The echo as a TTS, and the tones it speaks in."""
+"""The echo as a TTS, and its tones."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ pytestmark = pytest.mark.anyio
 
 
 async def pieces(*texts: str) -> AsyncIterator[str]:
-    """Text as it comes."""
+    """Yield text."""
     for text in texts:
         yield text
 
 
 async def speak(tts: EchoTTS, *texts: str) -> list[TTSPiece]:
-    """The pieces of speech for these pieces of text."""
+    """Return the pieces of speech for these pieces of text."""
     return [piece async for piece in tts.synthesize(TTSRequest(pieces(*texts)))]
 
 
 async def test_it_opens_as_a_tts_at_the_operators_rate() -> None:
-    """The sample rate is a service option, fixed while the service is open."""
+    """The sample rate is a service option, which is fixed while the service is open."""
     async with echo_tts(sample_rate=8000) as tts:
         assert isinstance(tts, TTS)
         spoken = await speak(tts, "one")
@@ -35,7 +35,7 @@ async def test_it_opens_as_a_tts_at_the_operators_rate() -> None:
 
 
 async def test_each_word_is_a_tone_where_the_last_one_ended() -> None:
-    """Words carry the second at which their tone starts, across pieces of text."""
+    """Each word has the second at which its tone starts, across pieces of text."""
     tts = EchoTTS()
     configure(tts, seconds_per_word=0.5)
     spoken = await speak(tts, "one two ", "three")
@@ -63,14 +63,14 @@ async def test_a_piece_is_spoken_before_the_next_is_known() -> None:
 
 
 async def test_what_was_said_is_remembered() -> None:
-    """A test can ask for it, also over the wire."""
+    """A test can ask for it, even over the protocol."""
     tts = EchoTTS()
     await speak(tts, "one", "two")
     assert await said(tts) == ["one", "two"]
 
 
 async def test_only_the_last_hundred_pieces_are_remembered() -> None:
-    """A long session does not grow."""
+    """The memory does not grow in a long session."""
     tts = EchoTTS(seconds_per_word=0.01)
     await speak(tts, *map(str, range(150)))
     assert await said(tts) == [str(number) for number in range(50, 150)]
@@ -78,7 +78,7 @@ async def test_only_the_last_hundred_pieces_are_remembered() -> None:
 
 @pytest.mark.parametrize("rate", [8000, 16000, 22050, 48000])
 def test_a_tone_is_16_bit_pcm_of_its_pitch_and_length(rate: int) -> None:
-    """It crosses zero twice in each period, and is as long as it says."""
+    """The tone crosses zero twice in each period, and has the stated length."""
     audio = tone(100, 0.5, rate)
     samples = [int.from_bytes(audio.data[at : at + 2], "little", signed=True) for at in range(0, len(audio.data), 2)]
     crossings = sum((one < 0) != (other < 0) for one, other in pairwise(samples))
@@ -87,7 +87,7 @@ def test_a_tone_is_16_bit_pcm_of_its_pitch_and_length(rate: int) -> None:
 
 
 def test_loudness_is_between_silence_and_full_scale() -> None:
-    """A sine is as loud as its peak over the root of two."""
+    """The loudness of a sine is its peak divided by the square root of two."""
     assert loudness(tone(440, 0.5, 16000, volume=1)) == pytest.approx(0.7071, abs=0.001)  # pyright: ignore[reportUnknownMemberType]
     assert loudness(Audio(b"\0\0" * 100, 16000)) == 0
     assert loudness(Audio(b"", 16000)) == 0

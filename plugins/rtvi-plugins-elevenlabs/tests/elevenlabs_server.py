@@ -24,7 +24,7 @@ VOICE = "JBFqnCBsd6RMkjVDRZzb"
 
 
 def path_of(voice: str, *, multi: bool = True) -> str:
-    """Where a voice speaks."""
+    """Return the path at which a voice speaks."""
     return f"/v1/text-to-speech/{voice}/{'multi-' * multi}stream-input"
 
 

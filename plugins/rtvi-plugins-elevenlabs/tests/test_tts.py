@@ -22,14 +22,14 @@ KEY = Secret("key-of-a-test")
 
 @asynccontextmanager
 async def opened() -> AsyncGenerator[tuple[ElevenLabs, ElevenLabsTTS]]:
-    """A fake and a provider that uses it."""
+    """Run a fake, and open a provider that uses it."""
     async with elevenlabs() as fake, elevenlabs_tts(KEY, base_url=fake.vendor.url, timeout=2.0) as tts:
         speech(tts)
         yield fake, tts
 
 
 async def said(tts: ElevenLabsTTS, *items: str) -> list[TTSPiece]:
-    """All pieces of a request."""
+    """Return all pieces of a request."""
     return [piece async for piece in tts.synthesize(TTSRequest(one_by_one(*items)))]
 
 
@@ -44,7 +44,7 @@ def words(pieces: list[TTSPiece]) -> list[Word]:
 
 
 async def test_requests_share_a_connection() -> None:
-    """The times of words count from the start of the request, and not of a message."""
+    """The times of words count from the start of the request, and not from a message."""
     async with opened() as (fake, tts):
         pieces = await said(tts, "Good morning.", "Bye!")
         assert seconds(pieces) == 19 * LASTS / 1000
@@ -73,7 +73,7 @@ async def test_requests_share_a_connection() -> None:
 
 
 async def test_the_options_are_the_vendors() -> None:
-    """Another voice or model needs another connection, and the former one is closed."""
+    """Another voice or model needs another connection, and the old one is closed."""
     async with opened() as (fake, tts):
         await said(tts, "Hello.")
         fake.vendor.on(path_of("my/voice").replace("my/voice", "my%2Fvoice"), fake.speak)
@@ -132,7 +132,7 @@ async def test_an_interruption_closes_the_context() -> None:
 
 
 async def test_nothing_to_say() -> None:
-    """ElevenLabs is not asked."""
+    """No request is sent to ElevenLabs."""
     async with opened() as (fake, tts):
         assert await said(tts, " ", "") == []
     assert fake.vendor.requests == []
@@ -156,7 +156,7 @@ async def test_nothing_to_say() -> None:
 async def test_failures(
     message: dict[str, object], code: int | None, category: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Messages with an error, and close codes."""
+    """These are messages with an error, and close codes."""
 
     async def fail(socket: FakeSocket) -> None:
         await anext(socket)
@@ -176,7 +176,7 @@ async def test_failures(
 
 
 async def test_the_key_is_checked() -> None:
-    """A key that may only speak is valid."""
+    """A key that allows only speech is valid."""
     async with opened() as (fake, tts):
         missing = Answer(401, json={"detail": {"status": "missing_permissions"}})
         fake.vendor.on(

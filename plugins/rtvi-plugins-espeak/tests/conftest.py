@@ -1,4 +1,4 @@
-"""What every test of this distribution may use: speech, and a look at what was said."""
+"""What every test of this distribution may use: an open service, and its log of what was said."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Listening to speech: how long, how loud and how high it is, and what its words are."""
+"""Measure speech: its length, loudness and pitch, and its words."""
 
 from __future__ import annotations
 
@@ -50,20 +50,20 @@ class Heard:
 
     @property
     def loudness(self) -> float:
-        """The root mean square, from 0 to 1."""
+        """Return the root mean square, from 0 to 1."""
         samples = self.samples
         return math.sqrt(sum(each * each for each in samples) / len(samples)) / 32768
 
     @property
     def pitch(self) -> float:
-        """The middle of the pitches of its voiced parts, in Hz."""
+        """Return the median pitch of its voiced parts, in Hz."""
         rate, samples = 22050 // 4, self.samples[::4]
         windows = [samples[at : at + rate // 10] for at in range(0, len(samples) - rate // 10, rate // 10)]
         return rate / median(_period(window, rate) for window in windows if max(window) > 2000)
 
 
 def _period(window: array[int], rate: int) -> int:
-    """The distance, in samples, at which the window is most like itself; of a voice between 60 and 400 Hz."""
+    """Return the lag, in samples, at which the window is most similar to itself, for a voice of 60 to 400 Hz."""
 
     def likeness(lag: int) -> float:
         pairs = list(zip(window, window[lag:], strict=False))
@@ -73,17 +73,17 @@ def _period(window: array[int], rate: int) -> int:
 
 
 async def texts(*pieces: str) -> AsyncGenerator[str]:
-    """Text as it comes."""
+    """Yield text."""
     for piece in pieces:
         yield piece
 
 
 async def listen(tts: EspeakTTS, *pieces: str) -> Heard:
-    """What is said for these pieces of text."""
+    """Return what is said for these pieces of text."""
     async with aclosing(texts(*pieces)) as source, aclosing(tts.synthesize(TTSRequest(source))) as speech:
         return Heard([piece async for piece in speech])
 
 
 async def pid_of(tts: EspeakTTS) -> int:
-    """The process that speaks for it."""
+    """Return the id of the process that speaks for it."""
     return (await tts.helper.open()).pid

@@ -1,4 +1,4 @@
-"""The provider inside a bot: what a client sees of it, over the protocol."""
+"""The provider inside a bot, as a client sees it over the protocol."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ test_rule = rule_tests("rtvi-plugins-espeak")
 
 @bot(services={"tts": "espeak"}, client=["tts.voice", "tts.pitch", "tts:voices", "tts:say"])
 async def reader(session: Session, /, tts: TTS) -> None:
-    """Says nothing by itself."""
+    """Says nothing of its own."""
     async for each in session.inputs():
         if isinstance(each, Say):
             session.send({"said": each.text})
 
 
 async def test_a_client_finds_a_voice_and_chooses_it() -> None:
-    """What the action lists, the option takes."""
+    """The option accepts what the action lists."""
     async with connect(reader, provider) as client:
         listed = await client.action("tts:voices", language="de")
         assert [voice["voice"] for voice in listed["voices"]] == ["de"]
@@ -36,7 +36,7 @@ async def test_a_client_finds_a_voice_and_chooses_it() -> None:
 
 
 async def test_an_unknown_voice_is_refused_and_changes_nothing() -> None:
-    """The client is told the nearest one."""
+    """The client gets the most similar name."""
     async with connect(reader, provider) as client:
         with pytest.raises(RequestError, match="unknown voice 'en-uss'; did you mean 'en-us'"):
             await client.update_config({"tts": {"voice": "en-uss", "pitch": 10}})
@@ -45,7 +45,7 @@ async def test_an_unknown_voice_is_refused_and_changes_nothing() -> None:
 
 
 async def test_every_voice_that_is_suggested_is_there(tts: EspeakTTS) -> None:
-    """Also with its variant."""
+    """This includes a name with a variant."""
     async with connect(reader, provider) as client:
         described = await client.describe_config()
     (voice,) = (option for service in described for option in service["options"] if option["name"] == "voice")
@@ -55,7 +55,7 @@ async def test_every_voice_that_is_suggested_is_there(tts: EspeakTTS) -> None:
 
 
 async def test_voices_that_could_not_speak_are_not_listed(tts: EspeakTTS) -> None:
-    """There are more than a hundred; those that lack their dictionary are not among them."""
+    """There are more than a hundred voices. Those without their dictionary are not among them."""
     names = {voice.voice for voice in tts.voices.voices}
     assert len(names) > 100
     assert not names & {"kaa", "xex"}

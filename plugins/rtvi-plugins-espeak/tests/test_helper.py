@@ -1,4 +1,4 @@
-"""The helper process: shared, replaced when it dies, and gone when nobody needs it."""
+"""The helper process is shared, replaced when it dies, and ended when nobody needs it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LONG = "On and on it goes, without a full stop, and " * 6
 
 
 def is_running(pid: int) -> bool:
-    """Whether there is such a process, be it one that ended and was not waited for."""
+    """Return whether there is such a process, even one that ended and was not waited for."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -40,7 +40,7 @@ def is_running(pid: int) -> bool:
 
 
 async def first_audio(tts: EspeakTTS, text: str) -> Audio:
-    """Begin to say a text, and stop as soon as something of it is heard."""
+    """Begin to say a text, and stop when the first audio arrives."""
     async with aclosing(texts(text)) as source, aclosing(tts.synthesize(TTSRequest(source))) as speech:
         async for piece in speech:
             if isinstance(piece, Audio):
@@ -52,7 +52,7 @@ async def first_audio(tts: EspeakTTS, text: str) -> Audio:
 
 
 async def test_sessions_share_a_process_until_the_last_has_closed() -> None:
-    """It neither ends with the session that started it, nor outlives them all."""
+    """It does not end with the session that started it, but with the last of them."""
     pid, opened, leave = 0, anyio.Event(), anyio.Event()
 
     async def first() -> None:
@@ -76,7 +76,7 @@ async def test_sessions_share_a_process_until_the_last_has_closed() -> None:
 
 
 async def test_sessions_that_open_at_the_same_moment_start_one_process() -> None:
-    """Those that come while it starts wait for it."""
+    """Sessions that open while it starts wait for it."""
     pids: set[int] = set()
     opened = anyio.Semaphore(0)
     finished = anyio.Event()
@@ -112,7 +112,7 @@ async def test_a_session_that_is_cancelled_while_it_speaks_leaves_no_process() -
 
 
 async def test_opening_may_be_cancelled() -> None:
-    """Whoever gives up before the process is ready leaves none, and the next one can open."""
+    """If the opening is cancelled before the process is ready, no process stays, and the next session can open."""
     with anyio.CancelScope() as scope:
         scope.cancel()
         async with open_speech():
@@ -122,7 +122,7 @@ async def test_opening_may_be_cancelled() -> None:
 
 
 async def test_the_process_has_no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What it is given of the environment is what it needs to run."""
+    """Its environment has only what it needs to run."""
     for name in ("ACME_API_KEY", "RTVI_OPERATOR_SECRET", "DATABASE_URL", "RTVI_ICE_SERVERS"):
         monkeypatch.setenv(name, "key-of-a-test")
     async with open_speech() as tts:
@@ -131,7 +131,7 @@ async def test_the_process_has_no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_a_service_that_has_closed_says_nothing_more() -> None:
-    """Speech that outlives its service fails as a vendor does that has gone."""
+    """Speech that is still requested after its service was closed fails with the category of a lost vendor."""
     async with open_speech() as tts:
         pass
     with pytest.raises(ProviderError, match="espeak is not available"):
@@ -139,7 +139,7 @@ async def test_a_service_that_has_closed_says_nothing_more() -> None:
 
 
 async def test_closing_ends_what_is_being_said() -> None:
-    """Whoever listens is told that the service has gone."""
+    """The request fails, because the service was closed."""
     manager = open_speech()
     tts = await manager.__aenter__()
     async with aclosing(texts(LONG * 50)) as source, aclosing(tts.synthesize(TTSRequest(source))) as speech:
@@ -154,7 +154,7 @@ async def test_closing_ends_what_is_being_said() -> None:
 
 
 async def test_after_an_interruption_the_next_sentence_is_whole(tts: EspeakTTS) -> None:
-    """Nothing of what was cut short is heard in it."""
+    """It contains no audio of the interrupted sentence."""
     pid, whole = await pid_of(tts), await listen(tts, SENTENCE)
     for _ in range(10):
         await first_audio(tts, LONG)
@@ -165,7 +165,7 @@ async def test_after_an_interruption_the_next_sentence_is_whole(tts: EspeakTTS) 
 
 
 async def test_whoever_is_cancelled_while_waiting_for_a_turn_takes_none(tts: EspeakTTS) -> None:
-    """Of twenty who ask and give up at once, the next hears nothing."""
+    """After twenty requests that were cancelled immediately, the next request gets only its own audio."""
     whole = await listen(tts, SENTENCE)
     for _ in range(20):
         async with anyio.create_task_group() as tasks:
@@ -176,7 +176,7 @@ async def test_whoever_is_cancelled_while_waiting_for_a_turn_takes_none(tts: Esp
 
 
 async def test_a_slow_listener_keeps_nobody_waiting(tts: EspeakTTS) -> None:
-    """One who takes a single piece and no more leaves the process to others."""
+    """If a request takes one piece and then stops reading, other requests can use the process."""
     async with aclosing(texts(LONG)) as source, aclosing(tts.synthesize(TTSRequest(source))) as speech:
         await anext(speech)
         async with open_speech() as other:
@@ -188,7 +188,7 @@ async def test_a_slow_listener_keeps_nobody_waiting(tts: EspeakTTS) -> None:
 
 
 async def test_a_process_that_dies_fails_the_request_and_is_replaced(tts: EspeakTTS) -> None:
-    """Whoever is being spoken to is told; the next sentence is said by another process."""
+    """The request in progress fails. The next sentence is said by another process."""
     configure(tts, words_per_minute=80)  # so that a part is more than pipes hold
     pid = await pid_of(tts)
     async with aclosing(texts(LONG * 50)) as source, aclosing(tts.synthesize(TTSRequest(source))) as speech:
@@ -214,7 +214,7 @@ async def test_a_process_that_dies_while_nobody_speaks_is_replaced_unnoticed(tts
 
 
 async def test_a_process_that_is_known_to_be_dead_is_asked_nothing(tts: EspeakTTS) -> None:
-    """Where the event loop has seen it die, another is started first."""
+    """If the event loop has seen it die, another is started first."""
     dead = await tts.helper.open()
     os.kill(dead.pid, signal.SIGKILL)
     while not dead.exited:  # noqa: ASYNC110  # the event loop notices it
@@ -242,7 +242,7 @@ for kind, id, payload in read_frames(sys.stdin.buffer):
 
 @asynccontextmanager
 async def pretending(do: str, *, reply_seconds: float = 30.0) -> AsyncGenerator[EspeakTTS]:
-    """Speech by a process that does this with each request."""
+    """Return a speech service whose process does this with each request."""
     core = str(Path(helper_worker.__file__).parent)
     command = [sys.executable, "-I", "-S", "-c", PRETENDER.replace("DO", do), core]
     helper = EspeakHelper(command, reply_seconds=reply_seconds)
@@ -266,7 +266,7 @@ async def pretending(do: str, *, reply_seconds: float = 30.0) -> AsyncGenerator[
     ],
 )
 async def test_each_way_to_fail_has_its_category(do: str, category: str) -> None:
-    """A text that the library dies of is not tried again; one that it refuses is the request's own fault."""
+    """A text that crashes the library is not tried again. A text that it refuses is an error of the request."""
     async with pretending(do) as tts:
         with pytest.raises(ProviderError) as caught:
             await listen(tts, SENTENCE)
@@ -274,7 +274,7 @@ async def test_each_way_to_fail_has_its_category(do: str, category: str) -> None
 
 
 async def test_a_process_that_hangs_is_killed() -> None:
-    """It is waited for as long as no sentence takes."""
+    """The time limit is longer than any sentence takes."""
     async with pretending("signal.pause()", reply_seconds=0.2) as tts:
         pid = await pid_of(tts)
         with pytest.raises(ProviderError, match="espeak is not available"):
@@ -283,7 +283,7 @@ async def test_a_process_that_hangs_is_killed() -> None:
 
 
 async def test_a_process_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Closing does not wait for ever."""
+    """Closing has a time limit."""
     monkeypatch.setattr("rtvi_plugins.helper_process._EXIT_SECONDS", 0.1)
     async with pretending("time.sleep(1000)") as tts:
         pid = await pid_of(tts)
@@ -308,13 +308,13 @@ async def test_a_process_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyP
     ],
 )
 async def test_a_process_that_does_not_come_up_is_an_error(command: list[str]) -> None:
-    """The service does not open, whatever is missing."""
+    """The service does not open, whichever part is missing."""
     with pytest.raises(ProviderError, match="espeak is not available"):
         await EspeakHelper(command).installed()
 
 
 async def test_the_data_may_lie_at_a_long_path(tmp_path: Path) -> None:
-    """The library itself refuses a path of 160 bytes, which an environment in a deep folder soon has."""
+    """The library itself refuses paths of 160 bytes, which are common for environments in deep folders."""
     folder = tmp_path / ("Tür-" * 30) / ("deep-" * 30)
     folder.mkdir(parents=True)
     shutil.copytree(DATA, folder / "espeak-ng-data", copy_function=os.link)

@@ -1,4 +1,4 @@
-"""Words and audio, told in the order in which they are heard."""
+"""Words and audio are reported in the order in which they are heard."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ RATE = 1000
 
 
 def word(position: int, sample: int) -> Frame:
-    """A word begins."""
+    """Return the event of the start of a word."""
     return Frame(Kind.WORD, 1, pack_word(position, sample))
 
 
 def audio(samples: int) -> Frame:
-    """So much has been made."""
+    """Return the event of this much audio."""
     return Frame(Kind.AUDIO, 1, bytes(2 * samples))
 
 
 def pieces_of(pieces: Pieces, *frames: Frame) -> list[Audio | Word]:
-    """Everything that is told of a part."""
+    """Return everything that is reported for a part."""
     return [*(piece for frame in frames for piece in pieces.add(frame)), *pieces.end()]
 
 
 def seconds(pieces: list[Audio | Word]) -> float:
-    """How long they are."""
+    """Return their lengths."""
     return sum(piece.seconds for piece in pieces if isinstance(piece, Audio))
 
 
 def test_audio_is_told_after_its_word_and_in_short_pieces() -> None:
-    """Each 60 ms of espeak's are two pieces."""
+    """Each 60 ms from espeak become two pieces."""
     pieces = Pieces(RATE)
     pieces.begin("One two")
     first, half, _, second, rest = pieces_of(pieces, word(0, 0), audio(60), word(4, 60), audio(20))
@@ -43,7 +43,7 @@ def test_audio_is_told_after_its_word_and_in_short_pieces() -> None:
 
 
 def test_words_that_espeak_passed_over_share_the_time_of_the_one_before() -> None:
-    """They are told before the audio that holds them, also the last of all."""
+    """They come before the audio that contains them. This includes the last words."""
     pieces = Pieces(RATE)
     pieces.begin("out of it is")
     said = pieces_of(pieces, word(0, 0), audio(100), word(7, 100), audio(200))
@@ -57,7 +57,7 @@ def test_words_that_espeak_passed_over_share_the_time_of_the_one_before() -> Non
 
 
 def test_the_next_part_goes_on_where_this_one_ended() -> None:
-    """Times are those of the whole request."""
+    """Times count from the start of the whole request."""
     pieces = Pieces(RATE)
     pieces.begin("One")
     pieces_of(pieces, word(0, 0), audio(500))
@@ -66,7 +66,7 @@ def test_the_next_part_goes_on_where_this_one_ended() -> None:
 
 
 def test_no_word_starts_before_the_one_before_it() -> None:
-    """Where words are odd, the times that espeak gives go back."""
+    """With unusual words, the times that espeak reports can go backwards."""
     pieces = Pieces(RATE)
     pieces.begin("<< >>")
     said = pieces_of(pieces, word(0, 90), audio(100), word(3, 80), audio(100))
@@ -74,7 +74,7 @@ def test_no_word_starts_before_the_one_before_it() -> None:
 
 
 def test_audio_without_a_word_is_told_all_the_same() -> None:
-    """A row of dots is silence, and nothing of it is lost."""
+    """A row of dots is silence, and none of it is lost."""
     pieces = Pieces(RATE)
     pieces.begin("...")
     said = pieces_of(pieces, audio(60), audio(40))

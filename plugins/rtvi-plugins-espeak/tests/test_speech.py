@@ -20,7 +20,7 @@ SENTENCE = "The weather will be fine tomorrow, with a little wind from the west.
 
 
 async def test_it_is_a_tts_that_speaks_16_bit_mono(tts: EspeakTTS) -> None:
-    """Pieces are short, so that a transport can stop soon, and hold whole samples."""
+    """Pieces are short, so that a transport can stop quickly, and contain whole samples."""
     assert isinstance(tts, TTS)
     heard = await listen(tts, SENTENCE)
     assert {(piece.rate, piece.channels) for piece in heard.audio} == {(22050, 1)}
@@ -29,14 +29,14 @@ async def test_it_is_a_tts_that_speaks_16_bit_mono(tts: EspeakTTS) -> None:
 
 
 async def test_a_sentence_takes_its_time_and_is_heard(tts: EspeakTTS) -> None:
-    """Thirteen words at 165 a minute are some four seconds, and not of silence."""
+    """Thirteen words at 165 per minute take about four seconds, and are not silent."""
     heard = await listen(tts, SENTENCE)
     assert 3 < heard.seconds < 6
     assert 0.02 < heard.loudness < 0.5
 
 
 async def test_each_word_comes_before_the_audio_that_it_begins_in(tts: EspeakTTS) -> None:
-    """Words are those of the text, punctuation and all, in its order, and a transport learns of each in time."""
+    """Words are those of the text with their punctuation, in its order, and a transport gets each in time."""
     heard = await listen(tts, SENTENCE)
     assert heard.said == SENTENCE.split()
     until = 0.0
@@ -58,7 +58,7 @@ async def test_words_count_from_the_beginning_of_the_whole_request(tts: EspeakTT
 
 
 async def test_a_piece_is_spoken_before_the_next_is_asked_for(tts: EspeakTTS) -> None:
-    """All audio of one piece of text comes before the next is pulled, by which the two are told apart."""
+    """All audio of one piece of text comes before the next piece is taken. So the two can be told apart."""
     steps: list[str] = []
 
     async def text() -> AsyncGenerator[str]:
@@ -72,13 +72,13 @@ async def test_a_piece_is_spoken_before_the_next_is_asked_for(tts: EspeakTTS) ->
 
 
 async def test_the_characters_are_counted_at_the_end(tts: EspeakTTS) -> None:
-    """All of the text, as vendors count it."""
+    """Every character of the text counts, as with other vendors."""
     assert (await listen(tts, "One.", "Two.")).usage == Usage(characters=8, model="espeak-ng")
 
 
 @pytest.mark.parametrize("pieces", [(), ("",), ("   ", "\n", "\x00\x00")])
 async def test_nothing_to_say_is_silence(tts: EspeakTTS, pieces: tuple[str, ...]) -> None:
-    """An empty text has no audio, and fails nobody."""
+    """An empty text has no audio, and causes no error."""
     assert (await listen(tts, *pieces)).audio == []
 
 
@@ -86,7 +86,7 @@ async def test_nothing_to_say_is_silence(tts: EspeakTTS, pieces: tuple[str, ...]
 
 
 async def test_speed_is_heard(tts: EspeakTTS) -> None:
-    """Three times as many words a minute take less than half the time."""
+    """Three times as many words per minute take less than half the time."""
     configure(tts, words_per_minute=100)
     slow = await listen(tts, SENTENCE)
     configure(tts, words_per_minute=300)
@@ -94,7 +94,7 @@ async def test_speed_is_heard(tts: EspeakTTS) -> None:
 
 
 async def test_pitch_is_heard(tts: EspeakTTS) -> None:
-    """A man's voice is near 100 Hz; the option makes it higher and lower."""
+    """A man's voice is near 100 Hz. The option makes it higher or lower."""
     heard: list[float] = []
     for pitch in (10, 50, 90):
         configure(tts, pitch=pitch)
@@ -105,7 +105,7 @@ async def test_pitch_is_heard(tts: EspeakTTS) -> None:
 
 
 async def test_a_variant_is_another_voice(tts: EspeakTTS) -> None:
-    """A woman's voice is higher than a man's at the same pitch of the option."""
+    """A woman's voice is higher than a man's with the same pitch option."""
     configure(tts, voice="en-us+f3")
     woman = (await listen(tts, SENTENCE)).pitch
     configure(tts, voice="en-us")
@@ -113,7 +113,7 @@ async def test_a_variant_is_another_voice(tts: EspeakTTS) -> None:
 
 
 async def test_volume_and_gaps_are_heard(tts: EspeakTTS) -> None:
-    """Louder is louder, and a gap of half a second stands between words."""
+    """A higher volume is louder, and there is a gap of half a second between words."""
     configure(tts, volume=50)
     quiet = await listen(tts, SENTENCE)
     configure(tts, volume=100, word_gap=50)
@@ -123,7 +123,7 @@ async def test_volume_and_gaps_are_heard(tts: EspeakTTS) -> None:
 
 
 async def test_languages_differ(tts: EspeakTTS) -> None:
-    """The same letters are other sounds in another language."""
+    """The same letters have other sounds in another language."""
     heard: list[Heard] = []
     for voice in ("en-us", "de", "fr-fr"):
         configure(tts, voice=voice)
@@ -132,7 +132,7 @@ async def test_languages_differ(tts: EspeakTTS) -> None:
 
 
 async def test_what_is_set_while_it_speaks_is_heard_the_next_time(tts: EspeakTTS) -> None:
-    """One utterance has one voice."""
+    """The voice does not change within an utterance."""
     usual = await listen(tts, "One.", SENTENCE)
     pieces: list[Audio] = []
     async for piece in tts.synthesize(TTSRequest(texts("One.", SENTENCE))):
@@ -157,7 +157,7 @@ async def test_what_is_set_while_it_speaks_is_heard_the_next_time(tts: EspeakTTS
     ],
 )
 async def test_other_scripts_are_spoken_word_by_word(tts: EspeakTTS, voice: str, text: str, words: list[str]) -> None:
-    """A word is what stands between spaces, or what espeak takes for one in a script without them."""
+    """A word is what is between spaces, or what espeak treats as one in a script without spaces."""
     configure(tts, voice=voice)
     heard = await listen(tts, text)
     assert heard.said == words
@@ -165,7 +165,7 @@ async def test_other_scripts_are_spoken_word_by_word(tts: EspeakTTS, voice: str,
 
 
 async def test_markup_is_read_out_and_does_nothing(tts: EspeakTTS) -> None:
-    """What an LLM writes is text: neither SSML, nor phonemes, nor espeak's commands behind a control character."""
+    """The text of an LLM is plain text: not SSML, phonemes or espeak's commands after a control character."""
     plain = await listen(tts, SENTENCE)
     ssml = await listen(tts, f'<prosody volume="silent" rate="x-fast">{SENTENCE}</prosody>')
     assert ssml.seconds > plain.seconds + 1
@@ -188,7 +188,7 @@ async def test_what_is_no_text_is_passed_over(tts: EspeakTTS, text: str) -> None
 
 
 async def test_a_very_long_text_is_spoken_as_it_is_listened_to(tts: EspeakTTS) -> None:
-    """A million characters are hours of speech, of which the first seconds are there at once."""
+    """A million characters are hours of speech. The first seconds are available at once."""
     text = "This goes on and on. " * 50_000
     seconds = 0.0
     with anyio.fail_after(30):
@@ -201,12 +201,12 @@ async def test_a_very_long_text_is_spoken_as_it_is_listened_to(tts: EspeakTTS) -
 
 
 async def test_a_word_without_end_is_cut(tts: EspeakTTS) -> None:
-    """Where there is no space, the text is cut all the same, and every part of it is said."""
+    """Text without spaces is divided as well, and every part of it is said."""
     assert (await listen(tts, "a" * 1000)).seconds > 3
 
 
 async def test_each_session_has_its_own_manner(tts: EspeakTTS) -> None:
-    """Sessions share a process, and nothing that one sets is heard in another."""
+    """Sessions share a process, but the options of one do not affect another."""
     async with open_speech() as other:
         configure(other, voice="de", words_per_minute=400, pitch=90)
         alone = await listen(tts, SENTENCE)

@@ -1,4 +1,4 @@
-"""Text made ready: cleaned, cut, and its words found again."""
+"""Text is prepared: it is cleaned and divided, and its words are found again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ANY_TEXT = st.text(st.characters(), max_size=2000)
 
 @given(ANY_TEXT)
 def test_cleaning_keeps_every_position_and_leaves_what_can_be_sent(text: str) -> None:
-    """The result is as long, is Unicode, and holds no command."""
+    """The result has the same length, is valid Unicode, and contains no command."""
     cleaned = clean(text)
     assert len(cleaned) == len(text)
     assert cleaned.encode().decode() == cleaned
@@ -24,7 +24,7 @@ def test_cleaning_keeps_every_position_and_leaves_what_can_be_sent(text: str) ->
 
 @given(ANY_TEXT)
 def test_parts_are_short_and_together_the_whole_text(text: str) -> None:
-    """Nothing is lost or said twice, and only the last may be empty."""
+    """Nothing is lost or said twice, and only the last part may be empty."""
     cut = list(parts(text))
     assert "".join(part.text for part in cut) == clean(text)
     assert all(0 < len(part.text) <= LONGEST for part in cut[:-1])
@@ -43,13 +43,13 @@ def test_parts_are_short_and_together_the_whole_text(text: str) -> None:
     ],
 )
 def test_a_long_text_is_cut_where_a_sentence_ends_or_else_between_words(text: str, first: str, pause: bool) -> None:
-    """A pause is made only where there is one."""
+    """A pause is made only where the text has one."""
     assert next(parts(text)) == Part(first, pause)
 
 
 @given(st.text(max_size=200), st.lists(st.integers(-5, 250)))
 def test_each_word_is_told_once_and_in_order_wherever_espeak_sees_one(text: str, positions: list[int]) -> None:
-    """However wrong the positions are, no character is lost, told twice, or in another order."""
+    """Even with wrong positions, no character is lost, reported twice or reordered."""
     words, reported = Words(text), list[str]()
     for position in positions:
         if (found := words.at(position)) is not None:
@@ -60,7 +60,7 @@ def test_each_word_is_told_once_and_in_order_wherever_espeak_sees_one(text: str,
 
 
 def test_a_word_is_what_stands_between_spaces() -> None:
-    """Punctuation belongs to it, and espeak's division of it does not matter."""
+    """A word includes its punctuation. How espeak divides it does not matter."""
     words = Words('He said: "it is 1,234.50", well-known.')
     assert words.at(0) == ([], "He")
     assert words.at(3) == ([], "said:")
@@ -74,7 +74,7 @@ def test_a_word_is_what_stands_between_spaces() -> None:
 
 
 def test_scripts_without_spaces_have_the_words_that_espeak_sees() -> None:
-    """A whole sentence would be one word otherwise."""
+    """Otherwise, a whole sentence would be one word."""
     words = Words("今天天气。很好")
     assert words.at(0) == ([], "今")
     assert words.at(2) == (["天"], "天")

@@ -1,4 +1,4 @@
-"""The names of voices, and what a wrong one is answered with."""
+"""The names of voices, and the error for an unknown one."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ VOICES = read_voices(
     ],
 )
 def test_a_voice_is_found_by_any_of_its_names(name: str, found: str) -> None:
-    """Its language, its file and its full name, in any case, with a variant behind a plus."""
+    """These are its language, its file and its full name, in any case, and with a variant after a plus."""
     assert VOICES.find(name) == found
 
 
@@ -52,7 +52,7 @@ def test_a_voice_is_found_by_any_of_its_names(name: str, found: str) -> None:
     ],
 )
 def test_a_wrong_name_is_answered_with_the_nearest(name: str, message: str) -> None:
-    """Or with the names that there are, if none is near."""
+    """If no name is similar, the error has all names."""
     with pytest.raises(InvalidConfig) as caught:
         VOICES.find(name)
     assert message in str(caught.value)
@@ -70,12 +70,12 @@ def test_a_wrong_name_is_answered_with_the_nearest(name: str, message: str) -> N
     ],
 )
 def test_voices_are_listed_by_language(language: str, voices: list[str]) -> None:
-    """With or without a region; each by the name that the option takes."""
+    """A language may have a region. Each voice has the name that the option accepts."""
     assert [voice.voice for voice in VOICES.of(language)] == voices
     assert all(VOICES.find(voice.voice) for voice in VOICES.voices)
 
 
 def test_a_voice_tells_its_name_and_languages() -> None:
-    """As people read them."""
+    """They are in the form that people read."""
     assert VOICES.of("en-us") == [Voice("en-us", "English (America)", ["en-us", "en"])]
     assert VOICES.variants == ["f3", "Mr serious"]

@@ -61,14 +61,14 @@ def call(name: str, **arguments: Any) -> dict[str, Any]:
 
 
 async def test_a_text_is_answered_in_text(harness: Harness) -> None:
-    """The session needs no token, and speaks to nobody."""
+    """The session needs no token, and does not speak."""
     async with harness(parrot, **MUTE) as socket:
         await socket.send("send-text", {"content": "Hello.", "options": {"audio_response": False}})
         assert await socket.until("bot-transcription") == {"text": "Hello."}
 
 
 async def test_function_calls_are_reported_when_the_scenario_needs_them(harness: Harness) -> None:
-    """By name and arguments, and each with its end."""
+    """Each call has its name, its arguments and its end."""
     async with harness(parrot) as socket:
         await socket.ask("eval-configure", {"function_call_report_level": {"*": "full"}})
         await socket.send("action", call("call_book", nights=2))
@@ -80,7 +80,7 @@ async def test_function_calls_are_reported_when_the_scenario_needs_them(harness:
 
 @pytest.mark.parametrize("configure", [None, {}, {"function_call_report_level": {"*": "none"}}])
 async def test_function_calls_are_not_reported_otherwise(harness: Harness, configure: Any) -> None:
-    """The client learns of them what every client does."""
+    """The client gets what every client gets."""
     async with harness(parrot) as socket:
         if configure is not None:
             await socket.ask("eval-configure", configure)
@@ -91,7 +91,7 @@ async def test_function_calls_are_not_reported_otherwise(harness: Harness, confi
 
 
 async def test_the_context_is_replaced_and_the_instructions_stay(harness: Harness) -> None:
-    """A scenario with instructions of its own replaces those too."""
+    """If a scenario has instructions of its own, they replace those as well."""
     seed = [{"role": "user", "content": "I am Ada."}, {"role": "assistant", "content": "Hello, Ada."}]
     async with harness(parrot) as socket:
         await socket.ask("eval-context", {"messages": seed})
@@ -132,7 +132,7 @@ async def test_a_request_that_cannot_be_answered_is_reported(
 
 
 async def test_the_harness_ends_the_session(harness: Harness) -> None:
-    """The socket is closed, and nothing of the session is left."""
+    """The socket is closed, and nothing of the session stays."""
     async with harness(parrot) as socket:
         await socket.ask("eval-cancel", {})
         with pytest.raises(WebSocketDisconnect) as closed:
@@ -141,13 +141,13 @@ async def test_the_harness_ends_the_session(harness: Harness) -> None:
 
 
 def loudness(message: dict[str, Any]) -> int:
-    """Return the greatest sample of a message of audio."""
+    """Return the greatest sample of an audio message."""
     assert message["sampleRate"] == 16_000
     return max(array("h", b64decode(message["audio"])))
 
 
 async def test_speech_goes_both_ways(harness: Harness) -> None:
-    """The user is heard from `raw-audio`; the bot's voice comes as `eval-bot-audio`."""
+    """The user's audio comes as `raw-audio`, and the bot's as `eval-bot-audio`."""
     async with harness(parrot, **SPOKEN) as socket:
         await _speak(socket)
         while not (heard := await socket.until("user-input"))["final"]:
@@ -158,7 +158,7 @@ async def test_speech_goes_both_ways(harness: Harness) -> None:
 
 
 async def test_a_spoken_user_can_be_answered_in_text(harness: Harness) -> None:
-    """The harness says only whether the bot is to speak, not whether the user will."""
+    """The harness sets only whether the bot speaks, and not whether the user does."""
     async with harness(parrot, **MUTE) as socket:
         await _speak(socket)
         assert await socket.until("bot-transcription") == {"text": "Book a room."}
@@ -174,7 +174,7 @@ async def _speak(socket: Any) -> None:
 
 @pytest.mark.parametrize("data", [None, {}, {"base64Audio": "?", "sampleRate": 1, "numChannels": 1}])
 async def test_unusable_audio_is_reported_once(harness: Harness, data: Any) -> None:
-    """The session goes on."""
+    """The session continues."""
     async with harness(parrot, **SPOKEN) as socket:
         await socket.send("raw-audio", data)
         assert (await socket.until("error"))["code"] == "unusable-audio"
@@ -183,7 +183,7 @@ async def test_unusable_audio_is_reported_once(harness: Harness, data: Any) -> N
 
 
 async def test_binary_frames_close_the_socket(harness: Harness) -> None:
-    """The harness sends none."""
+    """The harness sends no binary frames."""
     async with harness(parrot) as socket:
         await socket.socket.send_bytes(b"audio")
         with pytest.raises(WebSocketDisconnect) as closed:
@@ -216,7 +216,7 @@ async def test_other_clients_are_served_as_before() -> None:
 
 
 async def test_it_does_nothing_outside_of_development_mode(caplog: pytest.LogCaptureFixture) -> None:
-    """Anybody could replace a conversation. The log says what to do."""
+    """Otherwise anyone could replace a conversation. The log says how to enable it."""
     async with serving(Host(parrot, plugins=["eval"], environ={})) as client:
         assert "--dev" in caplog.text
         address = (await client.post("/connect")).json()["ws_url"]

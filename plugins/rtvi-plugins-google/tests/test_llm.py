@@ -64,14 +64,14 @@ async def failure_of(parts: Sequence[bytes]) -> ProviderError:
 
 
 async def test_an_answer_is_streamed() -> None:
-    """Piece by piece, then the usage. Thoughts are part of the completion."""
+    """The pieces come first, then the usage. Thoughts are part of the completion."""
     async with talking() as (llm, _):
         assert isinstance(llm, LLM)
         assert await pieces_of(llm) == [Text("Good"), Text(" day."), SPENT]
 
 
 async def test_thoughts_and_function_calls() -> None:
-    """A call has its signature with it. One without an id gets one."""
+    """A call has its signature. A call without an id gets one."""
     async with talking(THINKING_AND_CALLING) as (llm, _):
         thought, text, first, second, end, usage = await pieces_of(llm)
     assert (thought, text) == (Thought("Three nights."), Text("One moment."))
@@ -83,13 +83,13 @@ async def test_thoughts_and_function_calls() -> None:
 
 
 async def test_a_long_answer_is_an_answer() -> None:
-    """It ends at the limit of tokens."""
+    """The answer ends at the token limit."""
     async with talking(saying("Well", reason="MAX_TOKENS")) as (llm, _):
         assert await pieces_of(llm) == [Text("Well"), SPENT]
 
 
 async def test_a_conversation_uses_one_connection() -> None:
-    """An answer is read to its end."""
+    """Every answer is read to its end."""
     async with talking() as (llm, vendor):
         vendor.vendor.on(PATH, Answer(parts=saying("Yes"), headers=EVENT_STREAM))
         for _ in range(3):
@@ -98,7 +98,7 @@ async def test_a_conversation_uses_one_connection() -> None:
 
 
 async def test_models_that_can_answer_are_listed() -> None:
-    """Sorted, without those that only embed."""
+    """The models are sorted. Those that only make embeddings are left out."""
     models = [
         {"name": "models/b", "supportedGenerationMethods": ["generateContent", "countTokens"]},
         {"name": "models/embedding", "supportedGenerationMethods": ["embedContent"]},
@@ -127,7 +127,7 @@ async def test_a_made_up_key_is_noticed_without_a_conversation(status: int, is_r
 
 
 async def test_a_request_has_the_key_and_the_options() -> None:
-    """And nothing that was not set."""
+    """The request has nothing that was not set."""
     async with talking() as (llm, vendor):
         await pieces_of(llm)
         (request,) = vendor.vendor.requests
@@ -141,7 +141,7 @@ async def test_a_request_has_the_key_and_the_options() -> None:
 
 
 async def test_options_and_functions_are_sent() -> None:
-    """With the vendor's names."""
+    """The fields have the vendor's names."""
     request = LLMRequest(HELLO.messages, [BOOK, {"name": "hang_up"}], "book_room", {"type": "object"})
     more = {"generationConfig": {"stopSequences": ["END"], "topK": None}, "labels": {"a": "b"}}
     body = await sent(
@@ -183,14 +183,14 @@ async def test_options_and_functions_are_sent() -> None:
 
 @pytest.mark.parametrize(("choice", "mode"), [("none", "NONE"), ("auto", "AUTO"), ("required", "ANY")])
 async def test_the_choice_of_functions_is_sent(choice: str, mode: str) -> None:
-    """Only beside functions."""
+    """The choice is sent only together with functions."""
     body = await sent(LLMRequest(HELLO.messages, [BOOK], choice))
     assert body["toolConfig"] == {"functionCallingConfig": {"mode": mode}}
     assert "toolConfig" not in await sent(LLMRequest(HELLO.messages, [], choice))
 
 
 async def test_a_model_cannot_lead_to_another_path() -> None:
-    """A client may be allowed to choose it."""
+    """Clients may be allowed to choose the model."""
     async with talking() as (llm, vendor):
         configure(llm, model="../files?x=")
         with pytest.raises(ProviderError):
@@ -199,7 +199,7 @@ async def test_a_model_cannot_lead_to_another_path() -> None:
 
 
 async def test_a_conversation_is_sent_with_signatures_calls_and_results() -> None:
-    """In turns of user and model. A call of another provider has the documented signature."""
+    """Turns alternate between user and model. A call of another provider has the documented signature."""
     own = [
         {"id": "f1", "function": {"name": "book_room", "arguments": '{"nights": 3}'}, "extra": {"signature": "c2ln"}},
         {"id": "f2", "function": {"name": "hang_up", "arguments": "{}"}, "extra": {"signature": ""}},
@@ -259,7 +259,7 @@ async def test_a_conversation_is_sent_with_signatures_calls_and_results() -> Non
 
 
 async def test_embedded_images_are_sent() -> None:
-    """With their type."""
+    """They have their type."""
     parts: list[dict[str, Any]] = [{"type": "text", "text": "?"}]
     parts += [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]
     body = await sent(LLMRequest([{"role": "user", "content": parts}]))
@@ -271,7 +271,7 @@ async def test_embedded_images_are_sent() -> None:
     "part", [{"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}, {"type": "input_audio"}]
 )
 async def test_other_parts_are_a_bad_request(part: dict[str, Any]) -> None:
-    """They would be lost silently."""
+    """Otherwise they would be lost silently."""
     async with talking() as (llm, vendor):
         with pytest.raises(ProviderError) as failed:
             await pieces_of(llm, LLMRequest([{"role": "user", "content": [part]}]))
@@ -293,7 +293,7 @@ async def test_other_parts_are_a_bad_request(part: dict[str, Any]) -> None:
     ],
 )
 async def test_a_failure_in_a_stream_follows_its_text(last: bytes, category: str) -> None:
-    """What was said was said. Without a reason to finish, the answer is not whole."""
+    """The text before the failure stays. Without a reason to finish, the answer is incomplete."""
     async with talking([saying("Well")[0], last]) as (llm, _), aclosing(llm.respond(HELLO)) as answer:
         assert await anext(answer) == Text("Well")
         with pytest.raises(ProviderError) as failed:
@@ -302,7 +302,7 @@ async def test_a_failure_in_a_stream_follows_its_text(last: bytes, category: str
 
 
 async def test_a_blocked_question_is_a_bad_request_and_its_reason_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """Without any text of the vendor."""
+    """The log has none of the vendor's text."""
     blocked = {"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}, "usageMetadata": USAGE}
     assert (await failure_of([event(blocked)])).category == "bad-request"
     assert (await failure_of([event({"promptFeedback": {"blockReason": "some words"}})])).category == "bad-request"
@@ -324,7 +324,7 @@ async def test_a_refusal_in_another_form_has_the_category_of_its_status(body: ob
 
 
 async def test_cancelling_reaches_the_vendor() -> None:
-    """In the middle of waiting for the next piece. The next request works."""
+    """The answer is cancelled while it waits for the next piece. The next request works."""
     async with talking() as (llm, vendor):
         vendor.script("hang")
         with anyio.CancelScope() as scope:
@@ -337,6 +337,6 @@ async def test_cancelling_reaches_the_vendor() -> None:
 
 
 async def test_the_readme_has_every_option() -> None:
-    """With its default."""
+    """Each option is listed with its default."""
     readme = Path(__file__).parents[1] / "README.md"
     assert undocumented_options(readme, google_llm, configure) == []

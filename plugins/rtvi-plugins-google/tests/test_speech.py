@@ -90,7 +90,7 @@ def text(text: str) -> dict[str, Any]:
 
 
 async def test_a_typed_text_is_answered_in_speech() -> None:
-    """Audio and text as they come, then the usage."""
+    """Audio and text come as they are sent, then the usage."""
     async with talking(Typed("Hello")) as (pieces, _, vendor):
         assert await answer_of(pieces) == [*SPOKEN, SPENT, AnswerEnded()]
         (request,) = vendor.vendor.requests
@@ -122,14 +122,14 @@ async def test_without_endpointing_each_utterance_is_marked() -> None:
 
 
 async def test_a_microphone_that_goes_off_ends_speech() -> None:
-    """The vendor is told."""
+    """The vendor gets a message about it."""
     async with talking(*[LOUD] * 20, Pause()) as (pieces, _, vendor):
         assert AnswerEnded() in await answer_of(pieces)
         assert sent(vendor) == [{"realtimeInput": {"audioStreamEnd": True}}]
 
 
 async def test_a_function_is_called_and_its_result_answered() -> None:
-    """The answer ends with the call. The vendor goes on by itself."""
+    """The answer ends with the call. The vendor continues by itself."""
     async with talking(Typed("Three nights."), server=LiveServer([CALL, None])) as (pieces, feed, vendor):
         usage = Usage(40, 24, model="gemini-3.8-live", reasoning_tokens=4)
         assert await answer_of(pieces) == [ToolCall("f1", "book_room", {"nights": 3}), usage, AnswerEnded()]
@@ -140,7 +140,7 @@ async def test_a_function_is_called_and_its_result_answered() -> None:
 
 
 async def test_answers_that_are_asked_for_at_once_come_one_after_the_other() -> None:
-    """A text would interrupt the answer before. Messages of others go with the next text."""
+    """A text would interrupt the answer before it. Messages of other roles are sent with the next text."""
     added = Added({"role": "user", "content": "I am Ada."})
     async with talking(Respond(), added, Respond("Welcome."), Typed("Hello")) as (pieces, _, vendor):
         for _ in range(3):
@@ -155,7 +155,7 @@ async def test_answers_that_are_asked_for_at_once_come_one_after_the_other() -> 
 
 
 async def test_an_interruption_ends_the_answer_and_drops_the_rest() -> None:
-    """The next text interrupts the vendor. What it still sends is dropped."""
+    """The next text interrupts the vendor. The rest of the old answer is dropped."""
     async with talking(Typed("Hello"), server=LiveServer(holds=True)) as (pieces, feed, vendor):
         assert [await anext(pieces), await anext(pieces)] == SPOKEN[:2]
         feed.add(Heard(0.05, 0))
@@ -166,7 +166,7 @@ async def test_an_interruption_ends_the_answer_and_drops_the_rest() -> None:
 
 
 async def test_an_answer_that_has_not_begun_can_be_stopped() -> None:
-    """The one before goes on, and the one after comes."""
+    """The answer before it continues, and the answer after it follows."""
     async with talking(*[Typed(each) for each in "abc"], server=LiveServer(holds=True)) as (pieces, feed, vendor):
         assert await anext(pieces) == SPOKEN[0]
         feed.add(Heard(0.0, 1), Heard(0.1, 0))
@@ -177,7 +177,7 @@ async def test_an_answer_that_has_not_begun_can_be_stopped() -> None:
 
 
 async def test_speech_stops_the_answer() -> None:
-    """The vendor does that itself. The answer still ends."""
+    """The vendor does this itself. The answer still ends."""
     async with talking(Typed("Hello"), server=LiveServer(holds=True)) as (pieces, feed, _):
         assert [await anext(pieces), await anext(pieces)] == SPOKEN[:2]
         feed.add(*[LOUD] * 3)
@@ -185,7 +185,7 @@ async def test_speech_stops_the_answer() -> None:
 
 
 async def test_closing_reaches_the_vendor() -> None:
-    """In the middle of an answer."""
+    """This happens in the middle of an answer."""
     async with talking(Typed("Hello"), server=LiveServer(holds=True)) as (pieces, _, vendor):
         await anext(pieces)
         await pieces.aclose()
@@ -196,7 +196,7 @@ async def test_closing_reaches_the_vendor() -> None:
 
 
 async def test_the_conversation_so_far_is_sent_first() -> None:
-    """After the setup, without an answer to it."""
+    """It is sent after the setup, and is not answered."""
     messages = [
         *[{"role": "system", "content": "You answer the phone."}, {"role": "assistant", "content": "Welcome."}],
         {"role": "user", "content": "Hi"},
@@ -217,7 +217,7 @@ async def test_the_conversation_so_far_is_sent_first() -> None:
 
 
 async def test_options_are_sent() -> None:
-    """With the vendor's names."""
+    """The fields have the vendor's names."""
     async with live_vendor() as vendor, google_speech(KEY, **vendor.service_options) as speech:
         speaking(speech, "gemini-x", "Kore", "de-DE", "low", 0.5, compression=False)
         hearing(speech, "low", "high", 100, 300, ("de-DE", "en-US"))
@@ -254,7 +254,7 @@ async def test_options_are_sent() -> None:
     ("script", "category"), [("cut", "unavailable"), ("malformed", "unavailable"), ("silent", "timeout")]
 )
 async def test_a_vendor_may_fail_in_every_way(script: str, category: str) -> None:
-    """In the middle of an answer, or before."""
+    """The failure comes in the middle of an answer, or before it."""
     async with talking(Typed("Hello"), timeout=0.4 if script == "silent" else 4.0) as (pieces, _, vendor):
         vendor.script(script)
         with pytest.raises(ProviderError) as failed:
@@ -263,7 +263,7 @@ async def test_a_vendor_may_fail_in_every_way(script: str, category: str) -> Non
 
 
 async def test_an_answer_that_stops_is_a_timeout() -> None:
-    """The vendor owes its end."""
+    """The vendor does not send its end."""
     async with talking(Typed("Hello"), server=LiveServer(holds=True), timeout=0.4) as (pieces, _, _):
         with pytest.raises(ProviderError, match="google did not answer in time"):
             await answer_of(pieces)
@@ -271,7 +271,7 @@ async def test_an_answer_that_stops_is_a_timeout() -> None:
 
 @pytest.mark.parametrize(("status", "category"), [(401, "auth"), (402, "quota"), (429, "rate"), (500, "unavailable")])
 async def test_a_refused_connection_has_a_category(status: int, category: str) -> None:
-    """From its status."""
+    """The category depends on the status."""
     async with talking() as (pieces, _, vendor):
         vendor.vendor.on(PATH, Answer(status))
         with pytest.raises(ProviderError) as failed:
@@ -280,7 +280,7 @@ async def test_a_refused_connection_has_a_category(status: int, category: str) -
 
 
 async def test_a_made_up_key_is_noticed_at_the_start() -> None:
-    """By a request that costs nothing, at the same address."""
+    """The check is a request that costs nothing, at the same address."""
     async with live_vendor() as vendor, google_speech(KEY, **vendor.service_options) as speech:
         vendor.vendor.on("/v1/models", Answer(400, json=lambda request: refuse(401, request)))
         with pytest.raises(ProviderError, match="google refused its key"):
@@ -292,12 +292,12 @@ async def test_a_made_up_key_is_noticed_at_the_start() -> None:
 
 @bot(services={"speech": "google"}, client=["speech.voice"])
 async def receptionist(session: Session, /, speech: SpeechModel) -> None:
-    """A receptionist who hears and speaks."""
+    """A receptionist that hears and speaks."""
     await converse(session, speech=speech)
 
 
 async def test_a_bot_answers_with_it() -> None:
-    """What the client sends is typed, and the answer enters the context."""
+    """The client's texts count as typed, and the answer is added to the context."""
     async with live_vendor() as vendor:
         operator = {"service_options": {"google": {"base_url": vendor.vendor.url}}}
         async with connect(receptionist, module, api_keys={"google": KEY.reveal()}, operator=operator) as client:
@@ -306,5 +306,5 @@ async def test_a_bot_answers_with_it() -> None:
 
 @pytest.mark.parametrize("function", [google_speech, speaking, hearing])
 def test_the_readme_has_every_option(function: Any) -> None:
-    """With its default."""
+    """Each option is listed with its default."""
     assert undocumented_options(Path(__file__).parents[1] / "README.md", function) == []

@@ -12,7 +12,7 @@ from rtvi_plugins_livekit.listing import installed, providers
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of LiveKit's plugins in a path that has nothing else."""
+    """Return the folder of LiveKit's plugins in a path that has nothing else."""
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
     return tmp_path / "livekit" / "plugins"
 
@@ -24,7 +24,7 @@ def put(folder: Path, plugin: str, text: str) -> None:
 
 
 def test_a_plugin_has_the_kinds_whose_classes_it_has(folder: Path) -> None:
-    """Imported or defined, but not just mentioned."""
+    """The classes may be imported or defined, but not only mentioned."""
     put(folder, "acme", "from .stt import STT\nfrom .tts import TTS, ChunkedStream\n__all__ = ['LLM']\n")
     put(folder, "bird", "class LLM: ...\n")
     put(folder, "renamed", "from .speech import Recogniser as STT\n")
@@ -40,7 +40,7 @@ def test_what_is_no_provider_of_ours_is_not_listed(folder: Path) -> None:
 
 
 def test_each_kind_of_each_plugin_is_a_provider(folder: Path) -> None:
-    """By a name that says where it comes from, with the limits of all of them."""
+    """Its name says where it comes from. All of them have the same limits."""
     put(folder, "acme", "raise RuntimeError('imported')\nfrom .stt import STT\nfrom .tts import TTS\n")
     found = list(providers())
     assert [each.name for each in found] == ["stt.livekit-acme", "tts.livekit-acme"]
@@ -48,5 +48,5 @@ def test_each_kind_of_each_plugin_is_a_provider(folder: Path) -> None:
 
 
 def test_without_plugins_there_is_no_provider(folder: Path) -> None:
-    """The package alone changes nothing."""
+    """The package alone adds no provider."""
     assert list(providers()) == []

@@ -1,4 +1,4 @@
-"""What a constructor takes becomes keys, service options and options of a provider."""
+"""The parameters of a constructor become keys, service options and options of a provider."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class NotGiven:
-    """LiveKit's class of the value for an argument that is not given."""
+    """LiveKit's class for an argument that is not given."""
 
 
 NOT_GIVEN = NotGiven()
@@ -41,7 +41,7 @@ class Settings:
 
 
 class Voice:
-    """A class as those of LiveKit's plugins."""
+    """A class like those of LiveKit's plugins."""
 
     def __init__(
         self,
@@ -75,17 +75,17 @@ class Voice:
 
 @pytest.fixture
 def found() -> Reflected:
-    """What is read of the class."""
+    """Return what is read from the class."""
     return reflect(Voice, unset=(NOT_GIVEN,))
 
 
 def option(found: Reflected, name: str) -> Parameter:
-    """One option by its name."""
+    """Return one option by its name."""
     return next(each for each in found.options if each.name == name)
 
 
 def test_a_parameter_is_an_option_a_service_option_or_a_key(found: Reflected) -> None:
-    """By its name: addresses and files are the operator's, and keys are secret."""
+    """The name decides: addresses and files are for the operator, and keys are secret."""
     assert [each.name for each in found.options] == [
         *("model", "temperature", "names", "mood", "settings", "words", "extra", "max_tokens", "prompt_cache_key"),
         "turn_timeout_ms",
@@ -95,19 +95,19 @@ def test_a_parameter_is_an_option_a_service_option_or_a_key(found: Reflected) ->
 
 
 def test_what_json_cannot_carry_is_left_out(found: Reflected) -> None:
-    """Also a type that only type checkers know."""
+    """This includes a type that only type checkers know."""
     assert found.left_out == ["http_session", "on_end", "on_later"]
 
 
 def test_a_value_that_is_not_given_is_none(found: Reflected) -> None:
-    """And the option accepts it."""
+    """The option accepts None as well."""
     temperature = option(found, "temperature")
     assert temperature.default is None
     assert type(None) in get_args(get_args(temperature.annotation)[0])
 
 
 def test_documentation_comes_from_the_docstring(found: Reflected) -> None:
-    """Its first sentence, or else the name of the argument."""
+    """The documentation is its first sentence, or otherwise the name of the argument."""
     docs = {each.name: each.annotation.__metadata__[0].documentation for each in found.options}
     assert docs["model"] == "The model to use"
     assert docs["temperature"] == "How freely it answers"
@@ -124,7 +124,7 @@ def test_values_are_converted_to_what_the_class_takes(found: Reflected) -> None:
 
 
 def test_arguments_that_a_class_passes_on_are_those_of_its_base() -> None:
-    """As far as each constructor has `**kwargs`."""
+    """This is so if every constructor has `**kwargs`."""
 
     class Child(Voice):
         def __init__(self, *, tone: str = "low", **given: Any) -> None:
@@ -134,7 +134,7 @@ def test_arguments_that_a_class_passes_on_are_those_of_its_base() -> None:
 
 
 def test_one_of_several_keys_may_be_enough() -> None:
-    """A class that has other ways in needs none of its keys."""
+    """If a class has other ways to log in, none of its keys is required."""
 
     class Cloud:
         def __init__(self, *, api_key: str = "", api_secret: str | None = None):
@@ -171,7 +171,7 @@ def test_a_secret_is_never_an_option() -> None:
 
 
 def test_what_a_class_passes_on_to_livekit_itself_is_no_option() -> None:
-    """Such as its abilities and its sample rate."""
+    """Examples are its abilities and its sample rate."""
 
     class Base:
         __module__ = "livekit.agents.tts"
@@ -189,7 +189,7 @@ def test_what_a_class_passes_on_to_livekit_itself_is_no_option() -> None:
 
 
 def test_an_argument_without_a_default_is_a_service_option_that_must_be_set() -> None:
-    """A provider cannot ask for it otherwise."""
+    """A provider has no other way to ask for it."""
 
     class Needs:
         def __init__(self, voice_id: str) -> None:

@@ -14,7 +14,7 @@ from rtvi_plugins_livekit.running import timed_word
 
 
 class Timed(str):
-    """A word, as LiveKit's plugins report it."""
+    """A word in the form of LiveKit's plugins."""
 
     __slots__ = ()
     start_time, end_time = -0.04, 0.2
@@ -22,14 +22,14 @@ class Timed(str):
 
 @pytest.mark.parametrize("early", [-0.04, math.nan])
 def test_a_time_before_the_audio_becomes_0(early: float) -> None:
-    """`Word` refuses it."""
+    """`Word` does not accept it."""
     assert timed_word("one", early, early) == Word("one", 0.0, 0.0)
     assert timed_word("one", early) == Word("one", 0.0)
     assert timed_word("one", 0.5, 0.7) == Word("one", 0.5, 0.7)
 
 
 def test_a_transcript_whose_first_word_begins_too_early_is_a_transcript() -> None:
-    """The utterance would fail otherwise."""
+    """Otherwise, the utterance would fail."""
     found: Any = SimpleNamespace(text="one", language="en", words=[Timed("one")], confidence=0.9)
     transcript = stt._transcript(found, final=True)  # pyright: ignore[reportPrivateUsage]
     assert transcript == Transcript("one", True, "en", [Word("one", 0.0, 0.2)], confidence=0.9)

@@ -1,4 +1,4 @@
-"""`rtvi top`, against a server of a real process."""
+"""`rtvi top`, with the server of a real process."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def quiet(session: Session, /) -> None:
 
 @contextmanager
 def serving(path: Path, *options: str) -> Generator[str]:
-    """Serve a bot in a process of its own, and yield its address."""
+    """Serve a bot in a separate process, and yield its address."""
     line = [sys.executable, "-m", "rtvi_plugins", "run", str(path), "--port", "0", "--dev", "--no-reload"]
     with subprocess.Popen(
         [*line, "--plugin", "monitor", "--drain-seconds", "0", *options], stdout=subprocess.PIPE, text=True
@@ -46,7 +46,7 @@ def serving(path: Path, *options: str) -> Generator[str]:
 
 @pytest.mark.slow
 def test_it_shows_the_sessions_of_a_server(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Also the one that waits for its client."""
+    """A session that waits for its client is shown as well."""
     path = tmp_path / "bot.py"
     path.write_text(BOT)
     with serving(path) as url:
@@ -60,7 +60,7 @@ def test_it_shows_the_sessions_of_a_server(tmp_path: Path, capsys: pytest.Captur
 
 @pytest.mark.slow
 def test_any_worker_answers_for_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The path of a worker has its own metrics alone."""
+    """The path of a worker has only its own metrics."""
     path = tmp_path / "bot.py"
     path.write_text(BOT)
 
@@ -115,7 +115,7 @@ def test_a_mistake_is_answered_by_a_sentence(
 
 
 def test_nobody_at_the_address_is_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
-    """One sentence, and the exit code 1."""
+    """The output is one sentence, and the exit code is 1."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     assert guarded(lambda: top([url])) == FAILED

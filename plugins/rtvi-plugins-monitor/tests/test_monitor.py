@@ -1,4 +1,4 @@
-"""The metrics and the view of a bot that is called by a client of its own, through the server's app."""
+"""The metrics and the view of a bot's sessions, through the server's app."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ async def serving(
 
 @asynccontextmanager
 async def connected(host: Host) -> AsyncGenerator[Client]:
-    """A client in a session of its own, which has ended afterwards."""
+    """Connect a client in a session of its own, which has ended after the block."""
     started = await host.start(secret=SECRET)
     async with Client.connected(ConnectionStream(host.claim(started.token)), version="2.1.0", timeout=10) as client:
         yield client
@@ -71,7 +71,7 @@ async def connected(host: Host) -> AsyncGenerator[Client]:
 
 
 async def samples(http: httpx2.AsyncClient) -> Mapping[str, float]:
-    """All samples of `/metrics`, as Prometheus' own parser reads them, by name and labels."""
+    """Return all samples of `/metrics`, as Prometheus' own parser reads them, by name and labels."""
     response = await http.get("/metrics", headers={"authorization": f"Bearer {SECRET}"})
     assert response.status_code == 200
     return {
@@ -82,7 +82,7 @@ async def samples(http: httpx2.AsyncClient) -> Mapping[str, float]:
 
 
 def grown(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
-    """The samples that have changed, without buckets and times: other tests have counted in this process too."""
+    """Return the changed samples, without buckets and times. Other tests have counted in this process as well."""
     skipped = re.compile("_bucket|_created|_sum|rtvi_load")
     changes = {name: value - before.get(name, 0.0) for name, value in after.items() if not skipped.search(name)}
     return {name: change for name, change in changes.items() if change}
@@ -97,7 +97,7 @@ async def ask(client: Client) -> None:
 
 
 async def test_what_happens_is_counted() -> None:
-    """Starts, sessions, turns, actions and errors, by names that the bot has chosen."""
+    """These are starts, sessions, turns, actions and errors, by names that the bot has chosen."""
     async with serving() as (host, http):
         before = await samples(http)
         async with connected(host) as client:
@@ -122,7 +122,7 @@ async def test_what_happens_is_counted() -> None:
 
 
 async def test_the_operator_sees_the_live_sessions() -> None:
-    """With counts and codes, and without a word of the conversation."""
+    """The view has counts and codes, but no text of the conversation."""
     async with serving() as (host, http):
         headers = {"x-rtvi-operator-secret": SECRET}
         async with connected(host) as client:
@@ -140,7 +140,7 @@ async def test_the_operator_sees_the_live_sessions() -> None:
 
 
 async def test_a_session_that_is_resumed_is_shown() -> None:
-    """Also when the host that had it before ends its part later, in the same process."""
+    """This is true even if the previous host ends its part later, in the same process."""
     store = MemoryStore()
     async with serving(store=store) as (first, _), serving(store=store) as (second, http):
         old = first.claim((await first.start(secret=SECRET)).token)
@@ -159,7 +159,7 @@ async def test_a_session_that_is_resumed_is_shown() -> None:
 
 @pytest.mark.parametrize("path", ["/metrics", "/sessions"])
 async def test_both_are_the_operators_alone(path: str) -> None:
-    """In development mode they are open, as everything is."""
+    """In development mode, both are open, like everything else."""
     async with serving() as (_, http):
         for headers in ({}, {"authorization": "Bearer wrong"}, {"x-rtvi-operator-secret": "wrong"}):
             refused = await http.get(path, headers=headers)

@@ -1,4 +1,4 @@
-"""What every test of this distribution may use: a server, and models that reach it in process or over a socket."""
+"""What every test of this distribution may use: a server, and models that use it in process or over a socket."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def server() -> OpenAIServer:
-    """A server that accepts one key."""
+    """Return a server that accepts one key."""
     return OpenAIServer(key=KEY.reveal())
 
 
 @pytest.fixture
 async def llm(server: OpenAIServer, anyio_backend: str) -> AsyncGenerator[OpenAILLM]:
-    """A model on that server, in process."""
+    """Open a model on that server, in process."""
     transport = httpx2.ASGITransport(server.app)
     async with connect("openai", KEY, base_url="http://server/v1", transport=transport) as model:
         model.model = "small-1"
@@ -39,14 +39,14 @@ async def llm(server: OpenAIServer, anyio_backend: str) -> AsyncGenerator[OpenAI
 
 @pytest.fixture
 def base_url(server: OpenAIServer) -> Generator[str]:
-    """The server's address, on a real socket."""
+    """Return the server's address, on a real socket."""
     with serve(server) as url:
         yield url
 
 
 @pytest.fixture
 async def far_llm(base_url: str, anyio_backend: str) -> AsyncGenerator[OpenAILLM]:
-    """A model on that server, over a real socket."""
+    """Open a model on that server, over a real socket."""
     async with connect("openai", KEY, base_url=base_url) as model:
         model.model = "small-1"
         yield model

@@ -44,7 +44,7 @@ USAGE = {"prompt_tokens": 12, "completion_tokens": 5, "total_tokens": 17}
 
 @frozen
 class Asked:
-    """A request that came: by which key, over which connection (the client's port), and with which body."""
+    """A request that arrived: its key, its connection (the client's port), and its body."""
 
     method: str
     path: str
@@ -62,7 +62,7 @@ class Asked:
 
 @frozen
 class Says:
-    """A stream of chunks. Afterwards it is `done`, or breaks `off` without a word, or `hangs` until it is left."""
+    """A stream of chunks. Then it is `done`, the connection breaks `off`, or it `hangs` until the client leaves."""
 
     chunks: Sequence[Mapping[str, Any] | str]
     then: Literal["done", "off", "hangs"] = "done"
@@ -78,19 +78,19 @@ class Refuses:
 
 
 def chunk(delta: Mapping[str, Any], *, finish: str | None = None, index: int = 0) -> dict[str, Any]:
-    """A chunk of an answer."""
+    """Return a chunk of an answer."""
     choice = {"index": index, "delta": delta, "finish_reason": finish}
     return {"id": "chatcmpl-1", "object": "chat.completion.chunk", "model": "small-1", "choices": [choice]}
 
 
 def saying(*pieces: str) -> Says:
-    """An answer in these pieces, and then what it cost."""
+    """Return an answer in these pieces, followed by its usage."""
     texts = [chunk({"role": "assistant", "content": ""}), *(chunk({"content": piece}) for piece in pieces)]
     return Says([*texts, chunk({}, finish="stop"), {"model": "small-1", "choices": [], "usage": USAGE}])
 
 
 def calling(*calls: tuple[str, str, str]) -> Says:
-    """Function calls, each as id, name and arguments; the arguments come character by character."""
+    """Return function calls, each as id, name and arguments. The arguments come character by character."""
     chunks: list[Mapping[str, Any]] = []
     for index, (id, name, arguments) in enumerate(calls):
         first = {"index": index, "id": id, "type": "function", "function": {"name": name, "arguments": ""}}
@@ -100,7 +100,7 @@ def calling(*calls: tuple[str, str, str]) -> Says:
 
 
 def failing(code: str | int | None, type: str = "error", *, after: str = "Well") -> Says:
-    """An error in the middle of a stream."""
+    """Return an error in the middle of a stream."""
     return Says([chunk({"content": after}), {"error": {"message": "words of a vendor", "type": type, "code": code}}])
 
 
@@ -109,7 +109,7 @@ def failing(code: str | int | None, type: str = "error", *, after: str = "Well")
 
 @define
 class OpenAIServer:
-    """Answers from its script, in order; when the script is over, with what it was asked."""
+    """Gives the answers of its script in order. After the script, the answer describes the request."""
 
     name: str = "openai"
     #: The one key that it accepts; None accepts any.
@@ -124,7 +124,7 @@ class OpenAIServer:
 
     @property
     def app(self) -> Starlette:
-        """The ASGI app, below `/v1` as the vendors' are."""
+        """Return the ASGI app. Its paths begin with `/v1`, as those of the vendors do."""
         return Starlette(
             routes=[
                 Route("/v1/chat/completions", self._complete, methods=["POST"]),
@@ -191,7 +191,7 @@ def _uvicorn(server: OpenAIServer) -> uvicorn.Server:
 
 @contextmanager
 def serve(server: OpenAIServer) -> Generator[str]:
-    """Serve it in a thread, on a free port of this machine; gives the base URL."""
+    """Serve it in a thread, on a free port of this machine. Yield the base URL."""
     with socket.create_server(("127.0.0.1", 0)) as listener:  # clients may connect from now on
         running = _uvicorn(server)
         thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]})

@@ -1,4 +1,4 @@
-"""Putting a streamed answer together from its chunks."""
+"""An answer is assembled from the chunks of a stream."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rtvi_plugins_openai._answer import Answer
 
 
 def put_together(chunks: Iterable[Any], *, done: bool = True) -> list[LLMPiece]:
-    """The pieces that come of these chunks."""
+    """Return the pieces that these chunks make."""
     answer = Answer("acme")
     pieces: list[LLMPiece] = []
     for each in chunks:
@@ -33,12 +33,12 @@ def put_together(chunks: Iterable[Any], *, done: bool = True) -> list[LLMPiece]:
 
 
 def call_chunk(function: dict[str, Any], **more: Any) -> dict[str, Any]:
-    """A chunk with a sliver of a function call."""
+    """Return a chunk with a fragment of a function call."""
     return chunk({"tool_calls": [{"function": function, **more}]})
 
 
 def cut(text: str, places: Sequence[int]) -> list[str]:
-    """The text in slivers."""
+    """Return the text in fragments."""
     edges = sorted(place % (len(text) + 1) for place in places)
     return [text[start:end] for start, end in zip([0, *edges], [*edges, len(text)], strict=True)]
 
@@ -47,12 +47,12 @@ def cut(text: str, places: Sequence[int]) -> list[str]:
 
 
 def test_text_comes_as_it_is_and_the_usage_last() -> None:
-    """Empty pieces are left out; the counts come from the chunk that follows the end."""
+    """Empty pieces are left out. The counts come from the chunk after the end."""
     assert put_together(saying("He", "llo").chunks) == [Text("He"), Text("llo"), Usage(12, 5, model="small-1")]
 
 
 def test_usage_may_stand_on_the_last_piece() -> None:
-    """Together reports it beside the end of the answer, and others with every chunk: the last report counts."""
+    """Together reports it with the end of the answer, and other vendors with every chunk. The last report counts."""
     reports = [
         {**chunk({"content": "Hi"}), "usage": {"prompt_tokens": 1}},
         {**chunk({}, finish="stop"), "usage": USAGE},
@@ -61,7 +61,7 @@ def test_usage_may_stand_on_the_last_piece() -> None:
 
 
 def test_the_usage_has_the_cached_and_the_reasoning_tokens() -> None:
-    """Where the vendor reports them. Other servers send null."""
+    """These are counted if the vendor reports them. Other servers send null."""
     details = {
         "prompt_tokens_details": {"cached_tokens": 8, "audio_tokens": 0},
         "completion_tokens_details": {"reasoning_tokens": 3},
@@ -76,12 +76,12 @@ def test_the_usage_has_the_cached_and_the_reasoning_tokens() -> None:
 
 
 def test_a_refusal_is_said() -> None:
-    """What the model says in declining is an answer too."""
+    """The words with which the model refuses are an answer, too."""
     assert put_together([chunk({"refusal": "I would rather not."}, finish="stop")]) == [Text("I would rather not.")]
 
 
 def test_thoughts_are_no_part_of_an_answer() -> None:
-    """Neither those in front of it, nor those in a field of their own, nor when there is nothing else."""
+    """This includes thoughts before the answer, thoughts in a field of their own, and thoughts without an answer."""
     thinking = [chunk({"reasoning_content": "Hm.", "reasoning": "Hm."}), chunk({"content": "\n<t"})]
     said = [*thinking, chunk({"content": "hink>I should greet.</think>\n"}), chunk({"content": "\nHello."})]
     assert put_together(said) == [Text("Hello.")]
@@ -90,7 +90,7 @@ def test_thoughts_are_no_part_of_an_answer() -> None:
 
 
 def test_a_character_may_be_cut_in_two() -> None:
-    """Some servers end a chunk between the halves of an emoji. A half that stands alone is replaced, not a failure."""
+    """Some servers end a chunk between the halves of an emoji. A single half is replaced, and causes no failure."""
     halves = [chunk({"content": "Hi \ud83d"}), chunk({"content": "\ude00!"}), chunk({"content": "\ude00?"})]
     assert put_together(halves) == [Text("Hi "), Text("\U0001f600!"), Text("\ufffd?")]
     cut_call = [call_chunk({"name": "a", "arguments": '{"x":"\ud83d'}), call_chunk({"arguments": '\ude00"}'})]
@@ -100,17 +100,17 @@ def test_a_character_may_be_cut_in_two() -> None:
 
 
 def test_a_second_choice_is_left_out() -> None:
-    """Somebody who asks for several answers hears the first."""
+    """If several answers are requested, only the first is spoken."""
     assert put_together([chunk({"content": "a"}), chunk({"content": "b"}, index=1)]) == [Text("a")]
 
 
 def test_an_answer_needs_no_done_when_it_said_why_it_ended() -> None:
-    """Some servers close the stream instead."""
+    """Some servers close the stream without it."""
     assert put_together([chunk({"content": "a"}, finish="length")], done=False) == [Text("a")]
 
 
 def test_a_stream_that_breaks_off_is_an_error() -> None:
-    """Half an answer is not taken for a whole one."""
+    """An incomplete answer does not count as complete."""
     with pytest.raises(ProviderError, match="not available") as caught:
         put_together([chunk({"content": "a"})], done=False)
     assert caught.value.retryable
@@ -128,7 +128,7 @@ def test_a_stream_that_breaks_off_is_an_error() -> None:
     ],
 )
 def test_fields_of_an_unknown_shape_say_nothing(odd: dict[str, Any]) -> None:
-    """What another server adds or leaves out does no harm."""
+    """Additional or missing fields of other servers cause no error."""
     assert put_together([odd, *saying("Hi").chunks])[0] == Text("Hi")
 
 
@@ -139,7 +139,7 @@ def test_an_event_without_data_says_nothing() -> None:
 
 @pytest.mark.parametrize("data", [" ", "[]", "3", "{", "<html>"])
 def test_what_is_no_chunk_is_an_error(data: str) -> None:
-    """A server that speaks something else is not one that can be used."""
+    """A server with another protocol cannot be used."""
     with pytest.raises(ProviderError, match="acme is not available"):
         put_together([data])
 
@@ -162,7 +162,7 @@ def test_what_is_no_chunk_is_an_error(data: str) -> None:
     ],
 )
 def test_an_error_in_the_stream_has_its_category(code: str | int | None, type: str, category: str) -> None:
-    """The response has begun as a success, so the error object alone tells."""
+    """The status of the response is a success, so only the error object shows the failure."""
     with pytest.raises(ProviderError) as caught:
         put_together(failing(code, type).chunks)
     assert caught.value.category == category
@@ -178,14 +178,14 @@ def test_an_error_in_the_stream_has_its_category(code: str | int | None, type: s
     ],
 )
 def test_an_error_may_stand_in_other_places(odd: dict[str, Any]) -> None:
-    """An error is not taken for an answer that says nothing."""
+    """An error does not count as an empty answer."""
     with pytest.raises(ProviderError) as caught:
         put_together([odd])
     assert caught.value.category == "rate"
 
 
 def test_an_answer_that_ends_in_an_error_has_failed() -> None:
-    """Also when nothing more is said of it."""
+    """This is so even without further details."""
     with pytest.raises(ProviderError, match="not available"):
         put_together([chunk({}, finish="error")])
 
@@ -200,13 +200,13 @@ def test_an_error_may_be_a_sentence() -> None:
 
 
 def test_function_calls_come_whole_and_in_order() -> None:
-    """Two calls of one answer, each with its own id and arguments."""
+    """An answer has two calls, each with its own id and arguments."""
     chunks = calling(("c1", "book", '{"nights": 2}'), ("c2", "greet", "")).chunks
     assert put_together(chunks)[:2] == [ToolCall("c1", "book", {"nights": 2}), ToolCall("c2", "greet", {})]
 
 
 def test_a_call_without_an_id_is_given_one() -> None:
-    """Its result has to be told apart from those of other calls."""
+    """Its result must be distinguishable from those of other calls."""
     (first,) = put_together([call_chunk({"name": "greet"}, index=0)])
     (second,) = put_together([call_chunk({"name": "greet"}, index=0)])
     assert isinstance(first, ToolCall)
@@ -216,7 +216,7 @@ def test_a_call_without_an_id_is_given_one() -> None:
 
 
 def test_calls_without_an_index_are_told_apart_by_their_ids() -> None:
-    """A server that does not count begins each call with its id."""
+    """If a server does not count the calls, each begins with its id."""
     chunks = [
         call_chunk({"name": "a", "arguments": '{"x"'}, id="c1"),
         call_chunk({"arguments": ": 1}"}),
@@ -230,7 +230,7 @@ def test_calls_without_an_index_are_told_apart_by_their_ids() -> None:
     ["{", '{"x": NaN}', "[1]", "[]", '"x"', "3", "true", '{"x": 1} {"x": 2}', '{"x": 1,}', "x=1", "[" * 5000, [1], 3],
 )
 def test_arguments_that_are_no_json_object_are_reported_to_the_llm(arguments: Any) -> None:
-    """The vendor has not failed: the model wrote them, and can write them again."""
+    """The vendor has not failed. The model wrote them, and can write them again."""
     (call,) = put_together([call_chunk({"name": "book", "arguments": arguments}, index=0, id="c1")])
     assert isinstance(call, ToolCall)
     assert (call.id, call.name, call.arguments) == ("c1", "book", {})
@@ -240,14 +240,14 @@ def test_arguments_that_are_no_json_object_are_reported_to_the_llm(arguments: An
 
 @pytest.mark.parametrize("arguments", ["", "  \n", None, "null", " null ", "{}", {}, '"null"', '""', '"{}"'])
 def test_arguments_that_say_nothing_are_none(arguments: Any) -> None:
-    """Servers write a call without arguments in many ways."""
+    """Servers have many forms of a call without arguments."""
     (call,) = put_together([call_chunk({"name": "count", "arguments": arguments}, index=0, id="c1")])
     assert call == ToolCall("c1", "count", {})
 
 
 @pytest.mark.parametrize("arguments", [{"x": [1]}, '{"x": [1]}', ' {"x":[1]}\n', json.dumps('{"x": [1]}')])
 def test_arguments_may_be_an_object_or_text_encoded_twice(arguments: Any) -> None:
-    """Some servers parse what the model wrote, some models encode it once more."""
+    """Some servers parse what the model wrote, and some models encode it twice."""
     (call,) = put_together([call_chunk({"name": "book", "arguments": arguments}, index=0, id="c1")])
     assert call == ToolCall("c1", "book", {"x": [1]})
 
@@ -342,13 +342,13 @@ def test_fragments_are_put_together_however_a_server_labels_them(
 
 
 def test_an_id_may_be_a_number() -> None:
-    """It becomes text, as ids are."""
+    """It becomes text, like every id."""
     chunks = [call_chunk({"name": "a"}, id=7), call_chunk({"name": "b"}, id=8), call_chunk({"arguments": A}, id=7)]
     assert put_together(chunks) == [ToolCall("7", "a", {"x": 1}), ToolCall("8", "b", {})]
 
 
 def test_a_call_may_have_no_function_object() -> None:
-    """Its name and arguments then stand beside its id."""
+    """Its name and arguments are then in the same object as its id."""
     assert put_together([chunk({"tool_calls": [{"id": "c1", "name": "a", "arguments": A}]})]) == [
         ToolCall("c1", "a", {"x": 1})
     ]
@@ -366,13 +366,13 @@ def test_the_older_function_call_is_a_call_unless_it_repeats_one() -> None:
 
 
 def test_text_and_calls_may_share_a_chunk() -> None:
-    """The text is said, and the function is called."""
+    """The text is spoken, and the function is called."""
     delta = {"content": "One moment.", "tool_calls": [{"index": 0, "id": "c1", "function": {"name": "a"}}]}
     assert put_together([chunk(delta)]) == [Text("One moment."), ToolCall("c1", "a", {})]
 
 
 def test_content_may_be_a_list_of_parts() -> None:
-    """Only those of type text are said."""
+    """Only parts of the type text are spoken."""
     parts = [{"type": "thinking", "thinking": "Hm."}, {"type": "text", "text": "Hello"}, {"type": "text", "text": "!"}]
     assert put_together([chunk({"content": parts})]) == [Text("Hello!")]
 
@@ -396,7 +396,7 @@ FRAGMENT = st.fixed_dictionaries(
 
 @given(st.lists(FRAGMENT, max_size=8))
 def test_no_fragments_of_calls_are_a_failure(fragments: list[dict[str, Any]]) -> None:
-    """Whatever a server sends, each call has an id and a name, and arguments or a problem."""
+    """Whatever a server sends, each call has an id, a name, and either arguments or a problem."""
     calls = put_together([chunk({"tool_calls": [each]}) for each in fragments])
     for each in calls:
         assert isinstance(each, ToolCall)
@@ -471,7 +471,7 @@ BYTES = f": ping\n\n{STREAM}data: [DONE]\n\n".encode()
 
 
 class Slivers(httpx2.AsyncByteStream):
-    """A response's body, cut as given."""
+    """The body of a response, divided as given."""
 
     def __init__(self, slivers: list[bytes]) -> None:
         self._slivers = slivers
@@ -484,7 +484,7 @@ class Slivers(httpx2.AsyncByteStream):
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.integers(0, len(BYTES)), max_size=30))
 def test_any_cut_of_the_bytes_gives_the_same_pieces(places: list[int]) -> None:
-    """Packets may end inside a line, a line ending or a letter."""
+    """Packets may end inside a line, a line ending or a character."""
     edges = sorted(places)
     slivers = [BYTES[start:end] for start, end in zip([0, *edges], [*edges, len(BYTES)], strict=True)]
     headers = {"content-type": "text/event-stream"}

@@ -85,7 +85,7 @@ def form_of(request: FakeRequest) -> dict[str, list[bytes]]:
 
 
 async def test_a_transcript_is_streamed() -> None:
-    """Interim ones grow, and the final one has the language. Then the usage."""
+    """Interim transcripts grow, and the final one has the language. The usage follows."""
     async with hearing() as (stt, _):
         assert isinstance(stt, STT)
         assert await transcripts_of(stt) == [
@@ -108,7 +108,7 @@ async def test_a_model_that_does_not_stream_has_one_transcript() -> None:
 
 
 async def test_the_audio_is_sent_as_a_file() -> None:
-    """With the key, and with nothing that was not set."""
+    """The request has the key, and nothing that was not set."""
     async with hearing() as (stt, vendor):
         await transcripts_of(stt)
         (request,) = vendor.vendor.requests
@@ -121,7 +121,7 @@ async def test_the_audio_is_sent_as_a_file() -> None:
 
 
 async def test_options_of_the_recognition_are_sent() -> None:
-    """A list as a field for each value."""
+    """A list is sent as a field for each value."""
     async with hearing() as (stt, vendor):
         recognition(stt, "gpt-4o-transcribe", "de", ["de", "en"], "A hotel.", ["Zimmer"], 0.0)
         await transcripts_of(stt)
@@ -137,7 +137,7 @@ async def test_options_of_the_recognition_are_sent() -> None:
 
 
 async def test_no_audio_is_no_request() -> None:
-    """The vendor would refuse it."""
+    """The vendor would refuse such a request."""
     async with hearing() as (stt, vendor):
         assert await transcripts_of(stt, 0) == []
         assert vendor.vendor.requests == []
@@ -152,7 +152,7 @@ async def test_no_audio_is_no_request() -> None:
     ],
 )
 async def test_a_transcript_without_its_end_is_a_failure(last: bytes, category: str) -> None:
-    """What was recognised was recognised."""
+    """The transcript up to the failure stays."""
     request = STTRequest(one_by_one([FRAME]))
     async with hearing([TRANSCRIPT[0], last]) as (stt, _), aclosing(stt.transcribe(request)) as pieces:
         assert await anext(pieces) == Transcript("Good", final=False)
@@ -165,7 +165,7 @@ async def test_a_transcript_without_its_end_is_a_failure(last: bytes, category: 
 
 
 async def test_speech_is_streamed_in_whole_samples() -> None:
-    """Each sentence is a request; blank ones are none."""
+    """Each sentence is a request. Blank sentences are not sent."""
     async with speaking() as (tts, vendor):
         assert isinstance(tts, TTS)
         *audio, usage = await speech_of(tts, "Good day.", " \n", "Bye.")
@@ -180,7 +180,7 @@ async def test_speech_is_streamed_in_whole_samples() -> None:
 
 
 async def test_options_of_the_voice_are_sent() -> None:
-    """With the vendor's names."""
+    """The fields have the vendor's names."""
     async with speaking() as (tts, vendor):
         voice(tts, "tts-1", "nova", "Calmly.", 1.5)
         await speech_of(tts, "Hi")
@@ -189,7 +189,7 @@ async def test_options_of_the_voice_are_sent() -> None:
 
 
 async def test_a_long_text_is_sent_in_parts() -> None:
-    """The vendor takes 4096 characters."""
+    """The vendor accepts 4096 characters."""
     async with speaking() as (tts, vendor):
         await speech_of(tts, "word " * 1000)
         sent = [each.json["input"] for each in vendor.vendor.requests]
@@ -198,14 +198,14 @@ async def test_a_long_text_is_sent_in_parts() -> None:
 
 
 async def test_nothing_to_say_is_no_request() -> None:
-    """And no usage."""
+    """No usage is reported either."""
     async with speaking() as (tts, vendor):
         assert await speech_of(tts, "", " ") == []
         assert vendor.vendor.requests == []
 
 
 async def test_an_interruption_reaches_the_vendor() -> None:
-    """In the middle of a sentence."""
+    """The interruption comes in the middle of a sentence."""
     async with speaking() as (tts, vendor):
         vendor.script("hang")
         async with aclosing(tts.synthesize(TTSRequest(one_by_one(["Good day."])))) as pieces:
@@ -217,7 +217,7 @@ async def test_an_interruption_reaches_the_vendor() -> None:
 
 
 async def test_a_made_up_key_is_noticed_at_the_start() -> None:
-    """By a request that costs nothing."""
+    """The check is a request that costs nothing."""
     async with hearing() as (stt, heard), speaking() as (tts, spoken):
         for live, vendor in ((stt, heard), (tts, spoken)):
             vendor.vendor.on("/v1/models", Answer(401, json=lambda request: refuse(401, request)))
@@ -227,5 +227,5 @@ async def test_a_made_up_key_is_noticed_at_the_start() -> None:
 
 @pytest.mark.parametrize("function", [openai_stt, recognition, openai_tts, voice])
 def test_the_readme_has_every_option(function: Any) -> None:
-    """With its default."""
+    """Each option is listed with its default."""
     assert undocumented_options(Path(__file__).parents[1] / "README.md", function) == []

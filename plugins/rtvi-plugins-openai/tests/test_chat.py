@@ -1,4 +1,4 @@
-"""The model against a server that speaks the API: what it sends, what it gives, and how it fails."""
+"""The model with a server of the API: what it sends, what it yields, and how it fails."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ WEATHER: Function = {
 
 
 async def pieces_of(llm: OpenAILLM, request: LLMRequest = HELLO) -> list[LLMPiece]:
-    """The whole answer."""
+    """Return the whole answer."""
     async with aclosing(llm.respond(request)) as answer:
         return [piece async for piece in answer]
 
 
 async def failure_of(llm: OpenAILLM) -> ProviderError:
-    """The error that an answer ends in."""
+    """Return the error that ends an answer."""
     with pytest.raises(ProviderError) as caught:
         await pieces_of(llm)
     return caught.value
@@ -46,14 +46,14 @@ async def failure_of(llm: OpenAILLM) -> ProviderError:
 
 
 async def test_an_answer_is_streamed(llm: OpenAILLM, server: OpenAIServer) -> None:
-    """Piece by piece as the server cut it, then the usage."""
+    """The pieces come as the server divided them, then the usage."""
     server.script = [saying("Good", " day.")]
     assert isinstance(llm, LLM)
     assert await pieces_of(llm) == [Text("Good"), Text(" day."), Usage(12, 5, model="small-1")]
 
 
 async def test_a_request_carries_key_model_and_conversation(llm: OpenAILLM, server: OpenAIServer) -> None:
-    """And nothing else, as long as no option is set."""
+    """It has nothing else if no option is set."""
     await pieces_of(llm)
     (asked,) = server.asked
     assert (asked.path, asked.key) == ("/v1/chat/completions", KEY.reveal())
@@ -66,7 +66,7 @@ async def test_a_request_carries_key_model_and_conversation(llm: OpenAILLM, serv
 
 
 async def test_messages_carry_only_the_vendors_fields(llm: OpenAILLM, server: OpenAIServer) -> None:
-    """Our mark of an interruption stays here, and instructions are called what every vendor calls them."""
+    """The mark of an interruption is not sent, and instructions have the name that all vendors use."""
     call = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
     conversation: list[Message] = [
         {"role": "developer", "content": "Be brief."},
@@ -88,7 +88,7 @@ async def test_messages_carry_only_the_vendors_fields(llm: OpenAILLM, server: Op
 
 
 async def test_roles_take_turns_where_a_server_demands_it(llm: OpenAILLM, server: OpenAIServer) -> None:
-    """Unless it is OpenAI's own, a server is taken for one that does."""
+    """Every server except OpenAI's own is treated as one that requires it."""
     said: list[Message] = [{"role": "user", "content": "Two nights."}, {"role": "user", "content": "For Ada."}]
     await pieces_of(llm, LLMRequest(said))
     assert server.asked[0].body["messages"] == [{"role": "user", "content": "Two nights.\n\nFor Ada."}]
@@ -116,7 +116,7 @@ async def test_whether_roles_take_turns_follows_from_the_server_unless_it_is_set
 
 
 async def test_a_call_in_the_context_has_a_name_that_may_be_sent(llm: OpenAILLM, server: OpenAIServer) -> None:
-    """A model may have called a function that there is not, by a name that vendors reject."""
+    """A model may have called a function that does not exist, with a name that vendors refuse."""
     names = ["weather", "search the web", "a.b", "", "x" * 100, "wetter.köln"]
     calls = [{"id": "c", "type": "function", "function": {"name": each, "arguments": "{}"}} for each in names]
     asked: list[Message] = [{"role": "assistant", "content": None, "tool_calls": calls}]
@@ -129,7 +129,7 @@ async def test_a_call_in_the_context_has_a_name_that_may_be_sent(llm: OpenAILLM,
 
 @pytest.mark.parametrize("content_type", ["application/json", "application/json; charset=utf-8"])
 async def test_an_answer_in_one_object_is_an_answer(content_type: str) -> None:
-    """Some servers do not stream, or not with functions."""
+    """Some servers do not stream, or not together with functions."""
     call = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Bonn"}'}}
     message = {"role": "assistant", "content": "<think>Hm.</think>One moment.", "tool_calls": [call]}
     usage = {"prompt_tokens": 3, "completion_tokens": 4}
@@ -147,7 +147,7 @@ async def test_an_answer_in_one_object_is_an_answer(content_type: str) -> None:
 
 
 async def test_functions_are_offered_and_called(llm: OpenAILLM, server: OpenAIServer) -> None:
-    """In the form of the API, also one that takes no arguments; the call comes back whole."""
+    """Functions have the form of the API, even without arguments. The call comes back whole."""
     server.script = [calling(("c1", "weather", '{"city": "Köln"}'))]
     pieces = await pieces_of(llm, LLMRequest(HELLO.messages, [WEATHER, {"name": "hang_up"}]))
     nothing: dict[str, Any] = {"type": "object", "properties": {}}
@@ -166,7 +166,7 @@ async def test_functions_are_offered_and_called(llm: OpenAILLM, server: OpenAISe
     ],
 )
 async def test_the_choice_of_functions_is_sent(llm: OpenAILLM, server: OpenAIServer, choice: str, sent: object) -> None:
-    """In the form of the API; a request without one has none, and one without functions either."""
+    """It has the form of the API. A request without a choice or without functions has no such field."""
     await pieces_of(llm, LLMRequest(HELLO.messages, [WEATHER], choice))
     await pieces_of(llm, LLMRequest(HELLO.messages, [WEATHER]))
     await pieces_of(llm, LLMRequest(HELLO.messages, [], choice))
@@ -174,7 +174,7 @@ async def test_the_choice_of_functions_is_sent(llm: OpenAILLM, server: OpenAISer
 
 
 async def test_a_schema_of_the_answer_is_sent(llm: OpenAILLM, server: OpenAIServer) -> None:
-    """As the API's structured output."""
+    """It has the form of the API's structured output."""
     schema: dict[str, Any] = {"type": "object", "properties": {"nights": {"type": "integer"}}}
     await pieces_of(llm, LLMRequest(HELLO.messages, answer_schema=schema))
     assert server.asked[0].body["response_format"] == {
@@ -184,7 +184,7 @@ async def test_a_schema_of_the_answer_is_sent(llm: OpenAILLM, server: OpenAIServ
 
 
 async def test_thoughts_and_extras_of_others_are_not_sent(llm: OpenAILLM, server: OpenAIServer) -> None:
-    """The API refuses fields that it does not know."""
+    """The API refuses unknown fields."""
     call = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
     said: MessageWithThoughts = {
         "role": "assistant",
@@ -197,7 +197,7 @@ async def test_thoughts_and_extras_of_others_are_not_sent(llm: OpenAILLM, server
 
 
 async def test_fields_are_sent_unless_they_are_none(llm: OpenAILLM, server: OpenAIServer) -> None:
-    """Also to leave out what a server does not know."""
+    """None can also leave out a field that a server does not know."""
     llm.fields = {"temperature": 0.0, "seed": None, "stop": ["\n"], "stream_options": None}
     await pieces_of(llm)
     sent = server.asked[0].body
@@ -208,7 +208,7 @@ async def test_fields_are_sent_unless_they_are_none(llm: OpenAILLM, server: Open
 
 
 async def test_fields_replace_nothing_that_the_framework_decides(llm: OpenAILLM, server: OpenAIServer) -> None:
-    """Who may set further fields has not thereby been granted another model or conversation."""
+    """A client that may set further fields may not thereby choose another model or conversation."""
     llm.fields = {"model": "large-1", "messages": [], "stream": False, "tools": []}
     await pieces_of(llm, LLMRequest(HELLO.messages, [WEATHER]))
     sent = server.asked[0].body
@@ -217,7 +217,7 @@ async def test_fields_replace_nothing_that_the_framework_decides(llm: OpenAILLM,
 
 
 async def test_several_answers_at_once_do_not_mix(llm: OpenAILLM, server: OpenAIServer) -> None:
-    """The object keeps nothing of a conversation."""
+    """The object stores nothing of a conversation."""
     answers: dict[str, str] = {}
 
     async def ask(word: str) -> None:
@@ -234,14 +234,14 @@ async def test_several_answers_at_once_do_not_mix(llm: OpenAILLM, server: OpenAI
 
 
 async def test_models_are_listed_in_either_form(llm: OpenAILLM, server: OpenAIServer) -> None:
-    """OpenAI sends an object, Together an array with models of every kind."""
+    """OpenAI sends an object. Together sends an array with models of every kind."""
     assert await llm.list_models() == ["large-1", "small-1"]
     server.models = [{"id": "b", "type": "chat"}, {"id": "a", "type": "chat"}, {"id": "c", "type": "image"}, None]
     assert await llm.list_models() == ["a", "b"]
 
 
 async def test_listing_models_fails_like_an_answer(server: OpenAIServer) -> None:
-    """With the same categories."""
+    """The categories are the same."""
     transport = httpx2.ASGITransport(server.app)
     async with connect("acme", Secret("another-key"), base_url="http://server/v1", transport=transport) as llm:
         with pytest.raises(ProviderError, match="acme refused its key"):
@@ -281,7 +281,7 @@ async def test_a_refusal_has_its_category(
 
 @pytest.mark.parametrize("script", [failing("server_error"), Says(["<html>"]), Says([chunk({"content": "a"})], "off")])
 async def test_text_before_a_failure_is_given(llm: OpenAILLM, server: OpenAIServer, script: Says) -> None:
-    """What was said was said; the failure follows it."""
+    """The text comes first, and the failure after it."""
     server.script = [Says([chunk({"content": "Well"}), *script.chunks], script.then)]
     async with aclosing(llm.respond(HELLO)) as answer:
         assert await anext(answer) == Text("Well")
@@ -290,7 +290,7 @@ async def test_text_before_a_failure_is_given(llm: OpenAILLM, server: OpenAIServ
 
 
 async def test_an_answer_may_be_left_when_more_of_it_has_arrived(llm: OpenAILLM, server: OpenAIServer) -> None:
-    """Nobody takes the rest, and the next answer is a whole one."""
+    """The rest is not read, and the next answer is complete."""
     server.script = [saying("Good", " day.")]
     async with aclosing(llm.respond(HELLO)) as answer:
         assert await anext(answer) == Text("Good")
@@ -298,13 +298,13 @@ async def test_an_answer_may_be_left_when_more_of_it_has_arrived(llm: OpenAILLM,
 
 
 async def test_an_endless_error_is_not_read_to_its_end(llm: OpenAILLM, server: OpenAIServer) -> None:
-    """Its status says enough."""
+    """Its status is enough."""
     server.script = [Refuses(503, "x" * 200_000)]
     assert (await failure_of(llm)).category == "unavailable"
 
 
 async def test_an_answer_that_is_no_stream_is_an_error() -> None:
-    """A base URL that leads to a web page."""
+    """An example is a base URL of a web page."""
     transport = httpx2.MockTransport(lambda request: httpx2.Response(200, text="<html>"))
     async with connect("acme", KEY, base_url="http://server", transport=transport) as llm:
         assert (await failure_of(llm)).category == "unavailable"
@@ -322,7 +322,7 @@ async def test_an_answer_that_is_no_stream_is_an_error() -> None:
     ],
 )
 async def test_a_broken_connection_has_its_category(raised: type[httpx2.TransportError], category: str) -> None:
-    """Both may be tried again; what httpx2 says of it, which can be a header, is not passed on."""
+    """Both may be tried again. The message of httpx2 can contain a header, so it is not passed on."""
 
     def fail(request: httpx2.Request) -> httpx2.Response:
         raise raised("words of httpx2")
@@ -340,14 +340,14 @@ async def test_a_broken_connection_has_its_category(raised: type[httpx2.Transpor
 
 @pytest.mark.parametrize("key", ["", "  ", "two words", "with\nline", "schlüssel"])
 async def test_a_key_that_no_header_can_carry_is_refused_at_once(key: str) -> None:
-    """httpx2 would show it in its complaint."""
+    """Otherwise, httpx2 would show it in its error."""
     with pytest.raises(ProviderError, match="acme refused its key"):
         async with connect("acme", Secret(key), base_url="http://server/v1"):
             pass
 
 
 async def test_white_space_around_a_key_is_not_part_of_it(server: OpenAIServer) -> None:
-    """A key that was read from a file ends in a newline."""
+    """A key that was read from a file may end in a newline."""
     transport = httpx2.ASGITransport(server.app)
     key = Secret(f"{KEY.reveal()}\n")
     async with connect("acme", key, base_url="http://server/v1", transport=transport) as llm:
@@ -356,7 +356,7 @@ async def test_white_space_around_a_key_is_not_part_of_it(server: OpenAIServer) 
 
 
 async def test_neither_key_nor_payload_is_told(server: OpenAIServer, caplog: pytest.LogCaptureFixture) -> None:
-    """Not by the error, its traceback, the object or any log, though the server repeats the key."""
+    """It is in no error, traceback, object or log, although the server repeats it."""
     caplog.set_level(logging.DEBUG)
     server.key = "another-key"
     transport = httpx2.ASGITransport(server.app)
@@ -373,7 +373,7 @@ async def test_neither_key_nor_payload_is_told(server: OpenAIServer, caplog: pyt
 
 @pytest.mark.parametrize("url", ["http://user:PASSWORD@host/v1", "https://PASSWORD@host", "ftp://host", "host/v1"])
 async def test_an_address_with_a_password_is_refused_without_being_repeated(url: str) -> None:
-    """The HTTP client would log it with every request."""
+    """The HTTP client would log the address with every request."""
     with pytest.raises(ValueError, match="must") as caught:
         async with connect("acme", KEY, base_url=url):
             pytest.fail("it opened")
@@ -382,7 +382,7 @@ async def test_an_address_with_a_password_is_refused_without_being_repeated(url:
 
 
 async def test_the_http_client_logs_no_requests(caplog: pytest.LogCaptureFixture) -> None:
-    """At level info it would log every address, and the server's reason phrase, which may repeat a key."""
+    """At level info, it would log every address, and the server's reason phrase, which may contain a key."""
     caplog.set_level(logging.INFO)
 
     def answer(request: httpx2.Request) -> httpx2.Response:

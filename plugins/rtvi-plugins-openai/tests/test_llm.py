@@ -1,4 +1,4 @@
-"""The two providers as they are declared: their addresses, options and actions."""
+"""The declarations of the two providers: their addresses, options and actions."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SERVER = Path(__file__).with_name("openai_server.py")
 
 @pytest.mark.anyio
 async def test_both_providers_send_their_own_names_for_the_same_options(base_url: str, server: OpenAIServer) -> None:
-    """One class and one declaration; the longest answer has a different name with either vendor."""
+    """They share a class and a declaration. Only the name of the answer's maximum length differs."""
     async with openai_llm(KEY, base_url=base_url) as openai, together_llm(KEY, base_url=base_url) as together:
         openai_model(openai, "gpt-4.1")
         together_model(together)
@@ -54,7 +54,7 @@ async def test_both_providers_send_their_own_names_for_the_same_options(base_url
 
 @pytest.mark.anyio
 async def test_an_option_that_is_taken_back_is_no_longer_sent(base_url: str, server: OpenAIServer) -> None:
-    """The function says how things are now."""
+    """The function gets the current options."""
     async with openai_llm(KEY, base_url=base_url) as openai:
         openai_model(openai)
         configure(openai, temperature=0.5, seed=1)
@@ -91,7 +91,7 @@ async def test_models_that_can_answer_without_thinking_do_so(
 
 @pytest.mark.anyio
 async def test_models_can_be_listed(base_url: str) -> None:
-    """The action of both providers."""
+    """Both providers have the action."""
     async with together_llm(KEY, base_url=base_url) as together:
         assert await list_models(together) == ["large-1", "small-1"]
 
@@ -114,7 +114,7 @@ SERVERS = ("ollama", "vllm", "llamacpp", "lmstudio")
 @pytest.mark.anyio
 @pytest.mark.parametrize("name", declared.VENDORS)
 async def test_a_provider_knows_its_vendors_address(name: str) -> None:
-    """Opening it sends nothing yet."""
+    """Nothing is sent when it opens."""
     async with getattr(declared, f"{name}_llm")(KEY) as live:
         assert (str(live.http.client.base_url), live.provider) == (ADDRESSES[name], name)
 
@@ -122,7 +122,7 @@ async def test_a_provider_knows_its_vendors_address(name: str) -> None:
 @pytest.mark.anyio
 @pytest.mark.parametrize("name", SERVERS)
 async def test_a_server_of_ones_own_needs_neither_key_nor_model(name: str, server: OpenAIServer) -> None:
-    """It answers with the first model that it lists, which is asked for once."""
+    """It uses the first model that the server lists, which is requested only once."""
     server.key, server.models = None, {"data": [{"id": "second-hand"}, {"id": "another"}]}
     server.needs_key = False
     with serve(server) as base_url:
@@ -141,7 +141,7 @@ async def test_a_server_of_ones_own_needs_neither_key_nor_model(name: str, serve
 
 @pytest.mark.anyio
 async def test_a_server_without_models_is_a_bad_request(server: OpenAIServer) -> None:
-    """There is nothing that could answer."""
+    """No model could answer."""
     server.models = {"data": []}
     with serve(server) as base_url:
         async with connect_llm("ollama", KEY, base_url=base_url) as live:
@@ -151,14 +151,14 @@ async def test_a_server_without_models_is_a_bad_request(server: OpenAIServer) ->
 
 
 def test_every_vendor_has_an_entry_point() -> None:
-    """A bot finds it by its name alone."""
+    """A bot finds it by its name."""
     toml = tomllib.loads(Path(__file__).parents[1].joinpath("pyproject.toml").read_text("utf-8"))
     entries = toml["project"]["entry-points"]["rtvi_plugins"]
     assert {name for name in entries if name.startswith("llm.")} == {f"llm.{name}" for name in declared.VENDORS}
 
 
 def test_the_readme_tells_every_option_and_every_vendor() -> None:
-    """Whoever chooses a provider reads there what can be set."""
+    """Bot authors read there what can be set."""
     readme = Path(__file__).parents[1] / "README.md"
     assert undocumented_options(readme, openai_llm, openai_model, openai_thinking, configure) == []
     for each in declared.VENDORS.values():
@@ -174,12 +174,12 @@ def test_the_readme_tells_every_option_and_every_vendor() -> None:
     client=["llm.model", "llm.temperature", "llm:append_to_messages", "llm:list_models"],
 )
 async def clerk(session: Session, /, llm: LLM) -> None:
-    """A clerk you can type to."""
+    """A clerk that answers written messages."""
     await converse(session, llm=llm)
 
 
 async def answer_of(client: Client) -> str:
-    """What the bot says, up to the end of its answer."""
+    """Return what the bot says, up to the end of its answer."""
     said = ""
     async for event in client.events():
         if event.type == "bot-llm-stopped":
@@ -191,7 +191,7 @@ async def answer_of(client: Client) -> str:
 @pytest.mark.anyio
 @pytest.mark.parametrize("provider", ["openai", "together"])
 async def test_a_client_chooses_the_provider_and_the_operator_brings_its_key_and_address(provider: str) -> None:
-    """Each server is asked with the key of its own provider, for the model that the client chose."""
+    """Each server gets the key of its own provider, and the model that the client chose."""
     servers = {name: OpenAIServer(name) for name in ("openai", "together")}
     with serve(servers["openai"]) as first, serve(servers["together"]) as second:
         operator = {"service_options": {"openai": {"base_url": first}, "together": {"base_url": second}}}
@@ -218,7 +218,7 @@ async def test_a_client_chooses_the_provider_and_the_operator_brings_its_key_and
 
 @contextmanager
 def running(*arguments: str) -> Generator[str]:
-    """The server in a process of its own; gives the address."""
+    """Run the server in a separate process. Yield its address."""
     command = [sys.executable, str(SERVER), *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -232,7 +232,7 @@ def running(*arguments: str) -> Generator[str]:
 
 @pytest.mark.anyio
 async def test_a_server_process_tells_what_it_was_asked() -> None:
-    """By which key and for which model."""
+    """It prints the key and the model of each request."""
     with running("--port", "0", "--name", "together") as url:
         async with together_llm(KEY, base_url=f"{url}/v1") as together:
             together_model(together, "small-1")

@@ -1,4 +1,4 @@
-"""Conversations for servers that demand that user and assistant take turns."""
+"""Conversations for servers that require that user and assistant alternate."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rtvi_plugins_openai._roles import alternating
 
 
 def message(role: str, content: Any, **more: Any) -> dict[str, Any]:
-    """A message as it is sent."""
+    """Return a message as it is sent."""
     return {"role": role, "content": content, **more}
 
 
@@ -72,7 +72,7 @@ def test_messages_are_joined_and_missing_turns_put_in(
 
 
 def is_accepted(messages: list[dict[str, Any]]) -> bool:
-    """Whether the strictest of templates takes them."""
+    """Return whether the strictest of templates accepts them."""
     roles = [each["role"] for each in messages]
     roles = roles[1:] if roles[0] == "system" else roles
     follows = {"user": ("assistant",), "assistant": ("user", "tool"), "tool": ("tool", "assistant")}
@@ -86,7 +86,7 @@ CALLED = st.just([ASKS, RESULT]) | st.just([{**ASKS, "tool_calls": [CALL, CALL]}
 
 @given(st.lists(SPOKEN | CALLED, max_size=8))
 def test_any_conversation_becomes_one_that_takes_turns_and_loses_nothing(parts: list[list[dict[str, Any]]]) -> None:
-    """Whatever the user interrupted, and whoever added messages."""
+    """This is true whatever the user interrupted, and whoever added messages."""
     messages = [each for part in parts for each in part]
     sent = alternating(messages)
     assert is_accepted(sent)

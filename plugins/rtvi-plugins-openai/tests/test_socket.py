@@ -1,4 +1,4 @@
-"""The model over a real socket: connections are used again, dropped when an answer is, and given up on in time."""
+"""The model over a real socket: connections are reused, closed with a left answer, and given up after a time limit."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ HELLO = LLMRequest([{"role": "user", "content": "Hello"}])
 
 
 async def pieces_of(llm: OpenAILLM) -> list[LLMPiece]:
-    """The whole answer."""
+    """Return the whole answer."""
     async with aclosing(llm.respond(HELLO)) as answer:
         return [piece async for piece in answer]
 
 
 async def until(event: Event) -> None:
-    """Wait for what happens in the server's thread."""
+    """Wait for something that happens in the server's thread."""
     assert await anyio.to_thread.run_sync(event.wait, 10)
 
 
 async def test_a_conversation_over_a_socket(far_llm: OpenAILLM, server: OpenAIServer) -> None:
-    """Text, a function call and an error, in turn, on one connection."""
+    """Text, a function call and an error come one after the other, on one connection."""
     server.script = [saying("Good", " day."), calling(("c1", "weather", '{"city": "Köln"}'))]
     usage = Usage(12, 5, model="small-1")
     assert await pieces_of(far_llm) == [Text("Good"), Text(" day."), usage]
@@ -41,7 +41,7 @@ async def test_a_conversation_over_a_socket(far_llm: OpenAILLM, server: OpenAISe
 
 
 async def test_a_piece_comes_before_the_answer_is_whole(far_llm: OpenAILLM, server: OpenAIServer) -> None:
-    """Speaking can begin with the first words."""
+    """The bot can begin to speak the first words."""
     server.script = [Says([chunk({"content": "Well"})], "hangs")]
     async with aclosing(far_llm.respond(HELLO)) as answer:
         assert await anext(answer) == Text("Well")
@@ -49,7 +49,7 @@ async def test_a_piece_comes_before_the_answer_is_whole(far_llm: OpenAILLM, serv
 
 
 async def test_closing_the_iterator_drops_the_connection(far_llm: OpenAILLM, server: OpenAIServer) -> None:
-    """The vendor stops, and stops counting; the next answer finds a connection of its own."""
+    """The vendor stops generating, and stops charging. The next answer uses a new connection."""
     server.script = [Says([chunk({"content": "Well"})], "hangs")]
     async with aclosing(far_llm.respond(HELLO)) as answer:
         await anext(answer)
@@ -59,7 +59,7 @@ async def test_closing_the_iterator_drops_the_connection(far_llm: OpenAILLM, ser
 
 
 async def test_cancelling_drops_the_connection(far_llm: OpenAILLM, server: OpenAIServer) -> None:
-    """In the middle of waiting for the next piece."""
+    """The answer is cancelled while it waits for the next piece."""
     server.script = [Says([chunk({"content": "Well"})], "hangs")]
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(pieces_of, far_llm)
@@ -69,7 +69,7 @@ async def test_cancelling_drops_the_connection(far_llm: OpenAILLM, server: OpenA
 
 
 async def test_cancelling_between_two_pieces_drops_the_connection(far_llm: OpenAILLM, server: OpenAIServer) -> None:
-    """While the bot is busy with the piece before."""
+    """The answer is cancelled while the bot handles the previous piece."""
     server.script = [Says([chunk({"content": "Well"})], "hangs")]
     with anyio.CancelScope() as scope:
         async with aclosing(far_llm.respond(HELLO)) as answer:
@@ -81,7 +81,7 @@ async def test_cancelling_between_two_pieces_drops_the_connection(far_llm: OpenA
 
 
 async def test_a_server_that_falls_silent_is_a_timeout(base_url: str, server: OpenAIServer) -> None:
-    """After the first piece, too; and the connection is dropped."""
+    """This includes silence after the first piece. The connection is closed."""
     server.script = [Says([chunk({"content": "Well"})], "hangs")]
     async with connect("acme", KEY, base_url=base_url, timeout=0.2) as llm:
         with pytest.raises(ProviderError, match="acme did not answer in time"):
@@ -90,7 +90,7 @@ async def test_a_server_that_falls_silent_is_a_timeout(base_url: str, server: Op
 
 
 async def test_a_server_that_stays_after_its_last_word_holds_nobody(far_llm: OpenAILLM, server: OpenAIServer) -> None:
-    """The answer ended with `[DONE]`, whatever becomes of the connection."""
+    """The answer ended with `[DONE]`. Nothing waits for the end of the connection."""
     server.script = [Says([*saying("Bye").chunks, "[DONE]"], "hangs")]
     with anyio.fail_after(30):
         assert (await pieces_of(far_llm))[0] == Text("Bye")
@@ -98,7 +98,7 @@ async def test_a_server_that_stays_after_its_last_word_holds_nobody(far_llm: Ope
 
 
 async def test_a_server_that_is_not_there_is_unavailable() -> None:
-    """Nobody listens at the port."""
+    """Nothing listens on the port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     async with connect("acme", KEY, base_url=f"http://127.0.0.1:{port}/v1") as llm:

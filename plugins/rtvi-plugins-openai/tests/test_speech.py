@@ -80,7 +80,7 @@ def sent(vendor: Any) -> list[Any]:
 
 
 async def test_a_typed_text_is_answered_in_speech() -> None:
-    """Text and audio as they come, then the usage."""
+    """Text and audio come as they are sent, then the usage."""
     async with talking(Typed("Hello")) as (pieces, _, vendor):
         assert await answer_of(pieces) == [*SPOKEN, SPENT, AnswerEnded()]
         update, item, create = sent(vendor)
@@ -95,7 +95,7 @@ async def test_a_typed_text_is_answered_in_speech() -> None:
 
 
 async def test_speech_is_heard_and_answered_of_the_vendors_own_accord() -> None:
-    """It is sent with 24 kHz. The transcript has the number of the utterance."""
+    """It is sent at 24 kHz. The transcript has the number of the utterance."""
     async with talking(*[LOUD] * 20, *[SILENT] * 20) as (pieces, _, vendor):
         assert await answer_of(pieces) == [
             *[SpeechBegan(), SpeechEnded()],
@@ -108,7 +108,7 @@ async def test_speech_is_heard_and_answered_of_the_vendors_own_accord() -> None:
 
 
 async def test_without_endpointing_a_pause_asks_for_the_answer() -> None:
-    """The vendor does not look for the end of speech."""
+    """The vendor does not detect the end of speech."""
     async with talking(*[LOUD] * 4, Pause(), endpointing=False, server=RealtimeServer()) as (pieces, _, vendor):
         found = await answer_of(pieces)
         assert kinds_of(sent(vendor)) == ["session.update", "input_audio_buffer.commit", "response.create"]
@@ -118,7 +118,7 @@ async def test_without_endpointing_a_pause_asks_for_the_answer() -> None:
 
 
 async def test_a_microphone_that_goes_off_ends_speech() -> None:
-    """The vendor waits for silence, which no longer comes."""
+    """The vendor would wait for silence, which does not come."""
     async with talking(*[LOUD] * 20, Pause()) as (pieces, _, _):
         assert AnswerEnded() in await answer_of(pieces)
 
@@ -138,7 +138,7 @@ async def test_a_function_is_called_and_its_result_answered() -> None:
 
 
 async def test_answers_that_are_asked_for_at_once_come_one_after_the_other() -> None:
-    """The vendor gives only one at a time."""
+    """The vendor produces only one at a time."""
     async with talking(Respond(), Respond("Welcome."), Typed("Hello")) as (pieces, _, vendor):
         for _ in range(3):
             assert await answer_of(pieces) == [*SPOKEN, SPENT, AnswerEnded()]
@@ -151,7 +151,7 @@ async def test_answers_that_are_asked_for_at_once_come_one_after_the_other() -> 
 
 
 async def test_an_interruption_cancels_the_answer_and_truncates_it_to_what_was_heard() -> None:
-    """Not beyond what the vendor has sent."""
+    """The position is not beyond what the vendor has sent."""
     async with talking(Typed("Hello"), server=RealtimeServer(holds=True)) as (pieces, feed, vendor):
         assert [await anext(pieces), await anext(pieces)] == SPOKEN[:2]
         feed.add(Heard(7.0, 0))
@@ -165,7 +165,7 @@ async def test_an_interruption_cancels_the_answer_and_truncates_it_to_what_was_h
 
 
 async def test_an_answer_that_has_not_begun_can_be_stopped() -> None:
-    """The one before goes on, and the one after comes."""
+    """The answer before it continues, and the answer after it follows."""
     async with talking(*[Typed("Hello")] * 3, server=RealtimeServer(holds=True)) as (pieces, feed, vendor):
         assert await anext(pieces) == SPOKEN[0]
         feed.add(Heard(0.0, 1), Heard(0.1, 0))
@@ -176,7 +176,7 @@ async def test_an_answer_that_has_not_begun_can_be_stopped() -> None:
 
 
 async def test_a_lone_answer_that_waits_can_be_stopped() -> None:
-    """Its end comes at once."""
+    """Its end comes immediately."""
     async with talking(Typed("Hello"), Typed("Hello")) as (pieces, feed, vendor):
         await answer_of(pieces)
         await answer_of(pieces)
@@ -187,7 +187,7 @@ async def test_a_lone_answer_that_waits_can_be_stopped() -> None:
 
 
 async def test_speech_stops_the_answer() -> None:
-    """The vendor does that itself. The answer still ends."""
+    """The vendor does this itself. The answer still ends."""
     async with talking(Typed("Hello"), server=RealtimeServer(holds=True)) as (pieces, feed, _):
         assert [await anext(pieces), await anext(pieces)] == SPOKEN[:2]
         feed.add(*[LOUD] * 3)
@@ -195,7 +195,7 @@ async def test_speech_stops_the_answer() -> None:
 
 
 async def test_closing_reaches_the_vendor() -> None:
-    """In the middle of an answer."""
+    """This happens in the middle of an answer."""
     async with talking(Typed("Hello"), server=RealtimeServer(holds=True)) as (pieces, _, vendor):
         await anext(pieces)
         await pieces.aclose()
@@ -206,7 +206,7 @@ async def test_closing_reaches_the_vendor() -> None:
 
 
 async def test_the_conversation_so_far_is_sent_first() -> None:
-    """System messages at its beginning are the instructions."""
+    """System messages at its beginning become the instructions."""
     call = {"id": "c1", "type": "function", "function": {"name": "book_room", "arguments": "{}"}}
     messages = [
         *[{"role": "system", "content": "You answer the phone."}, {"role": "developer", "content": "Be brief."}],
@@ -235,7 +235,7 @@ async def test_the_conversation_so_far_is_sent_first() -> None:
 
 
 async def test_options_are_sent() -> None:
-    """With the vendor's names, and only those that fit the way to find the end of speech."""
+    """The fields have the vendor's names, and only those that fit the chosen turn detection are sent."""
     async with realtime_vendor() as vendor:
         async with openai_speech(KEY, base_url=vendor.vendor.url) as speech:
             speaking(speech, "gpt-realtime-2", "cedar", 1.2, "low", 500)
@@ -275,7 +275,7 @@ async def test_options_are_sent() -> None:
     ],
 )
 async def test_a_failed_answer_has_a_category(fault: dict[str, Any], category: str) -> None:
-    """From the words of the error."""
+    """The category depends on the text of the error."""
     async with talking(Typed("Hello"), server=RealtimeServer(**fault)) as (pieces, _, _):
         with pytest.raises(ProviderError) as failed:
             await answer_of(pieces)
@@ -283,7 +283,7 @@ async def test_a_failed_answer_has_a_category(fault: dict[str, Any], category: s
 
 
 async def test_an_answer_that_is_refused_because_another_runs_is_asked_for_again() -> None:
-    """The vendor has begun to answer speech at the same time."""
+    """This happens when the vendor has begun to answer speech at the same moment."""
     server = RealtimeServer(refuses="conversation_already_has_active_response")
     async with talking(Typed("Hello"), server=server) as (pieces, _, vendor):
         assert await answer_of(pieces) == [*SPOKEN, SPENT, AnswerEnded()]
@@ -294,7 +294,7 @@ async def test_an_answer_that_is_refused_because_another_runs_is_asked_for_again
     ("script", "category"), [("cut", "unavailable"), ("malformed", "unavailable"), ("silent", "timeout")]
 )
 async def test_a_vendor_may_fail_in_every_way(script: str, category: str) -> None:
-    """In the middle of an answer, or before."""
+    """The failure comes in the middle of an answer, or before it."""
     async with talking(Typed("Hello")) as (_, _, vendor):
         vendor.script(script)
         async with openai_speech(KEY, base_url=vendor.vendor.url, timeout=0.2 if script == "silent" else 4.0) as speech:
@@ -307,7 +307,7 @@ async def test_a_vendor_may_fail_in_every_way(script: str, category: str) -> Non
 
 
 async def test_an_answer_that_stops_is_a_timeout() -> None:
-    """The vendor owes its end."""
+    """The vendor does not send its end."""
     async with talking(Typed("Hello"), server=RealtimeServer(holds=True), timeout=0.4) as (pieces, _, _):
         with pytest.raises(ProviderError, match="openai did not answer in time"):
             await answer_of(pieces)
@@ -315,7 +315,7 @@ async def test_an_answer_that_stops_is_a_timeout() -> None:
 
 @pytest.mark.parametrize(("status", "category"), [(401, "auth"), (402, "quota"), (429, "rate"), (500, "unavailable")])
 async def test_a_refused_connection_has_a_category(status: int, category: str) -> None:
-    """From its status."""
+    """The category depends on the status."""
     async with talking() as (pieces, _, vendor):
         vendor.vendor.on("/realtime", Answer(status))
         with pytest.raises(ProviderError) as failed:
@@ -328,12 +328,12 @@ async def test_a_refused_connection_has_a_category(status: int, category: str) -
 
 @bot(services={"speech": "openai"}, client=["speech.voice"])
 async def receptionist(session: Session, /, speech: SpeechModel) -> None:
-    """A receptionist who hears and speaks."""
+    """A receptionist that hears and speaks."""
     await converse(session, speech=speech)
 
 
 async def test_a_bot_answers_with_it() -> None:
-    """What the client sends is typed, and the answer enters the context."""
+    """The client's texts count as typed, and the answer is added to the context."""
     async with realtime_vendor() as vendor:
         operator = {"service_options": {"openai": {"base_url": vendor.vendor.url}}}
         keys = {"openai": KEY.reveal()}
@@ -344,5 +344,5 @@ async def test_a_bot_answers_with_it() -> None:
 
 @pytest.mark.parametrize("function", [openai_speech, speaking, hearing])
 def test_the_readme_has_every_option(function: Any) -> None:
-    """With its default."""
+    """Each option is listed with its default."""
     assert undocumented_options(Path(__file__).parents[1] / "README.md", function) == []

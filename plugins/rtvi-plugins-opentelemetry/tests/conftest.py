@@ -19,7 +19,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session", autouse=True)
 def provider() -> None:
-    """The SDK, as an operator sets it up. A process can set it once."""
+    """Set up the SDK as an operator does. This is possible only once per process."""
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(_exporter))
     set_tracer_provider(provider)
@@ -27,6 +27,6 @@ def provider() -> None:
 
 @pytest.fixture
 def exporter() -> InMemorySpanExporter:
-    """Keeps the spans that end during the test."""
+    """Keep the spans that end during the test."""
     _exporter.clear()
     return _exporter

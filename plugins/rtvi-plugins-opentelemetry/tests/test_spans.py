@@ -1,4 +1,4 @@
-"""The spans of a conversation with the doubles of rtvi-plugins-echo, as the SDK exports them."""
+"""The spans of a conversation with the providers of rtvi-plugins-echo, as the SDK exports them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def report(session: Session, /) -> str:
 
 @action(parrot)
 async def lose(session: Session, /) -> str:
-    """Lose the LLM in a turn of a loop of one's own, after it has called a function."""
+    """Let the LLM fail in a turn of the author's own loop, after a function call."""
     session.emit(BotLLMStarted())
     session.emit(FunctionCallStarted("call-1", "look_up", {}, by_client=False))
     session.emit(FunctionCallEnded("call-1", "look_up", cancelled=False))
@@ -70,7 +70,7 @@ async def converse_once(host: Host) -> str:
 
 
 def names(spans: tuple[ReadableSpan, ...]) -> dict[str, ReadableSpan]:
-    """The spans by their names."""
+    """Return the spans by their names."""
     assert len({each.name for each in spans}) == len(spans)
     return {each.name: each for each in spans}
 
@@ -104,7 +104,7 @@ async def test_a_conversation_is_one_trace(exporter: InMemorySpanExporter) -> No
 
 
 async def test_a_turn_whose_vendor_fails_has_failed(exporter: InMemorySpanExporter) -> None:
-    """With the name that the conventions give to the vendor. Its function has a span beside it."""
+    """The span has the conventional name of the vendor. Its function has a separate span."""
     async with Host(parrot, plugins=["opentelemetry"], operator_secret=Secret(SECRET), environ={}) as host:
         started = await host.start(secret=SECRET)
         async with Client.connected(ConnectionStream(host.claim(started.token)), version="2.1.0", timeout=10) as client:
@@ -124,7 +124,7 @@ async def test_a_turn_whose_vendor_fails_has_failed(exporter: InMemorySpanExport
 
 
 async def test_no_span_has_a_word_of_the_conversation(exporter: InMemorySpanExporter) -> None:
-    """Nor the operator's secret."""
+    """They do not contain the operator's secret either."""
     async with Host(parrot, plugins=["opentelemetry"], operator_secret=Secret(SECRET), environ={}) as host:
         await converse_once(host)
     text = "".join(each.to_json() for each in exporter.get_finished_spans())
@@ -134,7 +134,7 @@ async def test_no_span_has_a_word_of_the_conversation(exporter: InMemorySpanExpo
 
 
 async def test_a_refused_start_has_a_span(exporter: InMemorySpanExporter) -> None:
-    """With the code of the refusal."""
+    """The span has the code of the refusal."""
     async with Host(parrot, plugins=["opentelemetry"], operator_secret=Secret(SECRET), environ={}) as host:
         with pytest.raises(RequestError):
             await host.start()
@@ -143,7 +143,7 @@ async def test_a_refused_start_has_a_span(exporter: InMemorySpanExporter) -> Non
 
 
 async def test_each_part_of_a_resumed_session_has_its_own_span(exporter: InMemorySpanExporter) -> None:
-    """Also when both are in one process, and the part before ends later."""
+    """This is true even if both are in one process, and the earlier part ends later."""
     shared: dict[str, Any] = {"plugins": ["opentelemetry"], "environ": {}, "store": MemoryStore()}
     shared["operator_secret"] = Secret(SECRET)
     ready = '{"label": "rtvi-ai", "type": "client-ready", "id": "1", "data": {"version": "2.1.0"}}'

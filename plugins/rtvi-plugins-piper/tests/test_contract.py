@@ -1,4 +1,4 @@
-"""The provider inside a bot: what a client sees of it, over the protocol."""
+"""The provider inside a bot, as a client sees it over the protocol."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ test_rule = rule_tests("rtvi-plugins-piper")
 
 @bot(services={"tts": "piper"}, client=["tts.voice", "tts.speed", "tts.speaker", "tts:voices", "tts:say"], public=True)
 async def reader(session: Session, /, tts: TTS) -> None:
-    """Says nothing by itself."""
+    """Says nothing of its own."""
     async for each in session.inputs():
         if isinstance(each, Say):
             session.send({"said": each.text})
 
 
 async def test_a_client_lists_voices_and_chooses_one() -> None:
-    """What the action lists, the option takes. Another name is refused, and nothing changes."""
+    """The option accepts what the action lists. Another name is refused, and nothing changes."""
     async with connect(reader, provider) as client:
         [voice] = await client.action("tts:voices")
         assert voice == {"voice": "en_US-joe-medium", "language": "en_US", "speakers": []}
@@ -39,7 +39,7 @@ async def test_a_client_lists_voices_and_chooses_one() -> None:
 
 
 async def test_the_process_is_kept_between_sessions() -> None:
-    """The second session does not wait until it has started. It ends with the host."""
+    """The second session does not wait for a start of the process. The process ends with the host."""
     processes: list[HelperProcess] = []
     async with host_for(reader, provider):
         for _ in range(2):

@@ -28,25 +28,25 @@ SENTENCE = "The price of the room is 80 euros."
 
 @pytest.fixture(scope="module")
 async def first() -> AsyncIterator[PiperTTS]:
-    """The first session, which starts the process: that takes a second or more."""
+    """Open the first session, which starts the process. This takes a second or more."""
     async with piper_tts() as service:
         yield service
 
 
 @pytest.fixture
 def tts(first: PiperTTS) -> PiperTTS:
-    """Speech of one session."""
+    """Open the speech service of one session."""
     return PiperTTS(first.voices, first.voice, first.helper)
 
 
 async def texts(*given: str) -> AsyncGenerator[str]:
-    """What an LLM says."""
+    """Yield the text of an LLM."""
     for each in given:
         yield each
 
 
 async def listen(tts: PiperTTS, *given: str) -> tuple[float, list[Word], list[float]]:
-    """The seconds of audio, the words, and for each word how much audio came before it."""
+    """Return the seconds of audio, the words, and for each word the amount of audio before it."""
     seconds, words, places = 0.0, list[Word](), list[float]()
     async for piece in tts.synthesize(TTSRequest(texts(*given))):
         if isinstance(piece, Audio):
@@ -61,14 +61,14 @@ async def listen(tts: PiperTTS, *given: str) -> tuple[float, list[Word], list[fl
 
 
 def pid_of(tts: PiperTTS) -> int:
-    """The helper process."""
+    """Return the id of the helper process."""
     process = tts.helper.process
     assert process is not None
     return process.pid
 
 
 async def test_each_word_comes_before_its_audio_as_it_is_written(tts: PiperTTS) -> None:
-    """Also in the second sentence, and where two words are spoken as one."""
+    """This includes the second sentence, and two words that are spoken as one."""
     assert isinstance(tts, TTS)
     seconds, words, places = await listen(tts, SENTENCE, " Breakfast is included.")
     assert [each.text for each in words] == f"{SENTENCE} Breakfast is included.".split()
@@ -79,7 +79,7 @@ async def test_each_word_comes_before_its_audio_as_it_is_written(tts: PiperTTS) 
 
 
 async def test_a_word_starts_where_it_is_heard(tts: PiperTTS) -> None:
-    """Before the first word there is next to nothing, and a word after a pause is not early."""
+    """There is almost no audio before the first word, and a word after a pause is not early."""
     _, words, _ = await listen(tts, "Yes, ... , please.")
     assert words[0].start < 0.2
     samples = [data async for data in pcm_of(tts, "Yes, ... , please.")]
@@ -89,14 +89,14 @@ async def test_a_word_starts_where_it_is_heard(tts: PiperTTS) -> None:
 
 
 async def pcm_of(tts: PiperTTS, text: str) -> AsyncGenerator[bytes]:
-    """The pieces of audio, 30 ms each."""
+    """Return the pieces of audio, 30 ms each."""
     async for piece in tts.synthesize(TTSRequest(texts(text))):
         if isinstance(piece, Audio):
             yield piece.data
 
 
 async def test_speed_changes_the_length(tts: PiperTTS) -> None:
-    """Twice as fast is half as long, more or less; it counts from the next request on."""
+    """Double speed halves the length approximately. It applies from the next request."""
     normal, _, _ = await listen(tts, SENTENCE)
     configure(tts, speed=2.0)
     fast, _, _ = await listen(tts, SENTENCE)
@@ -104,14 +104,14 @@ async def test_speed_changes_the_length(tts: PiperTTS) -> None:
 
 
 async def test_what_cannot_be_spoken_makes_no_error(tts: PiperTTS) -> None:
-    """Signs alone, nothing, and characters that are not text."""
+    """Examples are signs alone, an empty text, and characters that are not text."""
     for text in ("", "...", "\x00\ud800", "🎉", "[[", "—"):
         await listen(tts, text)
     assert (await listen(tts, SENTENCE))[0] > 1
 
 
 async def test_sessions_share_a_process_which_ends_with_the_last(tts: PiperTTS) -> None:
-    """Two that speak at once are both heard."""
+    """If two sessions speak at the same time, both get their audio."""
     lengths: list[float] = []
 
     async def speak() -> None:
@@ -126,7 +126,7 @@ async def test_sessions_share_a_process_which_ends_with_the_last(tts: PiperTTS) 
 
 
 async def test_leaving_in_the_middle_stops_the_process_from_working(tts: PiperTTS) -> None:
-    """The next request does not wait for a long sentence that nobody hears."""
+    """The next request does not wait for the rest of a long sentence that was interrupted."""
     long = "and so on, " * 18
     async with aclosing(texts(long)) as source:
         with anyio.move_on_after(0.05) as scope:
@@ -139,7 +139,7 @@ async def test_leaving_in_the_middle_stops_the_process_from_working(tts: PiperTT
 
 
 async def test_a_process_that_died_while_nobody_spoke_is_replaced(tts: PiperTTS) -> None:
-    """Nobody's sentence pays for it."""
+    """No request fails because of it."""
     pid = pid_of(tts)
     os.kill(pid, signal.SIGKILL)
     assert (await listen(tts, "Yes."))[0] > 0.2
@@ -164,7 +164,7 @@ for kind, id, payload in read_frames(sys.stdin.buffer):
     ],
 )
 async def test_each_way_to_fail_has_its_category(do: str, category: str, retryable: bool) -> None:
-    """A text that the process dies of is not tried again."""
+    """A text that makes the process crash is not tried again."""
     helper, voice = PiperHelper([sys.executable, "-c", PRETENDER.replace("DO", do)]), find(())["en_US-joe-medium"]
     try:
         with pytest.raises(ProviderError) as caught:
@@ -175,7 +175,7 @@ async def test_each_way_to_fail_has_its_category(do: str, category: str, retryab
 
 
 async def test_a_process_that_hangs_is_killed() -> None:
-    """It is waited for as long as no sentence takes."""
+    """The time limit is longer than any request takes."""
     helper = PiperHelper([sys.executable, "-c", "import time; time.sleep(1000)"], reply_seconds=0.5)
     voice = find(())["en_US-joe-medium"]
     with pytest.raises(ProviderError, match="piper is not available"):
@@ -184,7 +184,7 @@ async def test_a_process_that_hangs_is_killed() -> None:
 
 
 async def test_changed_files_are_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """The error names the file, the hash and what to do; so it does for files that are not a voice."""
+    """The error names the file, the hash and the remedy. Files that are not a voice give such an error, too."""
     known = find(())["en_US-joe-medium"]
     changed = tmp_path / known.config.name
     changed.write_bytes(known.config.read_bytes() + b" ")

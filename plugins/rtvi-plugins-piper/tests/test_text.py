@@ -1,4 +1,4 @@
-"""Text as parts, and words in time."""
+"""Text is divided into parts, and words get times."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ ALONE = {"price": "pɹˈaɪs", "of": "ʌv", "the": "ðə", "room,": "ɹˈuːm, "
     ],
 )
 def test_a_sentence_is_a_part(text: str, expected: list[str]) -> None:
-    """Piper's own marks for phonemes are text to us."""
+    """Piper's own marks for phonemes count as text."""
     assert list(parts(text)) == expected
 
 
 @pytest.mark.parametrize("text", ["word, " * 90, "word " * 90, "w" * 999])
 def test_a_long_sentence_is_cut_and_nothing_is_lost(text: str) -> None:
-    """After a comma, else between words, else anywhere."""
+    """It is divided after a comma, otherwise between words, otherwise anywhere."""
     found = list(parts(text))
     assert all(len(part) <= LONGEST for part in found)
     assert "".join(found).replace(" ", "") == text.replace(" ", "")
@@ -35,7 +35,7 @@ def test_a_long_sentence_is_cut_and_nothing_is_lost(text: str) -> None:
 
 
 def test_words_that_are_spoken_as_one_have_their_own_times() -> None:
-    """So have those that are spoken as several, and those that are not spoken."""
+    """This includes words that are spoken as several, and words that are not spoken."""
     words = list(ALONE)
     spoken = "pɹˈaɪs ʌvðə ɹˈuːm, tˈɛn θˈɜːɾi nˈaʊ."
     starts = word_starts(words, [(each, 100) for each in spoken], ALONE.__getitem__)

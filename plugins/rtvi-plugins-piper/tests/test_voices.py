@@ -21,7 +21,7 @@ def test_the_known_package_is_found_without_a_place() -> None:
 
 
 def test_voices_are_found_in_a_folder_a_file_and_a_package(tmp_path: Path) -> None:
-    """The places come before the known package, in their order."""
+    """The given places are searched before the known package, in their order."""
     about = {"audio": {"sample_rate": 16000}, "espeak": {"voice": "de"}, "speaker_id_map": {"ann": 1}}
     for name in ("anna", "bert"):
         (tmp_path / f"{name}.onnx").touch()
@@ -49,7 +49,7 @@ def test_a_place_without_a_voice_is_an_error(place: str, message: str) -> None:
 
 
 def test_a_description_of_something_else_is_named(tmp_path: Path) -> None:
-    """The second file has to be a Piper voice's."""
+    """The second file must belong to a Piper voice."""
     (tmp_path / "x.onnx").touch()
     (tmp_path / "x.onnx.json").write_text('{"audio": 1}')
     with pytest.raises(VoiceNotFound, match=r"x\.onnx\.json is not the description of a Piper voice"):
@@ -57,7 +57,7 @@ def test_a_description_of_something_else_is_named(tmp_path: Path) -> None:
 
 
 def test_without_any_voice_it_says_how_to_install_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The command is complete."""
+    """The command can be used as it is."""
 
     def nothing(name: str) -> None:
         return None

@@ -1,4 +1,4 @@
-"""Speech for the tests: said by the programs flite and espeak-ng, as 16 kHz audio in frames of 32 ms."""
+"""Speech for the tests, from the programs flite and espeak-ng, as 16 kHz audio in frames of 32 ms."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ can you tell me how to fix a bicycle""".splitlines()
 
 @pytest.fixture(scope="session")
 def sentences() -> Sequence[str]:
-    """What is said at a reception."""
+    """Return sentences that are said at a reception."""
     return SENTENCES
 
 
 @pytest.fixture(scope="session")
 def others() -> Sequence[str]:
-    """What is said elsewhere."""
+    """Return sentences that are said elsewhere."""
     return OTHERS
 
 
 @pytest.fixture(scope="session")
 def speech(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], bytes]:
-    """`speech(voice, text)`: PCM with silence around it. The voices are flite's, and `espeak-ng`."""
+    """`speech(voice, text)` returns PCM with silence around it. The voices are flite's, and `espeak-ng`."""
     file = tmp_path_factory.mktemp("speech") / "said.wav"
 
     @cache
@@ -62,7 +62,7 @@ def speech(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], byt
 
 
 def read(file: Path) -> bytes:
-    """A mono WAV file's samples at 16 kHz."""
+    """Return a mono WAV file's samples at 16 kHz."""
     with wave.open(str(file)) as audio:
         samples = np.frombuffer(audio.readframes(audio.getnframes()), np.int16)
         return resample(samples, audio.getframerate(), RATE).tobytes()
@@ -70,11 +70,11 @@ def read(file: Path) -> bytes:
 
 @pytest.fixture(scope="session")
 def hear() -> Callable[[PocketSphinxSTT, bytes], AsyncIterator[object]]:
-    """`hear(stt, pcm)`: the pieces that it transcribes an utterance to."""
+    """`hear(stt, pcm)` returns the pieces of the transcription of an utterance."""
     return lambda stt, pcm: stt.transcribe(STTRequest(frames(pcm)))
 
 
 async def frames(pcm: bytes) -> AsyncIterator[Audio]:
-    """The frames of an utterance, as fast as they are taken."""
+    """Yield the frames of an utterance, without delays."""
     for at in range(0, len(pcm), FRAME):
         yield Audio(pcm[at : at + FRAME], RATE)

@@ -1,4 +1,4 @@
-"""The provider inside a bot: what a client sees of it, over the protocol."""
+"""The provider inside a bot, as a client sees it over the protocol."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ test_rule = rule_tests("rtvi-plugins-pocketsphinx")
 
 @bot(services={"stt": "pocketsphinx"}, client=["stt.grammar", "stt:can_recognise"], public=True)
 async def listener(session: Session, /, stt: STT) -> None:
-    """Would listen."""
+    """Only declares the service."""
     await anyio.sleep_forever()
 
 
 async def test_a_grammar_with_an_unknown_word_changes_nothing() -> None:
-    """The client is told which word it is, and the nearest; what was in force stays so."""
+    """The error has the word and the most similar known one. The previous grammar stays."""
     async with connect(listener, stt) as client:
         await client.update_config({"stt": {"grammar": ["yes", "no"]}})
         with pytest.raises(RequestError) as caught:

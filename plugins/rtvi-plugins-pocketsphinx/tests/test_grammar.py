@@ -1,4 +1,4 @@
-"""A grammar of sentences: how they are read, refused, and told from what is none of them."""
+"""A grammar of sentences: how they are read and refused, and how other speech is recognised as such."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rtvi_plugins_pocketsphinx._grammar import Heard, Recognisable, read_grammar
 
 
 def test_a_sentence_is_spoken_without_punctuation_and_capitals() -> None:
-    """The dictionary has words in lower case; some are spelt with an apostrophe or a full stop."""
+    """The dictionary has words in lower case. Some contain an apostrophe or a full stop."""
     assert spoken("Yes, please! It’s ten o'clock -- (really).") == "yes please it's ten o'clock really"
     assert spoken("Is Mr. Smith there at 9 a.m.?") == "is mr smith there at 9 a.m."
 
@@ -28,7 +28,7 @@ def test_no_sentences_are_no_grammar() -> None:
     ],
 )
 def test_what_cannot_be_recognised_is_refused(sentence: str, message: str) -> None:
-    """The error names each word that is missing from the dictionary, and one that it has."""
+    """The error names each word that is missing from the dictionary, and a word that it has."""
     with pytest.raises(ValueError, match=message):
         Recognisable()(None, None, ["yes", sentence])
 
@@ -45,14 +45,14 @@ def test_what_cannot_be_recognised_is_refused(sentence: str, message: str) -> No
     ],
 )
 def test_a_sentence_is_kept_where_words_or_sound_agree(heard: Heard, sentence: str) -> None:
-    """Otherwise nothing was heard."""
+    """Otherwise the result is empty."""
     grammar = read_grammar(["Please call me back.", "No."])
     assert grammar is not None
     assert grammar.recognise(heard, 0.6) == sentence
 
 
 def test_the_beginning_of_a_sentence_is_told_where_the_words_agree() -> None:
-    """The sound of a beginning is not proof yet."""
+    """A similar sound is not enough for a beginning."""
     grammar = read_grammar(["please call me back"])
     assert grammar is not None
     assert grammar.recognise_beginning(Heard("please tall", "please call"), 0.6) == "please call"

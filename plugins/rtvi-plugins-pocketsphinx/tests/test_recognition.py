@@ -1,4 +1,4 @@
-"""How well speech is recognised: real audio, measured."""
+"""How well speech is recognised, measured with real audio."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Speech = Callable[[str, str], bytes]
 
 @pytest.fixture(scope="session")
 def recognise(hear: Hear) -> Callable[[Sequence[bytes], Sequence[str]], Sequence[str]]:
-    """`recognise(utterances, grammar)`: the final transcripts; half of them by one speaker, half by another."""
+    """`recognise(utterances, grammar)` returns the final transcripts. Two speakers say half of them each."""
 
     async def by_two(utterances: Sequence[bytes], grammar: Sequence[str]) -> Sequence[str]:
         found = [""] * len(utterances)
@@ -44,7 +44,7 @@ Recognise = Callable[[Sequence[bytes], Sequence[str]], Sequence[str]]
 
 
 def word_errors(said: str, heard: str) -> int:
-    """How many words were inserted, left out or taken for others."""
+    """Return how many words were inserted, left out or confused with others."""
     row = list(range(len(heard.split()) + 1))
     for at, word in enumerate(said.split(), 1):
         above, row = row, [at]
@@ -80,16 +80,16 @@ def test_what_is_not_in_the_grammar_is_heard_as_nothing(
 
 
 def test_silence_and_noise_are_heard_as_no_sentence(recognise: Recognise, sentences: Sequence[str]) -> None:
-    """With a grammar, neither a second of silence nor one of noise is speech."""
+    """With a grammar, a second of silence or of noise is not speech."""
     assert recognise([bytes(32000), noise(300), noise(3000)], sentences) == ["", "", ""]
 
 
 def test_silence_and_a_quiet_noise_have_no_words(recognise: Recognise) -> None:
-    """So it is for dictation."""
+    """The same is true for dictation."""
     assert recognise([bytes(32000), noise(30)], ()) == ["", ""]
 
 
 def noise(amplitude: int) -> bytes:
-    """A second of white noise, the same each time."""
+    """Return a second of white noise, which is the same each time."""
     random = Random(1)
     return b"".join(random.randint(-amplitude, amplitude).to_bytes(2, "little", signed=True) for _ in range(16000))

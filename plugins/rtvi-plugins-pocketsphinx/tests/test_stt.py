@@ -1,4 +1,4 @@
-"""The service itself: interim transcripts, several utterances, workers that die, and leaving in the middle."""
+"""The service itself: interim transcripts, several utterances, workers that die, and cancelled utterances."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ DOCTOR = "the doctor will see you now"
 
 @pytest.fixture(autouse=True)
 def launched(monkeypatch: pytest.MonkeyPatch) -> list[Worker]:
-    """Every worker that a test starts."""
+    """Return every worker that a test starts."""
     workers: list[Worker] = []
     launch = Worker.launch
 
@@ -43,12 +43,12 @@ def launched(monkeypatch: pytest.MonkeyPatch) -> list[Worker]:
 
 
 async def final(pieces: AsyncIterator[object]) -> str:
-    """The final transcript."""
+    """Return the final transcript."""
     return next(each.text for each in [each async for each in pieces] if isinstance(each, Transcript) and each.final)
 
 
 async def test_interim_transcripts_come_while_audio_does(speech: Speech) -> None:
-    """They come before the last audio is taken, at most five a second, each another one; the last piece is the cost."""
+    """They come before the last audio is taken, at most five per second, and differ. The last piece is the usage."""
     pcm, taken = speech("kal16", THANKS), 0
 
     async def audio() -> AsyncGenerator[Audio]:
@@ -70,7 +70,7 @@ async def test_interim_transcripts_come_while_audio_does(speech: Speech) -> None
 
 
 async def test_interim_transcripts_can_be_turned_off(speech: Speech, hear: Hear) -> None:
-    """Then there is one transcript, the final one. One of a grammar is as its author wrote it."""
+    """Then there is only the final transcript. With a grammar, it has the author's spelling."""
     async with pocketsphinx_stt() as service:
         configure(service, grammar=["Thank you, very much!", "No."], interim=False)
         heard = [each async for each in hear(service, speech("kal16", THANKS))]
@@ -78,7 +78,7 @@ async def test_interim_transcripts_can_be_turned_off(speech: Speech, hear: Hear)
 
 
 async def test_two_utterances_at_once_are_kept_apart(speech: Speech, hear: Hear, launched: list[Worker]) -> None:
-    """Each of two sessions hears its own, in workers that outlive neither."""
+    """Each of two sessions gets its own transcripts. The workers end with the sessions."""
     heard: dict[str, str] = {}
 
     async def listen(text: str) -> None:
@@ -93,7 +93,7 @@ async def test_two_utterances_at_once_are_kept_apart(speech: Speech, hear: Hear,
 
 
 async def test_a_worker_that_dies_fails_its_utterance_only(speech: Speech, hear: Hear, launched: list[Worker]) -> None:
-    """The failure may be retried, and the next utterance has another worker."""
+    """The error says that the utterance may be tried again. The next utterance has another worker."""
     pcm = speech("kal16", THANKS)
 
     async def audio() -> AsyncGenerator[Audio]:
@@ -151,7 +151,7 @@ async def test_a_session_that_opens_while_the_last_one_closes_keeps_its_worker(
 
 
 async def test_a_session_opens_at_once_while_others_speak(speech: Speech, launched: list[Worker]) -> None:
-    """It does not wait for a worker, whose models load slowly on a processor that is busy with speech."""
+    """It does not wait for a worker, whose models load slowly while the processor is busy with speech."""
     speaking, go_on = anyio.Event(), anyio.Event()
 
     async def audio() -> AsyncGenerator[Audio]:
@@ -181,7 +181,7 @@ async def test_a_session_opens_though_no_worker_gets_ready(
 
 
 async def test_workers_let_the_server_go_first(launched: list[Worker]) -> None:
-    """Speech never keeps the event loop from the processor."""
+    """The workers have a low priority, so the event loop always gets the processor."""
     async with pocketsphinx_stt():
         assert os.getpriority(os.PRIO_PROCESS, launched[0].process.pid) > os.getpriority(os.PRIO_PROCESS, 0)
 
@@ -222,13 +222,13 @@ async def test_an_utterance_that_is_closed_gives_its_worker_back(
 
 
 async def one(audio: Audio) -> AsyncGenerator[Audio]:
-    """An utterance that comes in one piece."""
+    """Yield an utterance in one piece."""
     yield audio
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="the environment of a process is read from /proc")
 async def test_a_worker_has_no_keys(monkeypatch: pytest.MonkeyPatch, launched: list[Worker]) -> None:
-    """Its environment is what programs need to run."""
+    """Its environment has only what programs need to run."""
     for name in ("ACME_API_KEY", "RTVI_OPERATOR_SECRET", "DATABASE_URL", "RTVI_ICE_SERVERS"):
         monkeypatch.setenv(name, "key-of-a-test")
     async with pocketsphinx_stt():
@@ -238,20 +238,20 @@ async def test_a_worker_has_no_keys(monkeypatch: pytest.MonkeyPatch, launched: l
 
 
 async def test_no_audio_is_no_words(hear: Hear) -> None:
-    """An utterance may end before it has begun."""
+    """An utterance may end before any audio."""
     async with pocketsphinx_stt() as service:
         assert await final(hear(service, b"")) == ""
 
 
 async def test_audio_of_another_rate_is_refused() -> None:
-    """A session always gives 16 kHz mono, and anything else would be heard as nonsense."""
+    """A session always sends 16 kHz mono. Other audio would be recognised wrongly."""
     async with pocketsphinx_stt() as service, aclosing(one(Audio(bytes(960), 48000))) as audio:
         with pytest.raises(ProviderError, match="did not accept the request"):
             await final(service.transcribe(STTRequest(audio)))
 
 
 async def test_it_tells_which_words_it_knows() -> None:
-    """A bot's author can ask before a grammar is set."""
+    """A bot's author can ask before setting a grammar."""
     async with pocketsphinx_stt() as service:
         asked = ["Receptionist", "o'clock", "flugelhornist"]
         known = await can_recognise(service, asked)
@@ -277,7 +277,7 @@ async def until_exited(worker: Worker) -> None:
 
 
 def assert_gone(workers: list[Worker]) -> None:
-    """The processes have ended, and were waited for."""
+    """Check that the processes have ended, and were waited for."""
     assert workers
     assert all(each.process.exited for each in workers)
     assert not [each for each in workers if Path(f"/proc/{each.process.pid}/stat").exists()]

@@ -1,4 +1,4 @@
-"""What every test of this distribution may use: both backends, and a PostgreSQL of its own on this machine."""
+"""What every test of this distribution may use: both backends, and a separate PostgreSQL on this machine."""
 
 from __future__ import annotations
 
@@ -21,6 +21,6 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def url() -> Generator[str]:
-    """The URL of a server that all tests share."""
+    """Return the URL of a server that all tests share."""
     with serving() as address:
         yield address

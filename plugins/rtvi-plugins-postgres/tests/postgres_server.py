@@ -1,4 +1,4 @@
-"""A PostgreSQL of its own on this machine."""
+"""A separate PostgreSQL on this machine."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def serving() -> Generator[str]:
 
 
 def _program(name: str) -> str:
-    """Return the path of a program. Debian keeps those of the server out of the search path."""
+    """Return the path of a program. On Debian, the server's programs are not in the search path."""
     folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     found = shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", ""), *map(str, folders)]))
     if found is None:

@@ -23,13 +23,13 @@ pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 
 async def test_it_keeps_its_promises(url: str) -> None:
-    """Also for stores of several processes."""
+    """This includes the promises about stores of several processes."""
     await check_store(lambda: PostgresStore(url))
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_an_encrypted_store_has_no_text(url: str) -> None:
-    """Nor has its write-ahead log. It keeps the promises of a store, and without a key the text is there."""
+    """The write-ahead log has none either. The store keeps its promises. Without a key, the text is there."""
     keys = [Secret(base64.b64encode(os.urandom(32)).decode())]
     await check_store(lambda: EncryptedStore(PostgresStore(url), keys), expires=False)
     async with EncryptedStore(PostgresStore(url), keys) as store:
@@ -43,7 +43,7 @@ async def test_an_encrypted_store_has_no_text(url: str) -> None:
 
 
 def contents(url: str) -> bytes:
-    """What the files of the server have: its tables and its log."""
+    """Return the content of the server's files: its tables and its log."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("CHECKPOINT")
         found = connection.execute("SHOW data_directory").fetchone()
@@ -56,7 +56,7 @@ def contents(url: str) -> bytes:
 
 
 async def test_a_write_that_the_server_refuses_fails_alone(url: str) -> None:
-    """Those of the other sessions in its transaction are made."""
+    """The writes of other sessions in the same transaction succeed."""
     failed: list[str] = []
     async with PostgresStore(url) as store:
 
@@ -76,7 +76,7 @@ async def test_a_write_that_the_server_refuses_fails_alone(url: str) -> None:
 
 
 async def test_what_has_ended_is_removed(url: str) -> None:
-    """A store removes the old records of all stores when it is opened."""
+    """When a store is opened, it removes the old records of all stores."""
     async with PostgresStore(url) as store:
         await store.write("old", 1, {OWNER: "one"}, 0.001)
         await store.write("new", 1, {OWNER: "one"}, 60)
@@ -89,7 +89,7 @@ async def test_what_has_ended_is_removed(url: str) -> None:
 
 
 async def test_a_lost_connection_is_a_failure_and_is_replaced(url: str) -> None:
-    """The next write succeeds, and the record has what was written before."""
+    """The next write succeeds, and the record has the earlier data."""
     async with PostgresStore(url) as store:
         await store.write("s", 1, {OWNER: "one", "a": "1"}, 60)
         with psycopg.connect(url, autocommit=True) as connection:
@@ -133,7 +133,7 @@ async def test_a_lost_connection_is_noticed_within_seconds(url: str) -> None:
 
 
 async def test_a_schema_of_a_newer_release_is_refused(url: str) -> None:
-    """It is not changed by a process that does not know it."""
+    """A process that does not know the schema does not change it."""
     async with PostgresStore(url):
         pass
     with psycopg.connect(url, autocommit=True) as connection:
@@ -147,7 +147,7 @@ async def test_a_schema_of_a_newer_release_is_refused(url: str) -> None:
 
 
 async def test_an_address_without_a_server_is_reported_at_the_start() -> None:
-    """And not by the first session."""
+    """Otherwise, the first session would report it."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     with pytest.raises(psycopg.OperationalError):
@@ -157,7 +157,7 @@ async def test_an_address_without_a_server_is_reported_at_the_start() -> None:
 
 @pytest.mark.parametrize("password", ["marma%lade", "marma lade"])
 async def test_a_password_that_is_not_encoded_is_not_shown(password: str) -> None:
-    """The error says how to write it."""
+    """The error says how to encode it."""
     with pytest.raises(AuthorError, match="In a user name or a password") as raised:
         open_store(f"postgresql://ada:{password}@127.0.0.1/bots", environ={})
     assert "lade" not in str(raised.value)

@@ -1,4 +1,4 @@
-"""A Redis of its own on this machine."""
+"""A separate Redis on this machine."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _PATIENCE = 20.0
 
 
 def client_of(url: str) -> Any:
-    """Return a client, to look what a store has done."""
+    """Return a client, with which tests check what a store has written."""
     return _Redis.from_url(url, decode_responses=True)
 
 
 def free_port() -> int:
-    """Return a port that nobody uses."""
+    """Return a free port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
 

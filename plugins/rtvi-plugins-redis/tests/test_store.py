@@ -21,13 +21,13 @@ pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 
 async def test_it_keeps_its_promises(url: str) -> None:
-    """Also for stores of several processes."""
+    """This includes the promises about stores of several processes."""
     await check_store(lambda: RedisStore(url))
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_an_encrypted_store_has_no_text(tmp_path: Path) -> None:
-    """Neither in the server nor in its file. It keeps the promises of a store, and without a key the text is there."""
+    """Neither the server nor its file has any. The store keeps its promises. Without a key, the text is there."""
     keys = [Secret(base64.b64encode(os.urandom(32)).decode())]
     with serving(tmp_path, free_port()) as url, client_of(url) as client:
         await check_store(lambda: EncryptedStore(RedisStore(url), keys), expires=False)
@@ -43,12 +43,12 @@ async def test_an_encrypted_store_has_no_text(tmp_path: Path) -> None:
 
 
 def contents(folder: Path) -> bytes:
-    """What the files of a server have."""
+    """Return the content of a server's files."""
     return b"".join(each.read_bytes() for each in folder.rglob("*") if each.is_file())
 
 
 async def test_sessions_are_listed_whatever_the_prefix_is(url: str) -> None:
-    """It is not a pattern, and not a part of another one."""
+    """The prefix is not a pattern, and not a part of another prefix."""
     async with RedisStore(url, prefix="a[*]?\\:") as store, RedisStore(url, prefix="a[*]?\\:b:") as other:
         await store.write("s", 1, {OWNER: "one"}, 30)
         assert await store.sessions() == ["s"]
@@ -56,7 +56,7 @@ async def test_sessions_are_listed_whatever_the_prefix_is(url: str) -> None:
 
 
 async def test_a_session_is_one_key_that_expires(url: str) -> None:
-    """So that a cluster keeps it on one node, and nothing is left of it."""
+    """So a cluster keeps it on one node, and nothing of it stays after its end."""
     async with RedisStore(url, prefix="of-a-test:") as store:
         await store.write("s", 1, {OWNER: "one", "a": "1"}, 30)
         with client_of(url) as client:
@@ -67,7 +67,7 @@ async def test_a_session_is_one_key_that_expires(url: str) -> None:
 
 
 async def test_a_server_that_is_gone_is_a_failure_and_comes_back(tmp_path: Path) -> None:
-    """A write fails, and the next one succeeds when the server is there again, with what was written before."""
+    """A write fails. The next one succeeds when the server is back, and the earlier data is there."""
     port = free_port()
     with serving(tmp_path, port) as url:
         store = RedisStore(url)
@@ -87,7 +87,7 @@ async def test_a_server_that_is_gone_is_a_failure_and_comes_back(tmp_path: Path)
 
 
 async def test_a_write_that_the_server_refuses_fails_alone(url: str) -> None:
-    """Those of the other sessions in its batch are made."""
+    """The writes of other sessions in the same batch succeed."""
     failed: list[str] = []
     with client_of(url) as client:
         client.set("refused:bad", "no hash")
@@ -107,7 +107,7 @@ async def test_a_write_that_the_server_refuses_fails_alone(url: str) -> None:
 
 
 async def test_an_address_without_a_server_is_reported_at_the_start() -> None:
-    """And not by the first session."""
+    """Otherwise, the first session would report it."""
     with pytest.raises(redis.ConnectionError):
         async with RedisStore(f"valkey://127.0.0.1:{free_port()}/0"):
             pass

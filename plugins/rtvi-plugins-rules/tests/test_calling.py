@@ -17,7 +17,7 @@ from rtvi_plugins_rules.llm import answer
 
 
 def function(name: str, description: str, required: Sequence[str], /, **properties: dict[str, Any]) -> Function:
-    """A function as a client declares it."""
+    """Return a function as a client declares it."""
     schema = {"type": "object", "properties": properties, "required": list(required)}
     return {"name": name, "description": description, "parameters": schema}
 
@@ -50,7 +50,7 @@ FUNCTIONS = [
 
 
 def talk(*texts: str, functions: Sequence[Function] = FUNCTIONS) -> Call | str:
-    """The answer to the last text; calls on the way are answered with a result."""
+    """Return the answer to the last text. Earlier calls get a result."""
     messages: list[Message] = []
     reply: Call | str = ""
     for text in texts:
@@ -61,12 +61,12 @@ def talk(*texts: str, functions: Sequence[Function] = FUNCTIONS) -> Call | str:
 
 
 def said(text: str) -> Message:
-    """A message of the bot."""
+    """Return a message of the bot."""
     return {"role": "assistant", "content": text}
 
 
 def exchange(call: Call, result: object) -> list[Message]:
-    """The messages that a conversation keeps of a call and its result."""
+    """Return the messages of a call and its result, as a conversation keeps them."""
     function = {"name": call.name, "arguments": json.dumps(dict(call.arguments))}
     calls: list[dict[str, Any]] = [{"id": "1", "type": "function", "function": function}]
     asked: Message = {"role": "assistant", "content": None, "tool_calls": calls}
@@ -104,7 +104,7 @@ def test_a_function_that_is_named_is_called_with_what_was_said(text: str, name: 
 
 
 def test_what_is_missing_is_asked_for() -> None:
-    """A call waits until each required argument is known, over as many turns as it takes."""
+    """The call is made when each required argument is known, however many turns this takes."""
     assert talk("I want to book a room") == "Before I book room, tell me: how many nights?"
     assert talk("I want to book a room", "two") == "Before I book room, tell me: what is the name?"
     assert talk("I want to book a room", "two", "Grace Hopper") == Call(
@@ -113,24 +113,24 @@ def test_what_is_missing_is_asked_for() -> None:
 
 
 def test_what_was_said_at_first_is_kept_while_asking() -> None:
-    """The answer to a question adds to the request that led to it."""
+    """The answer to a question is added to the request that led to it."""
     done = talk("Book me a large room without breakfast", "for two nights", "For Charles")
     assert done == Call("book_room", {"size": "large", "breakfast": False, "nights": 2, "name": "Charles"})
 
 
 def test_a_choice_is_asked_for_by_its_values() -> None:
-    """Who cannot know the values is told them."""
+    """The question lists the values, because the user cannot know them."""
     assert talk("switch the light on") == "Before I set light, tell me: which lamp, kitchen or hall?"
     assert talk("switch the light on", "the hall") == Call("setLight", {"lamp": "hall", "on": True})
 
 
 def test_a_value_out_of_bounds_counts_as_missing() -> None:
-    """No call is made that its own schema refuses."""
+    """A call that its own schema would refuse is not made."""
     assert talk("book a room for zero nights for Ada") == "Before I book room, tell me: how many nights?"
 
 
 def test_a_fact_that_the_user_stated_fills_a_missing_argument() -> None:
-    """Nobody has to say their name twice."""
+    """Nobody needs to say their name twice."""
     assert talk("My name is Ada", "hello", "book a room for 2 nights") == Call(
         "book_room", {"nights": 2, "name": "Ada"}
     )
@@ -138,17 +138,17 @@ def test_a_fact_that_the_user_stated_fills_a_missing_argument() -> None:
 
 @pytest.mark.parametrize("text", ["never mind", "Cancel that, please", "forget it"])
 def test_a_question_can_be_given_up(text: str) -> None:
-    """Nothing is called that the user called off."""
+    """A function is not called if the user cancels the request."""
     assert talk("book a room", text) == "Very well, I will not do that: book room."
 
 
 def test_another_request_takes_the_place_of_an_open_question() -> None:
-    """A user may change their mind without answering."""
+    """A user may make another request instead of answering."""
     assert talk("book a room", "What's the weather in Rome?") == Call("get_weather", {"city": "Rome"})
 
 
 def offered(offer: str, *texts: str) -> Call | str:
-    """The answer to the last text of somebody to whom the bot has made an offer."""
+    """Return the answer to the last text of a user who has had an offer from the bot."""
     messages = [said(offer)]
     reply: Call | str = ""
     for text in texts:
@@ -163,38 +163,38 @@ OFFER = "Good day, Vera speaking. Would you like to book a room?"
 
 @pytest.mark.parametrize("yes", ["Yes.", "yes please", "Sure!", "Okay", "I would like to", "please"])
 def test_yes_to_an_offer_is_a_request(yes: str) -> None:
-    """The bot asks for what it needs for the function that its question named."""
+    """The bot asks for the arguments of the function that its question named."""
     assert offered(OFFER, yes) == "Before I book room, tell me: how many nights?"
     assert offered(OFFER, yes, "two nights", "my name is Grace") == Call("book_room", {"nights": 2, "name": "Grace"})
 
 
 def test_yes_may_say_more() -> None:
-    """What the answer to an offer says of the arguments counts."""
+    """Arguments in the answer to an offer count."""
     assert offered(OFFER, "yes, for two nights", "Grace") == Call("book_room", {"nights": 2, "name": "Grace"})
 
 
 @pytest.mark.parametrize("text", ["No, thanks.", "no", "hello", "yes please tell me a long story about the sea"])
 def test_an_offer_may_be_declined_or_passed_over(text: str) -> None:
-    """Nothing is called, and the rules answer."""
+    """No function is called, and the rules answer."""
     assert offered(OFFER, text) == answer(LLMRequest([said(OFFER), {"role": "user", "content": text}]))
 
 
 def test_yes_to_what_names_no_function_calls_none() -> None:
-    """Neither does a yes to a statement."""
+    """A yes to a statement calls none either."""
     assert offered("How do you do?", "yes") == "All right. Ask me what I can do."
     assert offered("I could book a room.", "yes") == "All right. Ask me what I can do."
 
 
 @pytest.mark.parametrize("text", ["Okay, don't book a room.", "Sure, never mind.", "Yes, but do not book it"])
 def test_a_yes_that_takes_itself_back_calls_nothing(text: str) -> None:
-    """Nothing is asked for that somebody does not want."""
+    """The bot does not ask for arguments of a function that the user does not want."""
     reply = offered(OFFER, text)
     assert isinstance(reply, str)
     assert not reply.startswith("Before I book room")
 
 
 def test_a_yes_to_what_the_user_asked_themselves_calls_nothing() -> None:
-    """Only the bot's offers are accepted."""
+    """Only offers of the bot are accepted."""
     messages: list[Message] = [{"role": "user", "content": "Would you like to book a room?"}]
     reply = answer(LLMRequest([*messages, {"role": "user", "content": "yes"}], FUNCTIONS))
     assert reply == "I am sorry, I did not get that. Before I book room, tell me: how many nights?"
@@ -202,37 +202,37 @@ def test_a_yes_to_what_the_user_asked_themselves_calls_nothing() -> None:
 
 @pytest.mark.parametrize("heard", ["but the room for two nights", "put her in for two nights please", "two nights"])
 def test_a_number_beside_an_arguments_name_is_a_request(heard: str) -> None:
-    """Speech is heard wrong, and seldom all of it."""
+    """Speech recognition makes mistakes, and often misses words."""
     assert offered(OFFER, heard) == "Before I book room, tell me: what is the name?"
 
 
 @pytest.mark.parametrize(("heard", "nights"), [("to", 2), ("too", 2), ("for nights", 4), ("won", 1)])
 def test_a_number_alone_may_have_been_heard_as_another_word(heard: str, nights: int) -> None:
-    """Where a number was asked for, these are numbers."""
+    """After a question about a number, such words count as numbers."""
     assert offered(OFFER, "yes", heard, "Grace") == Call("book_room", {"nights": nights, "name": "Grace"})
 
 
 @pytest.mark.parametrize("text", ["What can you do?", "help"])
 def test_who_asks_for_help_gives_no_name(text: str) -> None:
-    """They get help, and then the question again."""
+    """The user gets help, and then the question is asked again."""
     help = answer(LLMRequest([{"role": "user", "content": text}]))
     assert offered(OFFER, "two nights", text) == f"{help} Before I book room, tell me: what is the name?"
 
 
 @pytest.mark.parametrize("text", ["Goodbye.", "no thanks", "No, thank you."])
 def test_who_declines_or_takes_leave_gives_no_name(text: str) -> None:
-    """The question is given up."""
+    """The bot stops asking."""
     assert offered(OFFER, "two nights", text) == "Very well, I will not do that: book room."
 
 
 def test_what_the_user_does_not_want_is_not_called() -> None:
-    """A function that is named with a no stays uncalled."""
+    """A function that is named together with a no is not called."""
     assert talk("Don't book a room for two nights for Ada") == "Very well, I will not do that: book room."
 
 
 @pytest.mark.parametrize("text", ["hello", "what is my name?", "count to 3", "tell me a story"])
 def test_small_talk_calls_nothing(text: str) -> None:
-    """Functions do not get in the way of the rules."""
+    """Functions do not prevent the rules from answering."""
     assert talk(text) == talk(text, functions=())
 
 
@@ -248,19 +248,19 @@ def test_small_talk_calls_nothing(text: str) -> None:
     ],
 )
 def test_a_result_is_told_in_a_sentence(result: object, sentence: str) -> None:
-    """Whatever JSON comes back is put into words, after what was done."""
+    """Any JSON result becomes a sentence, after the name of what was done."""
     messages = exchange(Call("book_room", {"nights": 2}), result)
     assert answer(LLMRequest(messages, FUNCTIONS)) == f"Done: book room, with nights 2. {sentence}"
 
 
 @pytest.mark.parametrize("result", [None, True, "", {}])
 def test_a_result_that_says_nothing_is_confirmed(result: object) -> None:
-    """There is an answer even where the function gave none."""
+    """There is an answer even if the function returned nothing."""
     assert answer(LLMRequest(exchange(Call("ring", {}), result))) == "Done: ring."
 
 
 def test_a_failure_is_told() -> None:
-    """A result with an error is not called done."""
+    """A result with an error is not reported as done."""
     messages = exchange(Call("ring", {}), {"error": "The bell is broken."})
     assert answer(LLMRequest(messages)) == "That failed: ring. The reason is: The bell is broken."
 
@@ -293,6 +293,6 @@ odd = st.fixed_dictionaries({"name": names | leaves}, optional={"description": l
     st.lists(st.lists(words, max_size=6).map(" ".join) | st.text(max_size=30), min_size=1, max_size=4),
 )
 def test_no_function_makes_it_raise(functions: list[Any], texts: list[str]) -> None:
-    """Schemas are the client's, so whatever they hold there is an answer, and a call that JSON can carry."""
+    """Clients write the schemas. With any schema, there is an answer, or a call that can be written as JSON."""
     reply = talk(*texts, functions=functions)
     assert isinstance(reply, str) or (reply.name and json.dumps(dict(reply.arguments)))

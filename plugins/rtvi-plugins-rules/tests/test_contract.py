@@ -1,4 +1,4 @@
-"""The provider inside a bot: what a client sees of it, over the protocol."""
+"""The provider inside a bot, as a client sees it over the protocol."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ WEATHER: dict[str, Any] = {
     client=["llm.words_per_second", "llm.name"],
 )
 async def talker(session: Session, /, llm: LLM) -> None:
-    """Somebody to talk to."""
+    """Answers by rules."""
     await converse(session, llm=llm)
 
 
 async def hear(events: AsyncIterator[EventMessage], until: str = "bot-llm-stopped") -> str:
-    """The bot's words up to an event."""
+    """Return the bot's words up to an event."""
     words: list[str] = []
     async for event in events:
         if event.type == "bot-llm-text":
@@ -46,7 +46,7 @@ async def hear(events: AsyncIterator[EventMessage], until: str = "bot-llm-stoppe
 
 
 async def talk(client: Client, events: AsyncIterator[EventMessage], *texts: str) -> list[str]:
-    """The answers to some texts, one after the other."""
+    """Return the answers to some texts, one after the other."""
     answers: list[str] = []
     for text in texts:
         await client.send_text(text)
@@ -55,7 +55,7 @@ async def talk(client: Client, events: AsyncIterator[EventMessage], *texts: str)
 
 
 async def test_its_options_are_described_with_their_bounds() -> None:
-    """A client learns the options from their declaration."""
+    """A client reads the options from their declaration."""
     async with connect(talker, rules) as client:
         (service,) = [each for each in await client.describe_config() if each["name"] == "llm"]
     described = {option["name"]: option for option in service["options"]}
@@ -74,7 +74,7 @@ async def test_an_option_out_of_bounds_is_refused() -> None:
 
 
 async def test_a_conversation_is_remembered() -> None:
-    """A fact comes back turns later, and an option changes who answers."""
+    """The bot knows a fact several turns later, and an option changes its name."""
     async with connect(talker, rules) as client:
         events = client.events()
         await talk(client, events, "My name is Ada.", "hello", "count to 3")
@@ -84,7 +84,7 @@ async def test_a_conversation_is_remembered() -> None:
 
 
 async def test_a_function_is_run_by_the_client() -> None:
-    """The client gets the arguments that were found, and its result is told."""
+    """The client gets the arguments that were found, and the bot says the result."""
     asked: list[Mapping[str, Any]] = []
 
     async def get_weather(arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -101,7 +101,7 @@ async def test_a_function_is_run_by_the_client() -> None:
 
 
 async def test_an_answer_is_interrupted_in_the_middle() -> None:
-    """A paced story can be cut short, and the conversation goes on."""
+    """A slow story can be interrupted, and the conversation continues."""
     async with connect(talker, rules) as client:
         events = client.events()
         await client.update_config({"llm": {"words_per_second": 100}})

@@ -21,13 +21,13 @@ async def test_it_opens_as_an_llm() -> None:
 
 
 async def test_an_answer_streams_word_by_word() -> None:
-    """Each piece is a word with the space after it; the number of words comes last."""
+    """Each piece is a word with the space after it. The number of words comes last."""
     pieces = [piece async for piece in Rules().respond(COUNT)]
     assert pieces == [Text("1, "), Text("2, "), Text("3, "), Text("4."), Usage(completion_tokens=4, model="rules")]
 
 
 async def test_an_answer_can_be_cancelled_between_two_words() -> None:
-    """What was not taken is never said."""
+    """Pieces that nobody took are never spoken."""
     said: list[object] = []
     with anyio.CancelScope() as scope:
         async for piece in Rules().respond(COUNT):
@@ -38,7 +38,7 @@ async def test_an_answer_can_be_cancelled_between_two_words() -> None:
 
 
 async def test_words_are_paced() -> None:
-    """With a pace, each word is followed by its share of a second."""
+    """With a pace, there is a pause after each word."""
     slept: list[float] = []
 
     async def sleep(seconds: float) -> None:
@@ -52,14 +52,14 @@ async def test_words_are_paced() -> None:
 
 
 async def test_a_call_is_one_piece_with_an_id() -> None:
-    """A function call has no text around it."""
+    """A function call has no text before or after it."""
     ring: Function = {"name": "ring_bell"}
     request = LLMRequest([{"role": "user", "content": "Ring the bell!"}], [ring])
     assert [piece async for piece in Rules().respond(request)] == [ToolCall("call-1", "ring_bell", {})]
 
 
 async def test_no_function_is_called_if_the_request_says_so() -> None:
-    """`tool_choice="none"`: the answer is text."""
+    """With `tool_choice="none"`, the answer is text."""
     ring: Function = {"name": "ring_bell"}
     request = LLMRequest([{"role": "user", "content": "Ring the bell!"}], [ring], "none")
     pieces = [piece async for piece in Rules().respond(request)]

@@ -16,7 +16,7 @@ from rtvi_plugins_rules.numbers import evaluate, number_of, numbers, spell_numbe
 
 
 def say(*texts: str, system: str = "", name: str = "") -> str:
-    """The answer to the last of what a user said, one text after the other."""
+    """Say the texts one after the other, and return the answer to the last."""
     messages: list[Message] = [{"role": "system", "content": system}] if system else []
     reply: Call | str = ""
     for text in texts:
@@ -32,7 +32,7 @@ def say(*texts: str, system: str = "", name: str = "") -> str:
     "question", ["Are you a language model?", "are you an AI", "Which model is this?", "ARE YOU HUMAN?"]
 )
 def test_it_says_that_it_is_no_language_model(question: str) -> None:
-    """Whoever asks is told the truth."""
+    """Users who ask get the truth."""
     assert say(question).startswith("No, I am a rule-based replacement for a language model")
 
 
@@ -59,7 +59,7 @@ def test_it_says_that_it_is_no_language_model(question: str) -> None:
     ],
 )
 def test_a_fact_stated_seven_turns_ago_is_recalled(stated: str, question: str, recalled: str) -> None:
-    """Facts come from the whole conversation, however far back."""
+    """Facts come from the whole conversation, even from its beginning."""
     between = ["Hello", "How are you?", "count to 5", "2 + 2", "thanks", "tell me a joke"]
     assert say(stated, *between, question) == recalled
 
@@ -70,20 +70,20 @@ def test_the_newest_of_two_statements_counts() -> None:
 
 
 def test_what_was_never_stated_is_not_made_up() -> None:
-    """An unknown fact is said to be unknown."""
+    """If a fact is unknown, the answer says so."""
     assert say("What is my name?") == "You have not told me your name."
     assert say("What is my shoe size?") == "You have not told me your shoe size."
 
 
 def test_what_was_said_first_and_last_is_quoted() -> None:
-    """The user's own words come back as they were."""
+    """The user's own words are quoted unchanged."""
     assert say("Good morning", "count to 3", "What did I say first?") == "The first thing you said was: “Good morning”"
     assert say("Good morning", "count to 3", "What did I just say?") == "The last thing you said was: “count to 3”"
     assert say("What did I say?") == "This is the first thing you said."
 
 
 def test_it_repeats_its_own_last_answer() -> None:
-    """What was said can be heard again."""
+    """Users can ask for a repetition."""
     assert say("2 + 2", "What did you say?") == "That is 4."
 
 
@@ -98,12 +98,12 @@ def test_it_repeats_its_own_last_answer() -> None:
     ],
 )
 def test_sums_are_done(sum_: str, value: str) -> None:
-    """Numbers may be digits or words, and multiplication goes first."""
+    """Numbers may be digits or words, and multiplication comes first."""
     assert say(sum_) == value
 
 
 def test_long_answers_are_there_to_be_interrupted() -> None:
-    """Stories and counting take many words; a second story is another one."""
+    """Stories and counting are long. A second story is a different one."""
     assert say("Count to fifty") == ", ".join(map(str, range(1, 51))) + "."
     assert say("count down from 3 to 1") == "3, 2, 1."
     assert len(say("Tell me a story").split()) > 100
@@ -112,7 +112,7 @@ def test_long_answers_are_there_to_be_interrupted() -> None:
 
 
 def test_a_prompt_may_give_a_greeting_a_name_and_instructions() -> None:
-    """Of a system prompt the rules understand these three."""
+    """The rules understand only these three parts of a system prompt."""
     prompt = 'You are a receptionist called Vera. Greet the caller with "Good day, Hotel Bella!"'
     assert say("Hello", system=prompt) == "Good day, Hotel Bella!"
     assert say("Who are you?", system=prompt).startswith("I am Vera, a rule-based replacement")
@@ -121,7 +121,7 @@ def test_a_prompt_may_give_a_greeting_a_name_and_instructions() -> None:
 
 
 def test_it_speaks_first_when_nobody_has_said_anything() -> None:
-    """An empty conversation is opened with a greeting."""
+    """An empty conversation begins with a greeting."""
     greet: Message = {"role": "system", "content": 'Say "Welcome!"'}
     assert answer(LLMRequest([greet])) == "Welcome!"
     assert answer(LLMRequest([])) == "Hello! I am a rule-based replacement for a language model. What can I do for you?"
@@ -134,13 +134,13 @@ HELPFUL = 'Greet the caller with "Good day!" Whoever needs help is told: "You ca
     "text", ["What can you do?", "Help!", "what can i say", "Flugelhorn", "no", "No, thanks.", "Yes."]
 )
 def test_a_prompt_may_say_what_to_suggest(text: str) -> None:
-    """Who does not know how to go on is told what there is to say."""
+    """Users who ask for help hear what they can say."""
     assert "You can say: book a room." in say(text, system=HELPFUL)
     assert "You can say" not in say("Hello", system=HELPFUL)
 
 
 def test_a_greeting_that_offers_help_is_no_suggestion() -> None:
-    """What follows its quotation mark is not what is said to who needs help."""
+    """A sentence after the quotation is not part of what users who need help hear."""
     prompt = 'Greet the caller with "How can I help?" Whoever needs help is told: "You can say: book a room."'
     assert "You can say: book a room." in say("Flugelhorn", system=prompt)
     assert "Whoever" not in say("Flugelhorn", system=prompt)
@@ -160,12 +160,12 @@ def test_a_greeting_that_offers_help_is_no_suggestion() -> None:
     ],
 )
 def test_small_talk_is_answered(text: str, reply: str) -> None:
-    """Also as a recogniser writes it, and where it has heard a name wrong."""
+    """This includes the spelling of speech recognition, and a wrongly recognised name."""
     assert say(text) == reply
 
 
 def test_instructions_at_the_end_are_followed() -> None:
-    """A bot can make it say something in the middle of a conversation."""
+    """A bot can make the rules say something in the middle of a conversation."""
     messages: list[Message] = [
         {"role": "user", "content": "Hi"},
         {"role": "system", "content": "Now say “Goodbye now.”"},
@@ -174,12 +174,12 @@ def test_instructions_at_the_end_are_followed() -> None:
 
 
 def test_it_has_no_clock() -> None:
-    """The same words always get the same answer, so it does not tell the time."""
+    """The same words always get the same answer, so it does not say the time."""
     assert say("What time is it?") == "I have no clock and no calendar, so I cannot tell."
 
 
 def test_what_no_rule_fits_is_admitted() -> None:
-    """There is no guessing."""
+    """The rules do not guess."""
     assert say("Flugelhorn") == "I have no rule for “Flugelhorn”, and rules are all I have. Ask me what I can do."
 
 
@@ -220,7 +220,7 @@ messages_ = st.lists(
 
 @given(messages_, phrases | st.text(max_size=80))
 def test_no_conversation_makes_it_raise(before: list[Any], text: str) -> None:
-    """Messages are the client's, so whatever they hold there is an answer."""
+    """Clients write the messages. Whatever these contain, there is an answer."""
     messages: list[Message] = [*before, {"role": "user", "content": text}]
     reply = answer(LLMRequest(messages))
     assert isinstance(reply, str)
@@ -230,5 +230,5 @@ def test_no_conversation_makes_it_raise(before: list[Any], text: str) -> None:
 
 @given(messages_)
 def test_no_last_message_makes_it_raise(messages: list[Any]) -> None:
-    """That also holds where it is not the user who spoke last."""
+    """This is also true if the last message is not the user's."""
     assert answer(LLMRequest(messages))

@@ -1,4 +1,4 @@
-"""Topics and texts of functions that a bot's author teaches the rules."""
+"""Topics and texts of functions, which a bot's author gives to the rules."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ KNOWLEDGE = Knowledge(TOPICS, FUNCTIONS, ["I did not get that.", "Sorry, what?"]
 
 
 def talk(*texts: str, result: object = None) -> Call | str:
-    """The answer to the last text. Calls on the way get the result, and the answer to it counts."""
+    """Return the answer to the last text. Calls get the result, and the answer to it counts."""
     messages: list[Message] = []
     reply: Call | str = ""
     for text in texts:
@@ -91,12 +91,12 @@ def talk(*texts: str, result: object = None) -> Call | str:
     ],
 )
 def test_a_question_need_not_be_an_example(text: str, topic: str) -> None:
-    """Endings, spelling and hyphens do not matter."""
+    """Endings, spelling and hyphens make no difference."""
     assert talk(text) == TOPICS[topic]["answers"][0]
 
 
 def test_an_example_means_its_own_topic() -> None:
-    """Although most of its words are of another."""
+    """This is so although most of its words belong to another topic."""
     other: Topic = {"examples": ["A person, a real one!", "The real person.", "Real person!"], "answers": ["No."]}
     topics = {"other": other, "person": Topic(examples=["Are you a real person?"], answers=["Yes."])}
     assert Knowledge(topics).topic("are you a real person") == topics["person"]
@@ -112,19 +112,19 @@ def test_an_example_means_its_own_topic() -> None:
     ],
 )
 def test_thanks_and_goodbyes_are_about_no_topic(text: str, reply: str) -> None:
-    """Although `much` is a word of a topic."""
+    """This is so although `much` is a word of a topic."""
     price: Topic = {"examples": ["How much is it?", "So much?", "That much?"], "answers": ["Nine euros."]}
     assert answer(LLMRequest([{"role": "user", "content": text}]), knowledge=Knowledge({"price": price})) == reply
 
 
 @pytest.mark.parametrize("text", ["flugelhorn", "the", "what is it", "do you have a", ""])
 def test_what_no_topic_is_about_matches_none(text: str) -> None:
-    """Small words are not enough."""
+    """Short common words are not enough."""
     assert KNOWLEDGE.topic(text) is None
 
 
 def test_answers_take_turns() -> None:
-    """One that has no other says that it repeats itself."""
+    """If a topic has only one answer, the bot says that it repeats itself."""
     assert talk("do you deliver", "do you deliver") == "Delivery takes thirty minutes."
     assert talk("do you deliver", "do you deliver", "do you deliver") == "We deliver in thirty minutes."
     assert talk("vegan?", "vegan?") == "As I said: All our pizzas can be made without gluten."
@@ -145,7 +145,7 @@ ASKED_BACK = "I am not sure what you mean. Is it about delivery or allergens?"
 
 
 def test_it_asks_back_if_two_topics_fit() -> None:
-    """It does not answer the wrong one. If that does not help, it says what it can do."""
+    """It does not give a wrong answer. If the question does not help, it says what it can do."""
     assert talk(UNCLEAR) == ASKED_BACK
     assert KNOWLEDGE.topic(UNCLEAR) is None
     assert talk(UNCLEAR, UNCLEAR) == "I did not get that."
@@ -162,12 +162,12 @@ def test_it_asks_back_if_two_topics_fit() -> None:
     ],
 )
 def test_the_user_chooses(choice: str, topic: str) -> None:
-    """By place or by words, or asks something else. Later turns remember the choice."""
+    """Users choose by position or by words, or ask something else. Later turns remember the choice."""
     assert talk(UNCLEAR, choice) == TOPICS[topic]["answers"][0]
 
 
 def test_a_function_is_chosen_too() -> None:
-    """By its title. The request goes on in the next turns."""
+    """It is chosen by its title. The request continues in the next turns."""
     topics: dict[str, Topic] = {
         "prices": {"examples": ["What is a pizza?"], "answers": ["Nine."], "title": "our prices"}
     }
@@ -182,7 +182,7 @@ def test_a_function_is_chosen_too() -> None:
 
 
 def test_a_word_that_says_little_decides_nothing() -> None:
-    """Most of the sentence is unknown, and so are its words that matter."""
+    """Most of the sentence is unknown, including its important words."""
     topics: dict[str, Topic] = {
         "arrival": {"examples": ["Can I come before noon?", "When is the room ready?"], "answers": ["At three."]},
         "sauna": {"examples": ["Is there a sauna?"], "answers": ["Yes."]},
@@ -192,7 +192,7 @@ def test_a_word_that_says_little_decides_nothing() -> None:
 
 
 def test_synonyms_stand_for_words_of_the_examples() -> None:
-    """They may have several words, and are replaced only as a whole."""
+    """A synonym may have several words, and is replaced only as a whole."""
     synonyms = {"deliver": ["bring it round", "ship"], "wi-fi": ["internet"]}
     knowledge = Knowledge(TOPICS, FUNCTIONS, (), synonyms)
     assert knowledge.topic("can you Bring it  round?") == TOPICS["delivery"]
@@ -201,7 +201,7 @@ def test_synonyms_stand_for_words_of_the_examples() -> None:
 
 
 def test_a_function_is_asked_for_confirmed_and_reported() -> None:
-    """In the author's words."""
+    """The bot uses the author's words."""
     assert talk("can i order") == "How many?"
     assert talk("can i order", "two") == "Who is it for?"
     assert talk("can i order", "two", "ann") == "Two pizzas for Ann, 18 euros. Is that right?"
@@ -213,7 +213,7 @@ def test_a_function_is_asked_for_confirmed_and_reported() -> None:
 
 
 def test_a_result_that_lacks_a_value_is_told_without_the_template() -> None:
-    """Nobody hears an empty place."""
+    """Otherwise, the sentence would have a gap."""
     assert str(talk("can i order", "two", "ann", "yes", result={"ok": True})).startswith("Done: order pizza, with")
 
 
@@ -249,13 +249,13 @@ def test_a_question_in_between_is_answered() -> None:
 
 
 def test_an_argument_that_is_named_is_asked_for_again() -> None:
-    """After a no."""
+    """This is so after a no."""
     assert talk("can i order", "two", "ann", "no", "the name") == "Who is it for?"
     assert talk("can i order", "two", "ann", "no", "the name", "bob") == "Two pizzas for Bob, 18 euros. Is that right?"
 
 
 def test_what_was_said_before_an_offer_counts() -> None:
-    """A yes does not forget it."""
+    """A yes keeps it."""
     messages: list[Message] = [
         {"role": "user", "content": "anything on friday"},
         {"role": "assistant", "content": "Sure. Would you like to order pizza?"},
@@ -271,7 +271,7 @@ def test_what_was_said_before_an_offer_counts() -> None:
 
 @pytest.mark.parametrize("text", ["what", "pardon?", "could you repeat that", "say that again please"])
 def test_a_question_is_repeated(text: str) -> None:
-    """And nothing else."""
+    """Nothing else happens."""
     assert talk("can i order", text) == "How many pizzas?"
 
 
@@ -290,7 +290,7 @@ def test_after_a_call_nothing_is_open() -> None:
     ],
 )
 def test_it_says_what_it_is(text: str, beginning: str) -> None:
-    """It does not pretend."""
+    """It does not pretend to be something else."""
     assert str(talk(text)).startswith(beginning)
 
 
@@ -311,7 +311,7 @@ def test_it_says_what_it_is(text: str, beginning: str) -> None:
     ],
 )
 def test_a_template_is_filled(template: str, text: str | None) -> None:
-    """With numbers as people say them. One that lacks a value gives nothing."""
+    """Numbers are spoken forms. A template that lacks a value gives no text."""
     values = {"nights": 3, "one": 1, "many": 20, "name": "Ada", "paid": True, "tags": ["a", "b"]}
     assert fill(template, values) == text
 
@@ -332,7 +332,7 @@ def test_a_template_is_filled(template: str, text: str | None) -> None:
     ],
 )
 def test_a_mistake_of_the_author_is_named(config: dict[str, Any], problem: str) -> None:
-    """With its place."""
+    """The error has the place of the mistake."""
 
     @bot(services={"llm": "rules"}, config={"llm.rules": config})
     async def talker(session: Session, /, llm: LLM) -> None: ...

@@ -34,13 +34,13 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(autouse=True)
 def same_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Loading a bot puts its folder on `sys.path`; a test takes it off again."""
+    """Remove a bot's folder from `sys.path` after the test. Loading the bot has put it there."""
     monkeypatch.setattr(sys, "path", list(sys.path))
 
 
 @pytest.fixture
 def make_host() -> Callable[..., Host]:
-    """Makes the host of a bot in desk.py."""
+    """Return a function that makes the host of a bot in desk.py."""
 
     def make(
         name: str = "desk",
@@ -58,13 +58,13 @@ def make_host() -> Callable[..., Host]:
 
 @pytest.fixture
 def host(make_host: Callable[..., Host]) -> Host:
-    """The host of the bot that anybody may start."""
+    """Return the host of the bot that anyone may start."""
     return make_host()
 
 
 @pytest.fixture
 def serving() -> Serving:
-    """Serves a host to a client in this process; takes what `create_app` takes."""
+    """Serve a host to a client in this process. The arguments are those of `create_app`."""
 
     @asynccontextmanager
     async def serve(
@@ -79,7 +79,7 @@ def serving() -> Serving:
 
 @pytest.fixture
 def action() -> Callable[..., str]:
-    """Makes the text of a call of one of the bot's own actions."""
+    """Return a function that makes the text of a call of one of the bot's own actions."""
 
     def make(id: str, name: str, **arguments: Any) -> str:
         listed = [{"name": key, "value": value} for key, value in arguments.items()]

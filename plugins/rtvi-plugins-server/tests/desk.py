@@ -1,4 +1,4 @@
-"""The bots that this distribution's tests serve: for anybody, for its operator, and for whoever has a voice."""
+"""The bots that this distribution's tests serve: a public one, the operator's, and bots with speech."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from rtvi_plugins.session import Listener, Say, Turn
 
 @bot(client=["bot:add", "bot:hang_up", "bot:stall", "bot:stumble", "bot:dawdle"], public=True)
 async def desk(session: Session, /) -> None:
-    """Adds numbers for anybody."""
+    """Adds numbers for anyone."""
     await anyio.sleep_forever()
 
 
 @action(desk)
 async def add(session: Session, /, a: int, b: int) -> int:
-    """The sum of two numbers."""
+    """Return the sum of two numbers."""
     return a + b
 
 
 @action(desk, deadline=0.2)
 def stall() -> bool:
-    """Blocks its thread for far longer than its deadline."""
+    """Block the thread for far longer than the deadline."""
     return Event().wait(600)
 
 
@@ -46,13 +46,13 @@ async def stumble(session: Session, /) -> None:
 
 @action(desk)
 async def hang_up(session: Session, /) -> None:
-    """Ends the session."""
+    """End the session."""
     session.close("the desk has closed")
 
 
 @bot(client=["bot:wreck", "bot:wreck_in_thread", "bot:wreck_in_background", "bot:carry_on"], public=True)
 async def wreckers(session: Session, /) -> None:
-    """Raises what ends processes."""
+    """Raises exceptions that end processes."""
     await anyio.sleep_forever()
 
 
@@ -73,7 +73,7 @@ def wreck_in_thread(how: str) -> None:
 
 @action(wreckers)
 async def wreck_in_background(session: Session, /, how: str) -> bool:
-    """Raise in a task of its own, as the background tasks of a service do."""
+    """Raise in a separate task, as the background tasks of a service can."""
 
     async def background() -> None:
         raise WRECKS[how]
@@ -91,12 +91,12 @@ async def carry_on(session: Session, /) -> bool:
 
 @bot()
 async def office(session: Session, /) -> None:
-    """Nothing for strangers."""
+    """Strangers may not use it."""
     await anyio.sleep_forever()
 
 
 class Beak(Listener):
-    """Has the user hear themselves."""
+    """Plays the user's own audio."""
 
     def __init__(self, turn: Turn) -> None:
         self._turn = turn
@@ -120,7 +120,7 @@ class Stubborn:
 @service("llm", "stubborn")
 @asynccontextmanager
 async def stubborn_llm() -> AsyncGenerator[Stubborn]:
-    """Does not close, whatever is cancelled."""
+    """Does not close, even when it is cancelled."""
     try:
         yield Stubborn()
     finally:
@@ -143,7 +143,7 @@ async def deaf(session: Session, /) -> None:
 
 @bot(public=True)
 async def parrot(session: Session, /) -> None:
-    """Says whether it can hear, and plays back what it hears."""
+    """Says whether it can hear, and plays what it hears."""
     session.send({"audio": session.has_audio})
     async with session.turn() as turn:
         with session.listening(Beak(turn)):
@@ -152,7 +152,7 @@ async def parrot(session: Session, /) -> None:
 
 @bot(client=["bot:leave"], public=True)
 async def leaver(session: Session, /) -> None:
-    """Plays two seconds of audio for each text that it is to say."""
+    """Plays two seconds of audio for each text that it says."""
     async for _ in session.inputs():
         async with session.turn(interruptible=False) as turn:
             turn.play(Audio(b"\1\0" * 48_000, 24_000))
@@ -173,4 +173,4 @@ async def tuned(session: Session, /) -> None:
 
 @options(tuned)
 def volume(session: Session, /, volume: float = 1.0) -> None:
-    """Of the bot."""
+    """Return the bot's volume."""

@@ -1,4 +1,4 @@
-"""A bot whose code and libraries say too much, for the test of what a server logs."""
+"""A bot whose code and libraries log too much, for the test of a server's log."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ KEY = os.environ.get("ACME_API_KEY", "")
 
 @bot(client=["bot:say", "bot:fail", "bot:misreport"], public=True)
 async def leaky(session: Session, /) -> None:
-    """Says too much."""
+    """Logs too much."""
 
 
 @action(leaky)
 async def say(session: Session, /, text: str) -> bool:
-    """Have every library say it."""
+    """Make every library log it."""
     for name in ("httpx2", "httpcore2.connection", "uvicorn.error", "websockets.server", "acme.client"):
         logging.getLogger(name).warning("%s: %s, %r", text, KEY, {"key": KEY})
     logging.getLogger("httpx2").info("GET https://api.example/%s", text)
@@ -43,7 +43,7 @@ async def fail(session: Session, /, text: str) -> bool:
 
 @action(leaky)
 async def misreport(session: Session, /, text: str) -> dict[str, int]:
-    """Return it where a number belongs."""
+    """Return it where a number is required."""
     wrong: Any = text
     return {text: wrong}
 

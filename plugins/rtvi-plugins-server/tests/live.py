@@ -1,4 +1,4 @@
-"""A server in a thread of this process, reached over real sockets, and what a client of bare sockets does."""
+"""A server in a thread of this process, with real sockets, and the actions of a client with bare sockets."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ PATIENCE = 60.0
 
 @define(eq=False)
 class Live:
-    """A server that runs."""
+    """A running server."""
 
     server: Server
     address: tuple[str, int]
     loop: asyncio.AbstractEventLoop
 
     def connect(self, sent: bytes = b"") -> socket.socket:
-        """A connection over which some bytes were sent already."""
+        """Open a connection, and send some bytes."""
         found = socket.create_connection(self.address, timeout=PATIENCE)
         found.sendall(sent)
         return found
 
     def ask(self, function: Callable[[], Any]) -> Any:
-        """The result of a function that is called on the server's loop."""
+        """Return the result of a function that is called on the server's loop."""
 
         async def call() -> Any:
             return function()
@@ -48,11 +48,11 @@ class Live:
 
     @property
     def buffered(self) -> int:
-        """How many bytes of incomplete messages are counted for this machine."""
+        """Return how many bytes of incomplete messages are counted for this machine."""
         return self.server.limiter.buffered("127.0.0.1")
 
     def until(self, condition: Callable[[], bool]) -> None:
-        """Wait until something is so, on the server's loop."""
+        """Wait until a condition is true on the server's loop."""
 
         async def wait() -> None:
             while not condition():  # noqa: ASYNC110  # it is not for the server to say that it is so
@@ -95,7 +95,7 @@ def live(
 
 
 def everything(client: socket.socket) -> bytes:
-    """What the server still sends, until it closes."""
+    """Return what the server still sends, until it closes."""
     parts: list[bytes] = []
     try:
         while part := client.recv(65_536):
@@ -106,6 +106,6 @@ def everything(client: socket.socket) -> bytes:
 
 
 def answer(client: socket.socket) -> tuple[int, dict[str, Any]]:
-    """The status and the JSON body of an answer after which the server closes."""
+    """Return the status and the JSON body of an answer after which the server closes."""
     head, _, body = everything(client).partition(b"\r\n\r\n")
     return int(head.split()[1]), json.loads(body)

@@ -28,7 +28,7 @@ SECRET = {"x-rtvi-operator-secret": "secret-of-a-test"}
 
 
 async def test_connect_answers_the_address_with_its_token(host: Host, serving: Serving) -> None:
-    """A 0.x client is given one URL, under the key that its transport reads."""
+    """A 0.x client gets one URL, under the key that its transport reads."""
     async with serving(host) as client:
         body = (await client.post("/connect", json={"config": []})).json()
         assert list(body) == ["ws_url"]
@@ -46,13 +46,13 @@ async def test_start_answers_nothing_but_address_and_token(host: Host, serving: 
 
 
 async def test_a_start_needs_no_body(host: Host, serving: Serving) -> None:
-    """A 1.x client that has nothing to say sends none."""
+    """A 1.x client without data sends no body."""
     async with serving(host) as client:
         assert (await client.post("/start")).status_code == 200
 
 
 async def test_nobody_may_keep_a_token(host: Host, serving: Serving) -> None:
-    """The answer to a start is not to be cached."""
+    """The answer to a start has headers against caching."""
     async with serving(host) as client:
         assert (await client.post("/start")).headers["cache-control"] == "no-store"
 
@@ -148,7 +148,7 @@ async def test_a_wrong_method_is_told_the_right_one(host: Host, serving: Serving
 
 
 async def test_health_counts_the_open_sessions(host: Host, serving: Serving) -> None:
-    """A load balancer reads status and load."""
+    """A load balancer reads the status and the load."""
     async with serving(host) as client:
         await client.post("/start")
         response = await client.get("/health")
@@ -156,7 +156,7 @@ async def test_health_counts_the_open_sessions(host: Host, serving: Serving) -> 
 
 
 async def test_a_draining_server_says_so(host: Host, serving: Serving) -> None:
-    """Health turns to 503, and a new start is refused as something that may work elsewhere."""
+    """The status becomes 503, and a new start gets an error that says that another server may accept it."""
     async with serving(host) as client:
         host.drain()
         response = await client.get("/health")
@@ -165,7 +165,7 @@ async def test_a_draining_server_says_so(host: Host, serving: Serving) -> None:
 
 
 async def test_a_server_says_whether_it_is_ready(make_host: Callable[..., Host], serving: Serving) -> None:
-    """With the error of a start that it would refuse now, and when to try again."""
+    """The answer has the error that a start would get now, and when to try again."""
     host = make_host(limits=Limits(sessions=2))
     async with serving(host) as client:
         await client.post("/start")
@@ -179,7 +179,7 @@ async def test_a_server_says_whether_it_is_ready(make_host: Callable[..., Host],
 
 
 async def test_the_apps_lifespan_is_the_hosts(host: Host) -> None:
-    """Served by anybody's ASGI server, the app opens its host and closes every session of it."""
+    """On any ASGI server, the app opens its host, and closes every session of it."""
     app = create_app(host)
     async with app.router.lifespan_context(app):
         await host.start()
@@ -196,7 +196,7 @@ async def hello(request: Request) -> Response:
 
 
 async def broken(request: Request) -> Response:
-    """A route that raises what must not be told."""
+    """A route that raises an error whose text must stay secret."""
     raise ValueError("the password is hunter2")
 
 
@@ -225,7 +225,7 @@ def routed(make_host: Callable[..., Host]) -> Host:
 
 
 async def test_a_plugins_routes_are_served(routed: Host, serving: Serving) -> None:
-    """What the hook gives stands beside the server's own routes."""
+    """Routes from the hook are served together with the server's own."""
     async with serving(routed) as client:
         assert (await client.get("/hello")).text == "hello"
 
@@ -243,7 +243,7 @@ async def test_an_unexpected_exception_stays_in_the_process(
 
 
 async def test_half_an_answer_is_broken_off(routed: Host, serving: Serving) -> None:
-    """The server is told to drop the connection, with an exception that says nothing."""
+    """The server drops the connection, because of an exception without a text."""
     async with serving(routed) as client:
         with pytest.raises(RuntimeError, match="ended too early") as caught:
             await client.get("/halfway")
@@ -262,6 +262,6 @@ async def test_half_an_answer_is_broken_off(routed: Host, serving: Serving) -> N
     ],
 )
 def test_what_is_no_origin_is_refused_at_once(host: Host, options: Any) -> None:
-    """An entry that could never match is an error of the operator's, not a surprise for the first browser."""
+    """An entry that could never match is reported to the operator at once, and not found by the first browser."""
     with pytest.raises(ValueError, match="write"):
         create_app(host, **options)

@@ -1,4 +1,4 @@
-"""`rtvi run`: what it says to mistakes, and a real process from its first line to its end."""
+"""`rtvi run`: its messages for mistakes, and a real process from its first line to its end."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def server_routes(host):
 
 
 def run(argv: list[str]) -> int:
-    """The exit code of `rtvi run`."""
+    """Return the exit code of `rtvi run`."""
     return guarded(lambda: command.run(argv))
 
 
@@ -157,7 +157,7 @@ async def needy(session: Session, pool: Pool, /) -> None: ...
 
 
 def test_a_lifespan_that_does_not_open_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The server does not start, and the operator reads why, without a traceback."""
+    """The server does not start, and the operator reads the reason without a traceback."""
     (tmp_path / "bot.py").write_text(SLOW.format(opens="raise OSError('no database')"))
     assert run([str(tmp_path / "bot.py"), "--port", "0"]) == USAGE
     printed = capsys.readouterr()
@@ -171,7 +171,7 @@ def test_a_lifespan_that_does_not_open_is_named(tmp_path: Path, capsys: pytest.C
 @pytest.mark.parametrize("waits", ["await anyio.sleep_forever()", "threading.Event().wait(600)"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_a_server_that_is_still_opening(tmp_path: Path, number: int, waits: str) -> None:
-    """What was opened is closed, also if it blocks the event loop, as the import of a large library does."""
+    """What was opened is closed, even if the bot blocks the event loop, as the import of a large library does."""
     opens = f"import threading; print('opening', flush=True); {waits}"
     (tmp_path / "bot.py").write_text(SLOW.format(opens=opens))
     argv = [*RUN, str(tmp_path / "bot.py"), "--port", "0"]
@@ -184,7 +184,7 @@ def test_a_signal_ends_a_server_that_is_still_opening(tmp_path: Path, number: in
 
 
 def test_a_port_that_is_taken_is_said_to_be(capsys: pytest.CaptureFixture[str]) -> None:
-    """The exit code 1 is for what may work another time."""
+    """The exit code is 1, because another attempt may succeed."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         assert run([f"{DESK}:desk", "--port", str(port)]) == FAILED
@@ -192,13 +192,13 @@ def test_a_port_that_is_taken_is_said_to_be(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_an_address_of_another_machine_is_said_to_be(capsys: pytest.CaptureFixture[str]) -> None:
-    """Whatever else keeps it from listening is one sentence too."""
+    """Any other reason why it cannot listen is reported in one sentence, too."""
     assert run([f"{DESK}:desk", "--host", "192.0.2.1", "--port", "0"]) == FAILED
     assert "This machine cannot listen on 192.0.2.1" in capsys.readouterr().err
 
 
 def test_help_explains_every_option(capsys: pytest.CaptureFixture[str]) -> None:
-    """Asking for help is not a mistake."""
+    """A request for help is not a mistake."""
     assert run(["--help"]) == OK
     printed = capsys.readouterr().out
     for option in ("--dev", "--host", "--port", "--origin", "--public-url", "--drain-seconds", "--limit", "--plugin"):
@@ -207,7 +207,7 @@ def test_help_explains_every_option(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_help_does_not_wait_for_what_it_does_not_need() -> None:
-    """Neither the server nor what runs sessions is imported to show it."""
+    """Help is shown without importing the server or what runs sessions."""
     seen = (
         "import sys; from rtvi_plugins.cli import guarded; from rtvi_plugins_server.command import run;"
         "guarded(lambda: run(['--help'])); print(sorted(sys.modules))"
@@ -238,7 +238,7 @@ class Running:
 
     @contextmanager
     def talk(self) -> Generator[ClientConnection]:
-        """A client whose session has begun."""
+        """Connect a client, and begin a session."""
         with connect(self.post("/connect").json()["ws_url"], proxy=None) as client:
             client.send(READY)
             assert json.loads(client.recv())["type"] == "bot-ready"
@@ -248,7 +248,7 @@ class Running:
         self.process.send_signal(number)
 
     def until_draining(self) -> httpx2.Response:
-        """The first answer of /health that is not "ok"."""
+        """Return the first answer of /health that is not "ok"."""
         while (response := httpx2.get(f"{self.url}/health", trust_env=False)).status_code == 200:
             pass
         return response
@@ -262,7 +262,7 @@ Start: TypeAlias = Callable[..., AbstractContextManager[Running]]
 
 @pytest.fixture
 def start() -> Start:
-    """Starts a process on a free port, with the options given; it is killed at the end if it still runs."""
+    """Start a process on a free port with the given options. It is killed after the test if it still runs."""
 
     @contextmanager
     def begin(bot: str, *options: str, **environ: str) -> Generator[Running]:
@@ -279,7 +279,7 @@ def start() -> Start:
 
 
 def test_a_process_serves_drains_and_ends(start: Start, action: Callable[..., str]) -> None:
-    """The first signal refuses what is new and leaves what is live alone; the last session to end ends the process."""
+    """After the first signal, live sessions continue, and new ones are refused. The last one ends the process."""
     with start("desk") as running:
         assert running.bot == "desk"
         with running.talk() as client:
@@ -294,7 +294,7 @@ def test_a_process_serves_drains_and_ends(start: Start, action: Callable[..., st
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_idle_process_ends_at_once(start: Start, number: int) -> None:
-    """Nobody is waited for, and ending on request is a success."""
+    """Nothing delays it, and the exit code is that of a success."""
     with start("desk", "--drain-seconds", "3600") as running:
         running.signal(number)
         assert running.ended() == 0
@@ -302,7 +302,7 @@ def test_an_idle_process_ends_at_once(start: Start, number: int) -> None:
 
 @pytest.mark.parametrize("how", ["KeyboardInterrupt", "SystemExit", "GeneratorExit"])
 def test_what_a_plugin_raises_does_not_end_the_process(start: Start, action: Callable[..., str], how: str) -> None:
-    """Whatever it is, and wherever it is raised; a signal still ends the process."""
+    """This is true for any exception from any place. A signal still ends the process."""
     with start("wreckers") as running:
         with running.talk() as one, running.talk() as other:
             for number, name in enumerate(["wreck", "wreck_in_thread"]):
@@ -319,7 +319,7 @@ def test_what_a_plugin_raises_does_not_end_the_process(start: Start, action: Cal
 
 @contextmanager
 def speak(running: Running) -> Generator[ClientConnection]:
-    """A client whose session has begun, in binary frames."""
+    """Connect a client with binary frames, and begin a session."""
     with connect(running.post("/connect").json()["ws_url"], proxy=None) as client:
         client.send(encode(READY, 0))
         assert json.loads(str(heard(client)))["type"] == "bot-ready"
@@ -327,14 +327,14 @@ def speak(running: Running) -> Generator[ClientConnection]:
 
 
 def heard(client: ClientConnection) -> str | Audio | None:
-    """What the next frame carries."""
+    """Return the content of the next frame."""
     frame = client.recv(timeout=PATIENCE)
     assert isinstance(frame, bytes), f"{frame!r} is not a binary frame"
     return decode(frame)
 
 
 def test_binary_frames_are_carried_over_a_socket(start: Start, action: Callable[..., str]) -> None:
-    """A conversation in the frames of the published transport."""
+    """The conversation uses the frames of the published transport."""
     with start("desk") as running, speak(running) as client:
         client.send(encode(action("1", "add", a=1, b=2), 0))
         assert json.loads(str(heard(client)))["data"] == {"result": 3}
@@ -342,7 +342,7 @@ def test_binary_frames_are_carried_over_a_socket(start: Start, action: Callable[
 
 
 def test_audio_keeps_its_pitch_over_a_socket(start: Start) -> None:
-    """What is said into a microphone of 16 kHz sounds the same from a player of 24 kHz."""
+    """Speech into a 16 kHz microphone sounds the same on a 24 kHz player."""
     with start("parrot") as running, speak(running) as client:
         said = b"".join(struct.pack("<h", round(9000 * math.sin(math.tau * 440 * at / 16_000))) for at in range(16_000))
         for at in range(0, len(said), 640):
@@ -359,7 +359,7 @@ def test_audio_keeps_its_pitch_over_a_socket(start: Start) -> None:
 
 
 def test_a_plugin_of_the_operators_is_used(start: Start, tmp_path: Path) -> None:
-    """The bot need not name what adds routes or hooks to it."""
+    """A plugin that adds routes or hooks does not have to be named by the bot."""
     (tmp_path / "hello.py").write_text(HELLO)
     info = tmp_path / "hello-1.0.dist-info"
     info.mkdir()
@@ -371,7 +371,7 @@ def test_a_plugin_of_the_operators_is_used(start: Start, tmp_path: Path) -> None
 
 
 def test_sessions_are_recorded_where_the_operator_says(start: Start, tmp_path: Path) -> None:
-    """The folder is made, and holds a transcript and a sound when the session is over."""
+    """The folder is created. After the session, it has a transcript and an audio file."""
     folder = tmp_path / "recordings"
     with start("parrot", "--record", str(folder)) as running:
         with speak(running) as client:
@@ -383,7 +383,7 @@ def test_sessions_are_recorded_where_the_operator_says(start: Start, tmp_path: P
 
 
 def test_a_session_that_outlasts_the_drain_is_closed(start: Start) -> None:
-    """The client reads the code of a restart, and can connect to the next server."""
+    """The client gets the code of a restart, and can connect to the next server."""
     with start("desk", "--drain-seconds", "0.3") as running, running.talk() as client:
         running.signal()
         with pytest.raises(ConnectionClosed) as closed:
@@ -394,7 +394,7 @@ def test_a_session_that_outlasts_the_drain_is_closed(start: Start) -> None:
 
 
 def test_a_goodbye_is_played_to_its_end_while_the_process_drains(start: Start, action: Callable[..., str]) -> None:
-    """The client gets each of the 100 frames, then the close frame of a session that ended as the bot wanted."""
+    """The client gets each of the 100 frames, then the close frame of a session that the bot ended."""
     with start("leaver") as running:
         with speak(running) as client:
             client.send(encode(action("1", "leave"), 0))
@@ -408,7 +408,7 @@ def test_a_goodbye_is_played_to_its_end_while_the_process_drains(start: Start, a
 
 
 def frames_until_closed(client: ClientConnection) -> int:
-    """Count the frames of audio until the server closes."""
+    """Return the number of audio frames until the server closes."""
     frames = 0
     with suppress(ConnectionClosed):
         while True:
@@ -417,7 +417,7 @@ def frames_until_closed(client: ClientConnection) -> int:
 
 
 def test_what_http_requests_wait_for_at_the_end_is_answered(start: Start) -> None:
-    """Single-turn actions under their ids, and a body that is still to come by a refusal; the log has no trace."""
+    """Single-turn actions are answered under their ids, and an incomplete body is refused. The log has no traceback."""
     waits = {"label": "rtvi-ai", "type": "action", "id": "1", "data": {"service": "bot", "action": "dawdle"}}
     body = json.dumps({"actions": [waits]}).encode()
     head = b"POST %b HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n"
@@ -442,7 +442,7 @@ def test_what_http_requests_wait_for_at_the_end_is_answered(start: Start) -> Non
     ("bot", "named"), [("stubborn", "the service 'llm' (stubborn)"), ("deaf", "a bot or an action")]
 )
 def test_what_does_not_end_is_left_and_named(start: Start, bot: str, named: str) -> None:
-    """Whoever restarts the server does not wait for it, and reads whose fault it was."""
+    """A restart does not wait for it, and the log says which code was responsible."""
     options = ["--drain-seconds", "0", "--limit", "close_seconds=0.2"]
     with start(bot, *options) as running:
         with running.talk():
@@ -455,7 +455,7 @@ def test_what_does_not_end_is_left_and_named(start: Start, bot: str, named: str)
 
 
 def test_a_stuck_thread_does_not_hold_up_the_end(start: Start, action: Callable[..., str]) -> None:
-    """It was abandoned at its action's deadline, and whoever restarts the server does not wait for it."""
+    """The thread was abandoned at its action's deadline, and a restart does not wait for it."""
     with start("desk") as running:
         with running.talk() as client:
             client.send(action("1", "stall"))
@@ -465,7 +465,7 @@ def test_a_stuck_thread_does_not_hold_up_the_end(start: Start, action: Callable[
 
 
 def test_a_second_signal_ends_at_once(start: Start) -> None:
-    """Whoever asks twice does not wait for the drain."""
+    """After a second signal, the process does not wait for the drain."""
     with start("desk", "--drain-seconds", "3600") as running, running.talk() as client:
         running.signal()
         running.until_draining()
@@ -479,7 +479,7 @@ def test_a_second_signal_ends_at_once(start: Start) -> None:
 
 
 def test_a_refused_handshake_is_readable(start: Start) -> None:
-    """A client outside of browsers reads status and reason."""
+    """A client outside of browsers can read the status and the reason."""
     with start("desk") as running:
         address = running.url.replace("http", "ws") + "/ws?token=unknown"
         with pytest.raises(InvalidStatus) as refused, connect(address, proxy=None):
@@ -491,7 +491,7 @@ def test_a_refused_handshake_is_readable(start: Start) -> None:
 
 
 def test_a_body_that_is_too_long_is_answered_over_a_socket_too(start: Start) -> None:
-    """The client is not cut off before it can read why."""
+    """The connection stays open until the client can read the reason."""
     with start("desk") as running:
         response = running.post("/start", content=b" " * 4_000_000)
         assert (response.status_code, response.json()["error"]) == (413, "message-too-large")
@@ -510,7 +510,7 @@ def test_a_secret_that_no_header_can_carry_is_refused(
 
 
 def test_an_empty_secret_is_none(start: Start) -> None:
-    """As from a file with an empty line."""
+    """A file with an empty line gives such a secret."""
     with start("office", RTVI_OPERATOR_SECRET=" \n") as running:
         assert "secret" not in running.line
         running.signal()
@@ -519,7 +519,7 @@ def test_an_empty_secret_is_none(start: Start) -> None:
 
 
 def test_the_operators_secret_comes_from_the_environment(start: Start) -> None:
-    """A trusted start carries it in a header, which has no white space around it."""
+    """A trusted start has it in a header, which has no white space around it."""
     with start("office", RTVI_OPERATOR_SECRET="secret-of-a-test\n") as running:
         assert running.post("/start").status_code == 401
         assert running.post("/start", headers={"x-rtvi-operator-secret": "secret-of-a-test"}).status_code == 200
@@ -533,7 +533,7 @@ def test_the_operators_secret_comes_from_the_environment(start: Start) -> None:
     [(["--dev"], "every client is granted everything but service options"), ([], "RTVI_OPERATOR_SECRET is not set")],
 )
 def test_who_may_start_is_said_at_the_start(start: Start, options: list[str], sentence: str) -> None:
-    """Both a bot that grants everything and one that nobody can start are worth a sentence."""
+    """The log has a sentence for a bot that grants everything, and for a bot that nobody can start."""
     with start("office", *options) as running:
         running.signal()
         assert running.process.stderr is not None
@@ -561,7 +561,7 @@ def test_what_a_bot_raises_is_told_to_its_author(
 
 
 def test_a_library_of_sound_that_is_missing_is_told_with_what_brings_it() -> None:
-    """As where the server was installed without what it needs."""
+    """The error is the same as when the server was installed without its dependencies."""
     script = (
         "import sys; sys.modules['soxr'] = None; from rtvi_plugins.__main__ import main; sys.exit(main(sys.argv[1:]))"
     )
@@ -573,14 +573,14 @@ def test_a_library_of_sound_that_is_missing_is_told_with_what_brings_it() -> Non
 
 
 def test_a_foreign_name_for_this_machine_is_refused(start: Start) -> None:
-    """A server on loopback is reached by pages whose domain was pointed at it; its name gives them away."""
+    """Pages can reach a server on loopback through a domain that points to it. The server recognises the name."""
     with start("desk") as running:
         response = running.post("/start", headers={"host": "rebound.example"})
         assert (response.status_code, response.json()["error"]) == (421, "host-refused")
 
 
 def test_no_token_stands_in_the_log(start: Start) -> None:
-    """Nor anything else of uvicorn's below a warning, whatever the level of the log."""
+    """No other line of uvicorn below a warning is in the log either, whatever the log's level."""
     with start("desk", "--log-level", "debug") as running:
         with running.talk():
             running.signal()
@@ -617,7 +617,7 @@ def test_the_log_shows_no_secret_and_no_forged_line(
 
 @pytest.mark.parametrize("proxy", [[], ["--proxy", "127.0.0.1"]])
 def test_a_public_url_without_a_proxy_gets_a_hint(start: Start, proxy: list[str]) -> None:
-    """All clients would count as one address, so no limit per address applies."""
+    """All clients would count as one address, so limits per address would not work."""
     with start("desk", "--public-url", "https://bots.example", *proxy) as running:
         running.signal()
         assert running.process.stderr is not None

@@ -1,4 +1,4 @@
-"""Connections: how many there may be, how long a request may take to come, and how large it may be."""
+"""Connections: how many are allowed, how long a request may take to arrive, and how large it may be."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ START = b"POST /start HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 
 @pytest.fixture(params=["httptools", "h11"])
 def parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Serves with either parser of HTTP."""
+    """Serve with one of the two HTTP parsers."""
     if request.param == "h11":
         monkeypatch.setattr("rtvi_plugins_server._uvicorn.server.guarded_protocol", lambda: http_guard.GuardedH11)
     else:
@@ -53,13 +53,13 @@ def parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
 
 
 def quick(**limits: Any) -> ConnectionLimits:
-    """Bounds whose times are over at once."""
+    """Return limits whose times end immediately."""
     times: dict[str, Any] = {"head_seconds": 0.05, "body_seconds": 0.05, "close_seconds": 0.05}
     return ConnectionLimits(**{**times, **limits})
 
 
 def none_is_left(server: Live) -> None:
-    """Check that every connection is closed, and counts no more."""
+    """Check that every connection is closed and no longer counted."""
     server.until(lambda: len(server.server.limiter) == 0)
 
 
@@ -67,7 +67,7 @@ def none_is_left(server: Live) -> None:
 
 
 def test_a_kept_connection_answers_without_a_delay(host: Host) -> None:
-    """Nagle's algorithm would hold back the second packet of an answer for 40 ms."""
+    """Nagle's algorithm would delay the second packet of an answer by 40 ms."""
     with live(host) as server, server.connect() as client:
         server.until(lambda: len(server.server.limiter) == 1)
         (connection,) = server.server.limiter.connections
@@ -93,7 +93,7 @@ def test_a_kept_connection_answers_without_a_delay(host: Host) -> None:
     ids=["silent", "half a line", "half a head", "half a handshake", "half a body", "half a chunk"],
 )
 def test_what_does_not_come_is_not_waited_for(host: Host, parser: str, sent: bytes, missing: str) -> None:
-    """The client reads why, and its connection is closed."""
+    """The client reads the reason, and its connection is closed."""
     with live(host, quick()) as server, server.connect(sent) as client:
         status, body = answer(client)
         assert (status, body["error"]) == (408, "request-timeout")
@@ -102,7 +102,7 @@ def test_what_does_not_come_is_not_waited_for(host: Host, parser: str, sent: byt
 
 
 def test_a_connection_on_which_nothing_more_is_asked_is_closed(host: Host, parser: str) -> None:
-    """Also when another head was begun on it."""
+    """This is so even if another head was begun on it."""
     with live(host) as server:
         server.server.config.timeout_keep_alive = 0
         with server.connect(HEALTH + b"GET /hea") as client:
@@ -130,7 +130,7 @@ def test_a_connection_on_which_nothing_more_is_asked_is_closed(host: Host, parse
     ],
 )
 def test_a_head_that_can_be_read_in_two_ways_is_refused(host: Host, parser: str, headers: bytes) -> None:
-    """A proxy in front may have read it in the other way."""
+    """A proxy before the server may have read it in the other way."""
     with live(host) as server, server.connect(START + headers + b"\r\n{}") as client:
         status, body = answer(client)
         assert (status, body["error"]) == (400, "bad-request")
@@ -157,7 +157,7 @@ def test_a_path_of_other_than_ascii_characters_is_refused(host: Host, parser: st
     ids=["trailer", "line feed", "prefix", "sign", "long extension", "no size"],
 )
 def test_a_body_in_chunks_that_cannot_be_read_is_refused(host: Host, parser: str, body: bytes) -> None:
-    """Trailers too: nothing here reads them, and a parser would keep them all."""
+    """This includes trailers: nothing here reads them, and a parser would store them all."""
     head = START + b"Transfer-Encoding: chunked\r\n\r\n"
     with live(host) as server, server.connect(head + body) as client:
         status, refusal = answer(client)
@@ -166,7 +166,7 @@ def test_a_body_in_chunks_that_cannot_be_read_is_refused(host: Host, parser: str
 
 
 def test_a_request_behind_a_body_in_chunks_is_checked_like_any_other(host: Host, parser: str) -> None:
-    """Also when it comes in the same packet."""
+    """This is so even if it comes in the same packet."""
     first = START + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
     second = START + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
     with live(host) as server, server.connect(first + second) as client:
@@ -180,7 +180,7 @@ def test_a_request_behind_a_body_in_chunks_is_checked_like_any_other(host: Host,
     cuts=st.lists(st.integers(1, 30), min_size=1),
 )
 def test_a_body_in_chunks_ends_where_it_ends_however_it_is_cut(sizes: list[int], after: bytes, cuts: list[int]) -> None:
-    """The data of a chunk may hold anything, and a line may come in pieces."""
+    """The data of a chunk may contain anything, and a line may come in pieces."""
     body = b"".join(b"%x;a=b\r\n%b\r\n" % (size, b"\r\n0"[:size].ljust(size)) for size in sizes) + b"0\r\n\r\n"
     sent, taken, chunked = body + after, 0, ChunkedBody()
     for cut in itertools.cycle(cuts):
@@ -192,7 +192,7 @@ def test_a_body_in_chunks_ends_where_it_ends_however_it_is_cut(sizes: list[int],
 
 
 def test_a_body_of_very_many_chunks_is_read_in_turns(host: Host, parser: str) -> None:
-    """A few at a time, and nothing more of it meanwhile: reading thousands of them would hold up everybody else."""
+    """A few are read at a time. To read thousands of them at once would delay all others."""
     most = 0
 
     async def count(request: Request) -> Response:
@@ -211,7 +211,7 @@ def test_a_body_of_very_many_chunks_is_read_in_turns(host: Host, parser: str) ->
 
 
 def test_requests_that_are_sent_together_are_parsed_one_at_a_time(host: Host, parser: str) -> None:
-    """Thousands fit into what is read at once, and parsing them would hold up everybody else."""
+    """Thousands fit into one read, and to parse them together would delay all others."""
     released, waiting = asyncio.Event(), list[bool]()
 
     async def wait(request: Request) -> Response:
@@ -272,7 +272,7 @@ def test_a_head_that_is_too_large_is_answered(
     ],
 )
 def test_a_request_of_two_lengths_is_refused(host: Host, parser: str, headers: bytes) -> None:
-    """A proxy may read it in the other way; what follows is not believed."""
+    """A proxy may have read the other length, so what follows cannot be trusted."""
     with live(host) as server, server.connect(START + headers + HEALTH) as client:
         status, body = answer(client)
         assert (status, body["error"]) == (400, "bad-request")
@@ -286,7 +286,7 @@ def test_a_request_of_two_lengths_is_refused(host: Host, parser: str, headers: b
     "body", [b"Content-Length: 2\r\n\r\n{}", b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"]
 )
 def test_requests_follow_each_other_on_a_connection(host: Host, parser: str, body: bytes) -> None:
-    """Whatever the pieces in which they come."""
+    """This is true for any division into pieces."""
     with live(host) as server, server.connect() as client:
         for _ in range(3):
             for at in range(0, len(START + body), 7):
@@ -302,7 +302,7 @@ def test_requests_follow_each_other_on_a_connection(host: Host, parser: str, bod
 
 
 def test_a_refusal_leaves_the_connection_to_the_next_request(host: Host, parser: str) -> None:
-    """What is left of the body is not taken for the next head."""
+    """The rest of the body is not read as the next head."""
     with live(host, body_bytes=10) as server, server.connect() as client:
         client.sendall(START + b"Content-Length: 1000\r\n\r\n" + b" " * 1000)
         assert b"413" in client.recv(65_536)
@@ -315,7 +315,7 @@ def test_a_refusal_leaves_the_connection_to_the_next_request(host: Host, parser:
 
 @pytest.mark.parametrize("bound", ["connections", "connections_per_address"])
 def test_no_more_connections_than_the_bound(host: Host, caplog: pytest.LogCaptureFixture, bound: str) -> None:
-    """More are told so and closed, one line stands in the log, and one that ends makes room."""
+    """Further connections get an error and are closed. The log has one line. When one ends, another is accepted."""
     limits = {"connections": 3, "connections_per_address": 100} if bound == "connections" else {bound: 3}
     with live(host, quick(proxies=Proxies(["127.0.0.1"] if bound == "connections" else []), **limits)) as server:
         held = [server.connect() for _ in range(3)]
@@ -335,7 +335,7 @@ def test_no_more_connections_than_the_bound(host: Host, caplog: pytest.LogCaptur
 
 
 def test_clients_that_take_nothing_are_counted_and_given_up(host: Host) -> None:
-    """They stay in the count for as long as their sockets are open, which is not long."""
+    """They count until their sockets are closed, which happens soon."""
     with live(host, quick(stalled_seconds=0.1)) as server:
         clients: list[socket.socket] = []
         for _ in range(3):
@@ -374,7 +374,7 @@ class Slow(asyncio.Transport):
 
 
 def test_a_client_that_reads_slower_than_it_is_sent_is_not_given_up(caplog: pytest.LogCaptureFixture) -> None:
-    """More waits for it each second, and it takes most of what is sent; one that takes nothing is given up."""
+    """Its queue grows each second, but it takes most of what is sent. A client that takes nothing is given up."""
     limiter, transport = ConnectionLimiter(ConnectionLimits(stalled_seconds=20)), Slow()
     connection = limiter.admit("192.0.2.1")
     assert connection is not None
@@ -436,7 +436,7 @@ def test_exhausted_descriptors_are_logged_once(
 
 
 def test_a_process_keeps_descriptors_for_its_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So the bound of connections is reached before that of descriptors."""
+    """So the limit of connections is reached before that of descriptors."""
     resource = pytest.importorskip("resource")
 
     def getrlimit(which: int) -> tuple[int, int]:
@@ -449,7 +449,7 @@ def test_a_process_keeps_descriptors_for_its_sessions(monkeypatch: pytest.Monkey
 
 
 def test_one_address_never_takes_all_connections() -> None:
-    """Half of them are left for others, however few there are."""
+    """Half of them stay available for others, however few there are."""
     limiter = ConnectionLimiter(ConnectionLimits(connections=10))
     assert [limiter.admit("192.0.2.1") is not None for _ in range(10)] == [True] * 5 + [False] * 5
     assert limiter.admit("192.0.2.2") is not None
@@ -477,18 +477,18 @@ def test_one_address_never_takes_all_connections() -> None:
     ],
 )
 def test_a_client_is_known_by_its_address(peer: str, forwarded: list[str], proxies: list[str], client: str) -> None:
-    """That of its connection, or what our own proxies say; nobody else is believed."""
+    """The address is that of the connection, or the one that a configured proxy reports. Others are not believed."""
     assert client_group(peer, forwarded, Proxies(proxies)) == client
 
 
 def test_behind_a_proxy_that_was_not_named_clients_are_not_told_apart() -> None:
-    """All connections come from it, whatever its address."""
+    """All connections come from the proxy, whatever its address."""
     assert client_group("10.0.0.1", ["192.0.2.66"], trusted_proxies([], "https://bots.example")) is None
     assert client_group("10.0.0.1", [], trusted_proxies(["10.9.9.9"], "https://bots.example")) == "10.0.0.1"
 
 
 def test_one_address_does_not_take_all_sessions_that_may_wait() -> None:
-    """Others are let in; and so is it, once its own have been claimed."""
+    """Other clients can start sessions. So can this one, when clients have connected to its own."""
     host = Host(load_bot(f"{DESK}:desk"), environ={}, limits=Limits(unclaimed=8, unclaimed_per_address=4))
     with live(host, proxies=["127.0.0.1"]) as server:
         url = f"http://127.0.0.1:{server.address[1]}/start"
@@ -505,7 +505,7 @@ def test_one_address_does_not_take_all_sessions_that_may_wait() -> None:
 
 @pytest.mark.anyio
 async def test_the_operators_starts_are_not_counted_by_address(make_host: Callable[..., Host]) -> None:
-    """A server of its own starts sessions for all users."""
+    """The operator's server starts sessions for all users."""
     async with make_host("office") as host:
         for _ in range(host.limits.unclaimed_per_address + 1):
             await host.start(secret="secret-of-a-test", address="192.0.2.1")
@@ -513,7 +513,7 @@ async def test_the_operators_starts_are_not_counted_by_address(make_host: Callab
 
 @pytest.mark.anyio
 async def test_a_start_that_fails_or_is_claimed_counts_no_more(make_host: Callable[..., Host]) -> None:
-    """What waits is counted, nothing else."""
+    """Only waiting sessions count."""
     async with make_host("desk") as host:
         for _ in range(3 * host.limits.unclaimed_per_address):
             host.claim((await host.start(address="192.0.2.1")).token).close()
@@ -523,7 +523,7 @@ async def test_a_start_that_fails_or_is_claimed_counts_no_more(make_host: Callab
 
 
 def test_an_address_that_sends_very_many_requests_waits() -> None:
-    """Twice as many as may be sent in a second pass at once; then they are spread evenly, whatever was sent."""
+    """Twice the number per second passes at once. The rest is spread evenly, whatever was sent."""
     rate = RequestRate(100)
     delays = [rate.delay("192.0.2.1", 1_000.0) for _ in range(1_000)]
     assert sum(each == 0 for each in delays) == 201  # and one is due now
@@ -533,7 +533,7 @@ def test_an_address_that_sends_very_many_requests_waits() -> None:
 
 
 def test_addresses_are_forgotten_when_they_are_quiet() -> None:
-    """However many there are."""
+    """This is true for any number of addresses."""
     rate = RequestRate(100)
     for each in range(1_000):
         rate.delay(f"192.0.2.{each}", 1_000.0)
@@ -544,7 +544,7 @@ def test_addresses_are_forgotten_when_they_are_quiet() -> None:
 
 
 def test_requests_that_wait_are_not_handled_and_delay_no_other_address(host: Host, parser: str) -> None:
-    """A few are answered; the others stay unread, and are not taken for requests that do not come."""
+    """A few are answered. The others stay unread, and do not count as requests that do not arrive."""
     handled = list[str]()
 
     async def count(request: Request) -> Response:
@@ -567,7 +567,7 @@ def test_requests_that_wait_are_not_handled_and_delay_no_other_address(host: Hos
 
 
 def test_incomplete_messages_of_an_address_are_bounded_in_total() -> None:
-    """A connection that keeps little is never refused for what others of its address keep."""
+    """A connection that stores little is never refused because of other connections of its address."""
     limiter = ConnectionLimiter(ConnectionLimits(buffered_bytes_per_address=1_000_000, buffered_bytes=50_000))
     made = [limiter.admit("192.0.2.1") for _ in range(20)]
     kept = [each.may_buffer(100_000) for each in made if each is not None]
@@ -588,7 +588,7 @@ def test_incomplete_messages_of_an_address_are_bounded_in_total() -> None:
 
 
 def test_bodies_that_do_not_end_are_bounded_in_total(host: Host, parser: str) -> None:
-    """Those beyond the limit are answered and closed."""
+    """Those above the limit are answered and closed."""
     limits = ConnectionLimits(buffered_bytes_per_address=300_000, buffered_bytes=50_000)
     body = START + b"Content-Length: 1000000\r\n\r\n" + b" " * 100_000
     with live(host, limits) as server, ExitStack() as held:
@@ -604,7 +604,7 @@ def test_bodies_that_do_not_end_are_bounded_in_total(host: Host, parser: str) ->
 
 
 def test_a_body_that_the_app_drops_is_not_too_much_for_its_address(host: Host, parser: str) -> None:
-    """The client reads that its body is too long, not that it should send it again later."""
+    """The client reads that its body is too long, and not that it should send it again later."""
     size = 10_000_000
     with (
         live(host) as server,
@@ -616,7 +616,7 @@ def test_a_body_that_the_app_drops_is_not_too_much_for_its_address(host: Host, p
 
 
 def test_incomplete_messages_of_all_addresses_are_bounded_in_total() -> None:
-    """Also of those that are not counted, behind a proxy."""
+    """This includes those that are not counted by address, behind a proxy."""
     limiter = ConnectionLimiter(ConnectionLimits(buffered_bytes_in_total=1_000_000, proxies=Proxies(["198.51.100.1"])))
     peers = ["198.51.100.1"] * 5 + [f"192.0.2.{each}" for each in range(10)]
     made = [each for each in map(limiter.admit, peers) if each is not None]
@@ -627,7 +627,7 @@ def test_incomplete_messages_of_all_addresses_are_bounded_in_total() -> None:
 
 
 def test_a_request_that_waits_keeps_its_connection(host: Host, parser: str) -> None:
-    """A connection is not idle while a request on it waits for its turn."""
+    """A connection is not idle while a request on it waits."""
     with live(host) as server:
         server.server.config.timeout_keep_alive = 1
         due = server.server.limiter.request_rate.__dict__["_due"]

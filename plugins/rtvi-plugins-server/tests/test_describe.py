@@ -1,4 +1,4 @@
-"""`POST /describe`: what a start would offer, with the grants, the authorisation and the errors of a start."""
+"""`POST /describe` describes what a start would offer, with the grants, authorisation and errors of a start."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def paid(api_key: Secret, organisation: Secret | None, /) -> AsyncGenerato
 
 @options(paid)
 def configure(llm: Terse, /, heat: Annotated[float, le(2)] = 0.5) -> None:
-    """Set how freely it answers."""
+    """Set its randomness."""
 
 
 @service("llm", "hidden")
@@ -68,7 +68,7 @@ async def hidden(api_key: Secret, /) -> AsyncGenerator[LLM]:
     public=True,
 )
 async def guide(session: Session, /, brain: LLM) -> None:
-    """Shows you round."""
+    """Guides visitors."""
 
 
 @action(guide)
@@ -79,12 +79,12 @@ async def ring(times: int = 1) -> str:
 
 @action(guide)
 async def unlock() -> None:
-    """Unlock the door. It is not granted."""
+    """Unlock the door. Clients are not granted this action."""
 
 
 @pytest.fixture
 def guided() -> Callable[..., Host]:
-    """Makes a host of the guide."""
+    """Return a function that makes a host of the guide."""
 
     def make(environ: dict[str, str] | None = None, limits: Limits | None = None) -> Host:
         modules = [sys.modules[__name__]]
@@ -110,7 +110,7 @@ def option_names(described: dict[str, Any]) -> list[str]:
 
 
 async def test_only_what_the_client_is_granted_is_described(guided: Callable[..., Host], serving: Serving) -> None:
-    """Nothing is opened for it, and no session is counted."""
+    """No service is opened for it, and no session is counted."""
     opened.clear()
     host = guided()
     described = await describe(host, serving)
@@ -120,7 +120,7 @@ async def test_only_what_the_client_is_granted_is_described(guided: Callable[...
 
 
 async def test_the_chosen_provider_decides_about_the_options(guided: Callable[..., Host], serving: Serving) -> None:
-    """Their values and defaults are those that the session would start with, and the grant's bound is described."""
+    """Values and defaults are those that the session would start with, and the limits of the grant are described."""
     described = await describe(guided(), serving, {"services": {"brain": "paid"}})
     assert option_names(described) == ["heat", "provider"]
     heat, _ = described["config-available"]["config"][0]["options"]
@@ -130,7 +130,7 @@ async def test_the_chosen_provider_decides_about_the_options(guided: Callable[..
 
 
 async def test_the_keys_that_a_provider_lacks_are_named(guided: Callable[..., Host], serving: Serving) -> None:
-    """Only for the providers that the client may choose; an optional key is not missing."""
+    """They are named only for providers that the client may choose. An optional key does not count as missing."""
     described = await describe(guided(), serving)
     assert described["providers"] == {"brain": {"terse": [], "paid": ["PAID_API_KEY"]}}
     described = await describe(guided({"PAID_API_KEY": "key-of-a-test"}), serving)
@@ -139,7 +139,7 @@ async def test_the_keys_that_a_provider_lacks_are_named(guided: Callable[..., Ho
 
 
 async def test_the_keys_of_a_trusted_request_count(guided: Callable[..., Host], serving: Serving) -> None:
-    """They are those that the start would use."""
+    """They are the keys that the start would use."""
     body = {"api_keys": {"paid": "key-of-a-test"}}
     described = await describe(guided(), serving, body, **SECRET)
     assert described["providers"]["brain"]["paid"] == []
@@ -175,14 +175,14 @@ async def test_a_body_that_could_not_start_a_session_is_refused(
 
 
 async def test_other_pages_may_not_ask(guided: Callable[..., Host], serving: Serving) -> None:
-    """The Origin header is checked as everywhere."""
+    """The Origin header is checked as for other requests."""
     async with serving(guided()) as client:
         answer = await client.post("/describe", headers={"origin": "https://evil.example"})
     assert (answer.status_code, answer.json()["error"]) == (403, "origin-refused")
 
 
 async def test_descriptions_count_as_starts(guided: Callable[..., Host], serving: Serving) -> None:
-    """An address cannot ask without end."""
+    """The number per address is limited."""
     async with serving(guided(limits=Limits(rate=1, burst=2))) as client:
         statuses = [(await client.post("/describe")).status_code for _ in range(4)]
     assert (statuses[0], statuses[-1]) == (200, 429)

@@ -38,13 +38,13 @@ READY: Final = b'{"label": "rtvi-ai", "type": "client-ready", "id": "0", "data":
 
 
 def frame(opcode: Opcode, data: bytes = b"", *, fin: bool = True) -> bytes:
-    """A frame of a client."""
+    """Return a frame of a client."""
     return Frame(opcode, data, fin).serialize(mask=True)
 
 
 @define(eq=False)
 class Served:
-    """A server that runs, as it is seen from outside."""
+    """A running server, as it can be observed from outside."""
 
     port: int
     pid: int
@@ -52,21 +52,21 @@ class Served:
 
     @property
     def descriptors(self) -> int:
-        """How many it holds."""
+        """Return how many descriptors it has open."""
         return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
 
     @property
     def children(self) -> int:
-        """How many processes it has started."""
+        """Return how many processes it has started."""
         return len(Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split())
 
     @property
     def lines(self) -> int:
-        """How many it has logged."""
+        """Return how many lines it has logged."""
         return self.log.read_text().count("\n")
 
     def connect(self, address: str = "127.0.0.1", *, buffer: int | None = None) -> socket.socket:
-        """A connection from an address of this machine."""
+        """Connect from an address of this machine."""
         made = socket.socket()
         if buffer is not None:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
@@ -76,7 +76,7 @@ class Served:
         return made
 
     def post(self, body: bytes = b"{}", address: str = "127.0.0.1") -> tuple[int, bytes]:
-        """The answer to a start."""
+        """Return the answer to a start."""
         client = HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE, source_address=(address, 0))
         client.request("POST", "/start", body)
         try:
@@ -109,7 +109,7 @@ class Served:
         return made, seen
 
     def is_polite_to_others(self) -> bool:
-        """Whether somebody else is served: a session, a request and its answer."""
+        """Return whether another client is served: a session, a request and its answer."""
         made, _ = self.session(POLITE)
         arguments = [{"name": "a", "value": 1}, {"name": "b", "value": 2}]
         made.sendall(message("action", {"service": "bot", "action": "add", "arguments": arguments}))
@@ -120,7 +120,7 @@ class Served:
         return b'"result":3' in seen
 
     def until(self, condition: Callable[[], bool]) -> None:
-        """Wait until something is so."""
+        """Wait until a condition is true."""
         ends = time.monotonic() + PATIENCE
         while not condition():
             assert time.monotonic() < ends, (self.descriptors, self.log.read_text()[-2000:])
@@ -129,7 +129,7 @@ class Served:
 
 @contextmanager
 def serving(folder: Path, *, descriptors: int | None = None) -> Generator[Served]:
-    """Run the desk, with so many descriptors at most."""
+    """Run the desk with at most this many descriptors."""
     log = folder / "log"
 
     def limit() -> None:
@@ -153,14 +153,14 @@ def serving(folder: Path, *, descriptors: int | None = None) -> Generator[Served
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Generator[Served]:
-    """A server for all the floods."""
+    """Run a server for all the floods."""
     with serving(tmp_path_factory.mktemp("served")) as found:
         assert found.is_polite_to_others()  # what is opened once is open now
         yield found
 
 
 class SmallReads(threading.Thread):
-    """Takes all that a server sends, until it closes."""
+    """Reads everything that a server sends, until it closes."""
 
     def __init__(self, made: socket.socket) -> None:
         super().__init__(daemon=True)
@@ -174,7 +174,7 @@ class SmallReads(threading.Thread):
 
 
 def flood(served: Served, data: bytes, *, first: bytes = b"", binary: bool = False) -> bytes:
-    """Send the same frames until the server closes; return what it sent."""
+    """Send the same frames until the server closes. Return what it sent."""
     made, _ = served.session(binary=binary)
     reader = SmallReads(made)
     sent, piece = 0, data * max(1, 16_384 // len(data))
@@ -191,7 +191,7 @@ def flood(served: Served, data: bytes, *, first: bytes = b"", binary: bool = Fal
 
 
 def message(type: str, data: object = None) -> bytes:
-    """The frame of an RTVI message."""
+    """Return the frame of an RTVI message."""
     return frame(Opcode.TEXT, json.dumps({"label": "rtvi-ai", "type": type, "id": "1", "data": data}).encode())
 
 
@@ -228,7 +228,7 @@ def test_a_flood_is_taken_answered_and_logged_in_part_and_ends_its_session(
 
 
 def test_clients_that_stop_reading_do_not_outlive_their_sessions(served: Served) -> None:
-    """Their sockets are closed by the server, though they never are by them."""
+    """The server closes their sockets, although the clients do not."""
     descriptors, lines = served.descriptors, served.lines
     with ExitStack() as held:
         for _ in range(10):
@@ -244,7 +244,7 @@ def test_clients_that_stop_reading_do_not_outlive_their_sessions(served: Served)
 
 
 def test_a_megabyte_of_unknown_names_gets_a_short_answer(served: Served) -> None:
-    """And the next one, at once, is not even read."""
+    """The next one, immediately after it, is not even read."""
     body = json.dumps({"config": {f"service{number:06}": {} for number in range(45_000)}}).encode()
     status, answer = served.post(body, "127.0.0.3")
     assert status == 400
@@ -254,7 +254,7 @@ def test_a_megabyte_of_unknown_names_gets_a_short_answer(served: Served) -> None
 
 
 def test_one_address_cannot_start_all_the_sessions_that_may_wait(served: Served) -> None:
-    """Others start theirs."""
+    """Other clients can start theirs."""
     found = [served.post(address="127.0.0.4")[0] for _ in range(64)]
     assert found.count(200) < 64
     assert set(found) <= {200, 429, 503}
@@ -262,7 +262,7 @@ def test_one_address_cannot_start_all_the_sessions_that_may_wait(served: Served)
 
 
 def test_a_server_without_descriptors_logs_little_and_goes_on(tmp_path: Path) -> None:
-    """It serves again when there are some."""
+    """It accepts connections again when there are free descriptors."""
     with serving(tmp_path, descriptors=64) as served, ExitStack() as held:
         for _ in range(100):
             with suppress(OSError):

@@ -1,4 +1,4 @@
-"""Who may come in, and what a browser may read."""
+"""Which pages may send requests, and what a browser may read."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PREFLIGHT = {
 
 
 async def test_a_listed_page_may_read_the_answer(host: Host, serving: Serving) -> None:
-    """The answer names the page's origin and varies with it."""
+    """The answer has the page's origin, and says that it depends on it."""
     async with serving(host, origins=[APP]) as client:
         response = await client.post("/start", headers={"origin": APP})
         assert response.status_code == 200
@@ -42,7 +42,7 @@ async def test_a_listed_page_may_read_the_answer(host: Host, serving: Serving) -
 
 @pytest.mark.parametrize(("method", "path"), [("POST", "/nowhere"), ("GET", "/start"), ("POST", "/connect")])
 async def test_a_listed_page_may_read_every_refusal(host: Host, serving: Serving, method: str, path: str) -> None:
-    """Without the header a page sees a network error in place of the reason."""
+    """Without the header, a page sees a network error instead of the reason."""
     async with serving(host, origins=[APP]) as client:
         response = await client.request(method, path, headers={"origin": APP}, content="[")
         assert response.status_code >= 400
@@ -50,7 +50,7 @@ async def test_a_listed_page_may_read_every_refusal(host: Host, serving: Serving
 
 
 async def test_a_preflight_allows_what_clients_send(host: Host, serving: Serving) -> None:
-    """Methods and headers of every published client, and the operator's header for pages of the operator's own."""
+    """These are the methods and headers of every published client, and the header for the operator's own pages."""
     async with serving(host, origins=[APP]) as client:
         response = await client.options("/start", headers={"origin": APP, **PREFLIGHT})
         allowed = response.headers
@@ -75,7 +75,7 @@ async def test_any_other_page_is_refused_before_it_starts_anything(
 
 
 async def test_a_star_lets_every_page_in(host: Host, serving: Serving) -> None:
-    """For a bot that is meant for everybody."""
+    """It is for a bot that everyone may use."""
     async with serving(host, origins=["*"]) as client:
         assert (await client.post("/start", headers={"origin": EVIL})).headers["access-control-allow-origin"] == EVIL
 
@@ -113,7 +113,7 @@ async def test_the_servers_own_page_may_come_in(
     ],
 )
 async def test_a_server_answers_to_its_own_names_only(host: Host, serving: Serving, name: str, status: int) -> None:
-    """A foreign name that was pointed at this machine is refused; addresses cannot be pointed elsewhere."""
+    """A foreign name that points to this machine is refused. Addresses cannot be pointed elsewhere."""
     async with serving(host, allowed_hosts=["inside.example"], public_url="https://bots.example") as client:
         response = await client.post("/start", headers={"host": name})
         assert (response.status_code, response.json().get("error")) == (
@@ -123,7 +123,7 @@ async def test_a_server_answers_to_its_own_names_only(host: Host, serving: Servi
 
 
 async def test_a_health_check_may_leave_out_the_name(host: Host) -> None:
-    """As those of HAProxy do, in HTTP/1.0. Browsers always send it."""
+    """HAProxy sends such checks, in HTTP/1.0. Browsers always send the name."""
     app = create_app(host, allowed_hosts=["inside.example"], public_url="https://bots.example")
     scope = {"type": "http", "method": "GET", "path": "/health", "query_string": b"", "headers": list[Any]()}
     sent: list[Any] = []
@@ -140,14 +140,14 @@ async def test_a_health_check_may_leave_out_the_name(host: Host) -> None:
 
 
 async def test_development_mode_looks_at_names_unasked(make_host: Callable[..., Host], serving: Serving) -> None:
-    """There every client may do everything, so no page but the listed ones may be a client."""
+    """In this mode, every client may do everything, so only the listed pages may be clients."""
     async with serving(make_host(dev=True), "http://rebound.example:7860") as client:
         assert (await client.post("/start")).status_code == 421
 
 
 @pytest.mark.parametrize("headers", [{"origin": EVIL}, {"host": "rebound.example"}])
 async def test_a_socket_is_checked_like_a_request(host: Host, serving: Serving, headers: dict[str, str]) -> None:
-    """CORS does not cover WebSockets; the token is not even looked at, and still good for its owner."""
+    """CORS does not cover WebSockets. The token is not used, and stays valid for its owner."""
     async with serving(host, origins=[APP], allowed_hosts=[]) as client:
         token = (await client.post("/start")).json()["token"]
         with pytest.raises(WebSocketDisconnect) as caught:
@@ -170,7 +170,7 @@ async def broken_socket(socket: WebSocket) -> None:
 
 @pytest.fixture
 def fragile(make_host: Callable[..., Host]) -> Host:
-    """A host with a plugin whose routes take a token in their path, and raise."""
+    """Return a host with a plugin whose routes have a token in their path, and raise."""
     module = ModuleType("routes_of_a_plugin")
     routes: list[BaseRoute] = [
         Route("/sessions/{id}/offer", broken, methods=["POST"]),

@@ -1,4 +1,4 @@
-"""The page: what the server sends of it, that it is whole and closed to strangers' code, and its scripts' own tests."""
+"""The page: what the server sends, whether it is complete and closed to foreign code, and its scripts' own tests."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Serving: TypeAlias = Callable[..., AbstractAsyncContextManager[httpx2.AsyncClien
 
 
 class Markup(HTMLParser):
-    """Every element of a page, as its name and attributes, and the text of its scripts and styles."""
+    """The elements of a page with their names and attributes, and the text of its scripts and styles."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -53,29 +53,29 @@ class Markup(HTMLParser):
             self.inline += data.strip()
 
     def values(self, attribute: str) -> set[str]:
-        """The values of an attribute, wherever it stands."""
+        """Return the values of an attribute in all elements."""
         return {attributes[attribute] for _, attributes in self.elements if attribute in attributes}
 
 
 @pytest.fixture
 def index() -> Markup:
-    """The page's markup."""
+    """Return the page's markup."""
     return Markup((FILES / "index.html").read_text("utf-8"))
 
 
 def content(path: Path) -> bytes:
-    """What a file holds."""
+    """Return the content of a file."""
     return path.read_bytes()
 
 
 def loaded(script: str) -> Iterator[str]:
-    """The files beside it that a script loads."""
+    """Return the files in the same folder that a script loads."""
     yield from re.findall(r"""^import .* from "\./(\S+)";$""", script, re.MULTILINE)
     yield from re.findall(r"""new URL\("\./([^"]+)", import\.meta\.url\)""", script)
 
 
 def reachable(name: str, found: set[str]) -> set[str]:
-    """The files that a script loads, and those that these load."""
+    """Return the files that a script loads, directly or indirectly."""
     if name not in found:
         found.add(name)
         for each in loaded((FILES / name).read_text("utf-8")):
@@ -88,7 +88,7 @@ def reachable(name: str, found: set[str]) -> set[str]:
 
 @pytest.mark.anyio
 async def test_a_browser_finds_the_page_at_the_root(host: Host, serving: Serving) -> None:
-    """It is HTML, and is asked for again each time."""
+    """It is HTML, and browsers check for a new version each time."""
     async with serving(host) as client:
         answer = await client.get("/")
     assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
@@ -98,7 +98,7 @@ async def test_a_browser_finds_the_page_at_the_root(host: Host, serving: Serving
 
 @pytest.mark.anyio
 async def test_every_file_has_its_type(host: Host, serving: Serving) -> None:
-    """A browser that must not sniff runs a script only as a script, whatever this machine calls its type."""
+    """A browser with `nosniff` runs only what is declared as a script, so this machine's own types must not matter."""
     expected = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
     async with serving(host) as client:
         for path in FILES.iterdir():
@@ -110,7 +110,7 @@ async def test_every_file_has_its_type(host: Host, serving: Serving) -> None:
 
 @pytest.mark.anyio
 async def test_nothing_but_the_pages_own_files_may_run(host: Host, serving: Serving) -> None:
-    """The policy lets in no inline script or style, no other origin, and no markup that is made of text."""
+    """The policy refuses inline scripts and styles, other origins, and markup that is made from text."""
     async with serving(host) as client:
         headers = (await client.get("/")).headers
     policy = dict(part.split(" ", 1) for part in headers["content-security-policy"].split("; "))
@@ -125,7 +125,7 @@ async def test_nothing_but_the_pages_own_files_may_run(host: Host, serving: Serv
 
 @pytest.mark.anyio
 async def test_a_file_that_the_browser_has_is_not_sent_again(host: Host, serving: Serving) -> None:
-    """Its tag is answered with 304, without a body."""
+    """A request with its tag gets the status 304, without a body."""
     async with serving(host) as client:
         tag = (await client.get("/page/main.js")).headers["etag"]
         again = await client.get("/page/main.js", headers={"if-none-match": tag})
@@ -137,7 +137,7 @@ async def test_a_file_that_the_browser_has_is_not_sent_again(host: Host, serving
 @pytest.mark.anyio
 @pytest.mark.parametrize("path", ["/", "/page/main.js", "/page.json"])
 async def test_head_is_answered(host: Host, serving: Serving, path: str) -> None:
-    """With the same headers as GET."""
+    """The headers are the same as those for GET."""
     async with serving(host) as client:
         asked, got = await client.head(path), await client.get(path)
     assert (asked.status_code, asked.headers["content-type"]) == (200, got.headers["content-type"])
@@ -146,7 +146,7 @@ async def test_head_is_answered(host: Host, serving: Serving, path: str) -> None
 @pytest.mark.anyio
 @pytest.mark.parametrize("path", ["/page/", "/page/none.js", "/page/..%2fapp.py", "/page/%2e%2e/app.py", "/page"])
 async def test_no_other_file_is_sent(host: Host, serving: Serving, path: str) -> None:
-    """What is not among the page's files leads nowhere."""
+    """Other paths are not found."""
     async with serving(host) as client:
         answer = await client.get(path)
     assert (answer.status_code, answer.json()["error"]) == (404, "not-found")
@@ -154,14 +154,14 @@ async def test_no_other_file_is_sent(host: Host, serving: Serving, path: str) ->
 
 @pytest.mark.anyio
 async def test_a_foreign_name_gets_no_page(make_host: Callable[..., Host], serving: Serving) -> None:
-    """A domain that was pointed at this machine does not show the page as its own."""
+    """A domain that was pointed to this machine cannot show the page as its own."""
     async with serving(make_host(dev=True), "http://evil.example") as client:
         assert [(await client.get(path)).status_code for path in ("/", "/page/main.js", "/page.json")] == [421] * 3
 
 
 @pytest.mark.anyio
 async def test_a_server_may_be_without_the_page(host: Host, serving: Serving) -> None:
-    """`page=False` leaves nothing of it."""
+    """With `page=False`, no part of it is served."""
     async with serving(host, page=False) as client:
         assert [(await client.get(path)).status_code for path in ("/", "/page/main.js", "/page.json")] == [404] * 3
 
@@ -170,7 +170,7 @@ async def test_a_server_may_be_without_the_page(host: Host, serving: Serving) ->
 
 
 async def facts(host: Host, serving: Serving) -> dict[str, Any]:
-    """What the page is told of a bot."""
+    """Return what the page reads about a bot."""
     async with serving(host) as client:
         answer = await client.get("/page.json")
     assert answer.headers["cache-control"] == "no-store"
@@ -180,10 +180,10 @@ async def facts(host: Host, serving: Serving) -> dict[str, Any]:
 
 @pytest.mark.anyio
 async def test_the_page_is_told_of_the_bot(host: Host, serving: Serving) -> None:
-    """Its name, its docstring, and how one may connect."""
+    """It reads the name, the docstring, and the ways to connect."""
     assert await facts(host, serving) == {
         "name": "desk",
-        "description": "Adds numbers for anybody.",
+        "description": "Adds numbers for anyone.",
         "open": True,
         "microphone": False,
         "transports": ["websocket"],
@@ -211,7 +211,7 @@ async def test_of_a_bot_that_is_not_public_no_more_than_its_name_is_told(
 
 @pytest.mark.anyio
 async def test_in_development_every_bot_is_open(make_host: Callable[..., Host], serving: Serving) -> None:
-    """`rtvi run --dev` is how one tries a bot that is not public."""
+    """`rtvi run --dev` is the way to try a bot that is not public."""
     assert (await facts(make_host("office", dev=True), serving))["open"] is True
 
 
@@ -239,7 +239,7 @@ async def test_webrtc_is_offered_where_a_plugin_brings_it(
 
 @pytest.mark.anyio
 async def test_a_plugin_may_have_a_page_of_its_own(make_host: Callable[..., Host], serving: Serving) -> None:
-    """What plugins add comes before the page."""
+    """A plugin's routes come before the page."""
     async with serving(make_host(modules=[_plugin(Route("/", _route))])) as client:
         assert (await client.get("/")).text == "a plugin's"
 
@@ -258,37 +258,37 @@ def _plugin(route: BaseRoute) -> ModuleType:
 
 
 def test_the_page_has_what_others_hold_on_to(index: Markup) -> None:
-    """Ids that tests and scripts rely upon."""
+    """It has the ids that tests and scripts rely on."""
     assert HOOKS - index.values("id") == set()
 
 
 def test_no_id_stands_twice(index: Markup) -> None:
-    """Labels, descriptions and scripts mean one element."""
+    """Labels, descriptions and scripts refer to exactly one element."""
     ids = [attributes["id"] for _, attributes in index.elements if "id" in attributes]
     assert sorted(ids) == sorted(set(ids))
 
 
 def test_what_is_referred_to_in_the_page_is_there(index: Markup) -> None:
-    """Labels belong to controls, tabs to panels, descriptions to what describes them."""
+    """Labels belong to controls, tabs to panels, and descriptions to what they describe."""
     named = " ".join(value for name in ("for", "aria-controls", "aria-labelledby") for value in index.values(name))
     assert set(named.split()) - index.values("id") == set()
 
 
 def test_every_control_of_the_page_has_a_label(index: Markup) -> None:
-    """A screen reader says what to write where."""
+    """A screen reader says what to write in each."""
     controls = {attributes["id"] for tag, attributes in index.elements if tag in ("input", "select", "textarea")}
     assert controls - index.values("for") == set()
 
 
 def test_nothing_is_inline(index: Markup) -> None:
-    """No script, style or event handler stands in the markup, for the policy forbids it."""
+    """There is no script, style or event handler in the markup, because the policy forbids it."""
     attributes = {name for _, each in index.elements for name in each}
     assert index.inline == ""
     assert {name for name in attributes if name == "style" or name.startswith("on")} == set()
 
 
 def test_every_file_is_loaded_and_every_loaded_file_is_there(index: Markup) -> None:
-    """Nothing is missing and nothing is left over."""
+    """No file is missing, and none is superfluous."""
     roots = {each.removeprefix("page/") for each in index.values("src") | index.values("href") if each[0] != "#"}
     found: set[str] = {"index.html"}
     for name in roots:
@@ -297,30 +297,30 @@ def test_every_file_is_loaded_and_every_loaded_file_is_there(index: Markup) -> N
 
 
 def found_in(paths: Iterable[Path], pattern: str) -> list[str]:
-    """Every match of a pattern in these files, after the name of its file."""
+    """Return every match of a pattern in these files, after the name of the file."""
     texts = {path.name: path.read_text("utf-8").replace("http://www.w3.org/2000/svg", "") for path in paths}
     return [f"{name}: {each[0]}" for name, text in texts.items() for each in re.finditer(pattern, text)]
 
 
 def test_no_file_refers_to_another_server() -> None:
-    """The page works with only the loopback interface up; its references are relative, behind a prefix too."""
+    """The page works offline on this machine. Its references are relative, so it also works behind a prefix."""
     assert found_in(FILES.iterdir(), r"""\bhttps?://\S+|["'(]//\S+|(?:src|href)="/\S*|url\(""") == []
 
 
 def test_no_script_makes_markup_of_text() -> None:
-    """What a bot or a plugin says is text, whatever it looks like."""
+    """Everything from a bot or a plugin is shown as text, whatever it contains."""
     makes = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|\bFunction\(|srcdoc"
     assert found_in(SCRIPTS, makes) == []
 
 
 def test_every_script_is_small_and_states_its_purpose() -> None:
-    """The first line is a sentence; none is longer than a reader's patience."""
+    """The first line is a sentence, and the number of lines is limited."""
     scripts = {path.name: path.read_text("utf-8").splitlines() for path in SCRIPTS}
     assert [name for name, lines in scripts.items() if not lines[0].startswith("// ") or len(lines) >= 300] == []
 
 
 def test_the_page_is_in_the_wheel(tmp_path: Path) -> None:
-    """Every file of it, as it is here."""
+    """Every file of it is there, unchanged."""
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(command, cwd=FOLDER, check=True, capture_output=True)
     source = FOLDER / "src" / "rtvi_plugins_server" / "page"
@@ -334,7 +334,7 @@ def test_the_page_is_in_the_wheel(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", sorted((FOLDER / "tests" / "page").glob("*.test.mjs")), ids=lambda path: path.name)
 def test_what_a_script_works_out_is_right(path: Path) -> None:
-    """The scripts that need no browser are tested by Node."""
+    """Node tests the scripts that do not need a browser."""
     node = shutil.which("node")
     assert node is not None, "Node 20.19 or later must be installed for the tests of the page."
     done = subprocess.run([node, "--test", str(path)], capture_output=True, text=True, check=False, timeout=60)

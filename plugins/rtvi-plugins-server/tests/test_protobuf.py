@@ -1,4 +1,4 @@
-"""The codec of binary frames: byte for byte what the published transport sends and takes."""
+"""The codec of binary frames, byte for byte as in the published transport."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ READY = '{"label":"rtvi-ai","type":"client-ready","id":"1f2e3d4c","data":{}}'
 
 
 def recorded(moments: bytes, rate: int, channels: int) -> Audio:
-    """Audio of as many moments as there are bytes."""
+    """Return audio with as many samples as there are bytes."""
     return Audio(moments * 2 * channels, rate, channels)
 
 
 def spoilt(item: str | Audio, at: int, by: int) -> bytes:
-    """A frame in which one byte is wrong."""
+    """Return a frame in which one byte is wrong."""
     data = encode(item, 1)
     at %= len(data)
     return data[:at] + bytes([data[at] ^ by]) + data[at + 1 :]
@@ -35,7 +35,7 @@ SPOILT = st.builds(spoilt, ITEMS, st.integers(0), st.integers(1, 255))
 
 
 def made(tag: str, *fields: str) -> str:
-    """A field of fields, all in hexadecimal: its tag, its length, and what is in it."""
+    """Return a field that contains fields, all in hexadecimal: its tag, its length, and its content."""
     content = "".join(fields)
     return f"{tag}{len(content) // 2:02x}{content}"
 
@@ -70,7 +70,7 @@ RECEIVED = [
 
 @pytest.mark.parametrize(("sent", "carried"), RECEIVED)
 def test_what_a_client_sends_is_read(sent: str, carried: str | Audio | None) -> None:
-    """Messages and audio come through as they are; other kinds mean nothing."""
+    """Messages and audio are read unchanged. Other kinds are ignored."""
     assert decode(bytes.fromhex(sent)) == carried
 
 
@@ -83,7 +83,7 @@ def test_what_a_client_sends_is_read(sent: str, carried: str | Audio | None) -> 
     ],
 )
 def test_what_a_client_is_sent_is_as_it_reads_it(item: str | Audio, written: str) -> None:
-    """Audio carries its number, the name that the client gives its own, and its rate."""
+    """Audio has its number, the name that the client uses for its own audio, and its rate."""
     assert encode(item, 7).hex() == written
 
 
@@ -100,7 +100,7 @@ def test_what_a_client_is_sent_is_as_it_reads_it(item: str | Audio, written: str
     ],
 )
 def test_what_is_no_frame_is_told_apart(sent: bytes) -> None:
-    """It is an error of its own, for the socket is closed."""
+    """It raises its own error, because the socket is closed."""
     with pytest.raises(InvalidFrame):
         decode(sent)
 
@@ -118,7 +118,7 @@ def test_what_is_no_frame_is_told_apart(sent: bytes) -> None:
     ],
 )
 def test_audio_that_cannot_be_is_refused_with_its_reason(fields: tuple[str, ...], reason: str) -> None:
-    """The frame is one of the protocol's, so only its audio is lost."""
+    """The frame belongs to the protocol, so only its audio is lost."""
     with pytest.raises(InvalidAudio) as refused:
         decode(bytes.fromhex(made("12", *fields)))
     assert str(refused.value).startswith(reason)
@@ -128,7 +128,7 @@ def test_audio_that_cannot_be_is_refused_with_its_reason(fields: tuple[str, ...]
 
 
 def by_protobuf(item: str | Audio, number: int, name: str = "audio") -> bytes:
-    """The same frame, written by the protobuf library."""
+    """Return the same frame, written by the protobuf library."""
     frame = Frame()
     if isinstance(item, str):
         frame.message.data = item
@@ -144,7 +144,7 @@ def by_protobuf(item: str | Audio, number: int, name: str = "audio") -> bytes:
 @example(Audio(bytes(32_768), 24_000), 128)
 @example("x" * 16_384, 0)
 def test_frames_are_written_as_the_protobuf_library_writes_them(item: str | Audio, number: int) -> None:
-    """Byte for byte, whatever the lengths of numbers and fields."""
+    """The bytes are the same for any lengths of numbers and fields."""
     assert encode(item, number) == by_protobuf(item, number)
 
 
@@ -161,7 +161,7 @@ def test_a_frame_like_an_earlier_one_is_read_as_if_it_were_the_first(
 
 
 def outcome(data: bytes, *, forget: bool = False) -> object:
-    """What a frame carries, or the kind of its error."""
+    """Return the content of a frame, or the kind of its error."""
     if forget:
         _protobuf.__dict__["_known_frames"].clear()
     try:
@@ -178,7 +178,7 @@ def test_few_earlier_frames_are_remembered() -> None:
 
 
 def test_frames_with_long_names_leave_nothing_behind() -> None:
-    """A client cannot fill the memory with names, which are read like any others."""
+    """A client cannot fill the memory with names, which are read like others."""
     sent = [by_protobuf(Audio(bytes(2), 16_000), 0, f"{number}" + "n" * 200_000) for number in range(50)]
     decode(sent[0])
     gc.collect()
@@ -193,7 +193,7 @@ def test_frames_with_long_names_leave_nothing_behind() -> None:
 
 @given(ITEMS, st.integers(0, 2**64 - 1))
 def test_what_is_written_is_read_again(item: str | Audio, number: int) -> None:
-    """Nothing is lost or changed on the way, whatever a message says and however audio is sampled."""
+    """Nothing is lost or changed, for any message and any sample rate."""
     assert decode(encode(item, number)) == item
 
 
@@ -201,7 +201,7 @@ def test_what_is_written_is_read_again(item: str | Audio, number: int) -> None:
 @example(b"\x08" * 11)
 @example(b"\x12\xff\xff\xff\xff\x0f")
 def test_no_bytes_break_the_codec(data: bytes) -> None:
-    """A stranger's bytes are something, nothing, or one of the two errors."""
+    """Any bytes are read as a frame, ignored, or raise one of the two errors."""
     try:
         found = decode(data)
     except (InvalidAudio, InvalidFrame):

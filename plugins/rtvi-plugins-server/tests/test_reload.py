@@ -1,4 +1,4 @@
-"""`rtvi run --dev` starts again when the bot's files change: a real process, with a session and files that change."""
+"""`rtvi run --dev` starts again when the bot's files change. The tests use a real process, a session and files."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ Start: TypeAlias = Callable[..., AbstractContextManager[Running]]
 
 @pytest.fixture
 def start(tmp_path: Path) -> Start:
-    """Starts `rtvi run --dev` with the bot's file."""
+    """Start `rtvi run --dev` with the bot's file."""
 
     @contextmanager
     def begin(bot: str, **files: str) -> Generator[Running]:
@@ -121,7 +121,7 @@ def test_the_files_of_a_bot_are_those_that_it_imports(
 
 
 def test_a_change_starts_it_again(start: Start) -> None:
-    """Sessions are closed as at a restart, the address stays, and new sessions get the new bot."""
+    """Sessions are closed as at a restart, the address stays, and new sessions use the new bot."""
     with start("bot.py", bot__py=BOT, menu__py='SOUP = "Tomato soup."\n') as running:
         running.ready()
         url = running.url
@@ -156,7 +156,7 @@ def test_a_mistake_is_shown_and_mended(start: Start) -> None:
 
 
 def test_a_bot_file_counts_too(start: Start) -> None:
-    """And a signal ends the process while it waits."""
+    """A signal ends the process while it waits."""
     with start("porter.toml", porter__toml=FILE) as running:
         running.ready()
         running.write("porter.toml", FILE.replace("morning", "evening"))
@@ -186,7 +186,7 @@ signal.pause()
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no signals")
 def test_a_restart_that_takes_long_can_be_interrupted(tmp_path: Path) -> None:
-    """The signal reaches the old server, which ends at once; no other is started."""
+    """The signal reaches the old server, which ends at once. No other server is started."""
     command, roots = [sys.executable, "-c", STUBBORN], [str(tmp_path)]
     program = f"import sys; from rtvi_plugins_server._reload import supervise; sys.exit(supervise({command}, {roots}))"
     with subprocess.Popen(
@@ -224,7 +224,7 @@ _reload.supervise([sys.executable, "-c", "import sys; print('started', flush=Tru
 
 
 def test_a_change_while_the_server_starts_counts(tmp_path: Path) -> None:
-    """The file is written as soon as the first server is started."""
+    """The file is written immediately after the first server was started."""
     with subprocess.Popen(
         [sys.executable, "-c", WRITES, str(tmp_path)], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ) as process:
@@ -244,7 +244,7 @@ def test_a_mistake_at_the_start_ends_it(start: Start) -> None:
 
 
 def test_the_server_ends_with_the_process_that_watches(start: Start) -> None:
-    """Nothing keeps the port, even if that process was killed."""
+    """The port becomes free, even if the watching process was killed."""
     with start("porter.toml", porter__toml=FILE) as running:
         running.ready()
         running.process.kill()

@@ -1,4 +1,4 @@
-"""Actions of a client that is not connected: one request, one session, the two forms that published clients read."""
+"""Actions of a client without a connection: one request, one session, and the two forms of published clients."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ opened: list[object] = []
 
 @define
 class Parrot:
-    """Says what the user said last, after its name."""
+    """Says its name, and then what the user said last."""
 
     name: str = "Polly"
 
@@ -60,7 +60,7 @@ async def parrot_llm() -> AsyncGenerator[Parrot]:
 
 @options(parrot_llm)
 def configure(llm: Parrot, /, name: str = "Polly") -> None:
-    """What it is called."""
+    """Set its name."""
     llm.name = name
 
 
@@ -73,19 +73,19 @@ GRANTED = ["double", "fail", "refuse", "hold", "count", "ask", "hang_up"]
     public=True,
 )
 async def shop(session: Session, /, llm: LLM) -> None:
-    """Greets, and talks."""
+    """Greets and answers."""
     await converse(session, llm=llm, greeting="Welcome!")
 
 
 @bot(services={"llm": "parrot"}, client=["llm:get_context"])
 async def office(session: Session, /, llm: LLM) -> None:
-    """Nothing for strangers."""
+    """Strangers may not use it."""
     await converse(session, llm=llm)
 
 
 @action(shop)
 async def double(number: Annotated[int, ge(0)]) -> int:
-    """Twice the number."""
+    """Return twice the number."""
     return 2 * number
 
 
@@ -118,7 +118,7 @@ async def count(session: Session, /, to: int) -> str:
 
 @action(shop)
 async def ask(session: Session, /) -> str:
-    """Asks the client, which cannot be reached."""
+    """Ask the client, which cannot be reached."""
     session.context.functions = ({"name": "look", "description": "Looks.", "parameters": {}},)
     assert not session.functions
     return str(await session.call_function("look", {}))
@@ -126,26 +126,26 @@ async def ask(session: Session, /) -> str:
 
 @action(shop)
 async def hang_up(session: Session, /) -> None:
-    """Ends the session."""
+    """End the session."""
     session.close()
 
 
 @action(shop)
 async def hidden() -> None:
-    """Is not granted."""
+    """Clients are not granted this action."""
 
 
 # ---- the client ----------------------------------------------------------------------------------------------------
 
 
 def host_of(which: Any = shop, **more: Any) -> Host:
-    """A host of one of the bots above."""
+    """Return a host of one of the bots above."""
     secret = Secret("secret-of-a-test")
     return Host(which, modules=[sys.modules[__name__]], operator_secret=secret, environ={}, **more)
 
 
 def call(name: str, id: str = "1", /, **arguments: Any) -> dict[str, Any]:
-    """The message of an action as published clients make it."""
+    """Return the message of an action as published clients make it."""
     service, _, action = name.rpartition(":")
     listed = [{"name": key, "value": value} for key, value in arguments.items()]
     data = {"service": service or "bot", "action": action, "arguments": listed}
@@ -158,7 +158,7 @@ async def run(client: httpx2.AsyncClient, *actions: Any, headers: Mapping[str, s
 
 
 def parsed(response: httpx2.Response) -> Sequence[dict[str, Any]]:
-    """The messages of an answer, read exactly as the published clients read them."""
+    """Return the messages of an answer, read exactly as published clients read them."""
     assert response.status_code == 200, response.text
     if "text/event-stream" not in response.headers["content-type"]:
         return [response.json()]
@@ -170,14 +170,14 @@ def parsed(response: httpx2.Response) -> Sequence[dict[str, Any]]:
 
 
 def result(response: httpx2.Response, id: str = "1") -> Any:
-    """The result under an id."""
+    """Return the result with an id."""
     (answer,) = (each for each in parsed(response) if each.get("id") == id)
     assert (answer["label"], answer["type"]) == ("rtvi-ai", "action-response"), answer
     return answer["data"]["result"]
 
 
 def refusal(response: httpx2.Response, id: str = "1") -> dict[str, Any]:
-    """The data of the error under an id."""
+    """Return the data of the error with an id."""
     (answer,) = (each for each in parsed(response) if each.get("id") == id)
     assert (answer["label"], answer["type"]) == ("rtvi-ai", "error-response"), answer
     data: dict[str, Any] = answer["data"]
@@ -185,7 +185,7 @@ def refusal(response: httpx2.Response, id: str = "1") -> dict[str, Any]:
 
 
 async def assert_over(host: Host) -> None:
-    """Nothing of a session is left."""
+    """Check that nothing of a session stays."""
     with anyio.fail_after(30):
         while host.open_sessions or opened:
             await checkpoint()
@@ -195,7 +195,7 @@ async def assert_over(host: Host) -> None:
 
 
 async def test_no_session_is_resumed(serving: Serving) -> None:
-    """It would end with the response."""
+    """The session would end with the response."""
     async with serving(host_of(shop, store=MemoryStore())) as client:
         response = await run(client, call("double", number=1), resume="a.b")
         assert (response.status_code, response.json()["error"]) == (400, "invalid-start")
@@ -203,7 +203,7 @@ async def test_no_session_is_resumed(serving: Serving) -> None:
 
 
 async def test_an_action_that_says_nothing_is_answered_by_one_message(serving: Serving) -> None:
-    """As JSON, and without the greeting; the session is over."""
+    """It is JSON, and has no greeting. The session has ended."""
     host = host_of()
     async with serving(host) as client:
         response = await run(client, call("double", number=21))
@@ -214,7 +214,7 @@ async def test_an_action_that_says_nothing_is_answered_by_one_message(serving: S
 
 
 async def test_what_the_bot_says_because_of_an_action_is_streamed(serving: Serving) -> None:
-    """In the events that a connected client would get, up to the end of the turn."""
+    """The stream has the events that a connected client would get, up to the end of the turn."""
     host = host_of()
     async with serving(host) as client:
         messages = [{"role": "user", "content": "naïve 🎈"}]
@@ -231,7 +231,7 @@ async def test_what_the_bot_says_because_of_an_action_is_streamed(serving: Servi
 
 
 async def test_a_long_action_is_streamed_to_its_end(serving: Serving) -> None:
-    """Its job, its progress and its result."""
+    """It has the job, the progress and the result."""
     async with serving(host_of()) as client:
         response = await run(client, call("count", to=2))
         assert list(result(response)) == ["job"]
@@ -241,7 +241,7 @@ async def test_a_long_action_is_streamed_to_its_end(serving: Serving) -> None:
 
 
 async def test_several_actions_share_a_session(serving: Serving) -> None:
-    """Each is answered under its own id, the bad ones too."""
+    """Each is answered under its own id, including the invalid ones."""
     async with serving(host_of()) as client:
         messages = [{"role": "user", "content": "remember me"}]
         append = call("llm:append_to_messages", "a", messages=messages)
@@ -257,7 +257,7 @@ async def test_several_actions_share_a_session(serving: Serving) -> None:
     ("accept", "form"), [("text/event-stream", "text/event-stream"), ("application/json", "application/json")]
 )
 async def test_a_client_may_ask_for_a_form(serving: Serving, accept: str, form: str) -> None:
-    """A stream of one event, or the answer alone of an action that makes the bot speak."""
+    """It is a stream of one event, or only the answer of an action that makes the bot speak."""
     host = host_of()
     async with serving(host) as client:
         messages = [{"role": "user", "content": "hi"}]
@@ -269,7 +269,7 @@ async def test_a_client_may_ask_for_a_form(serving: Serving, accept: str, form: 
 
 
 async def test_what_the_application_sends_besides_starts_the_session(serving: Serving) -> None:
-    """Services, config, and fields of its own."""
+    """This includes services, config, and the application's own fields."""
     async with serving(host_of()) as client:
         config = [{"service": "llm", "options": [{"name": "name", "value": "Jacquot"}]}]
         messages = [{"role": "user", "content": "hi"}]
@@ -318,7 +318,7 @@ async def test_a_failed_action_is_answered_under_its_id(
 
 
 async def test_an_action_that_does_not_end_is_answered_at_its_deadline(serving: Serving) -> None:
-    """Its session ends with it."""
+    """Its session ends as well."""
     clock = ManualClock()
     host = host_of(clock=clock, limits=Limits(deadline=3))
     async with serving(host) as client, anyio.create_task_group() as tasks:
@@ -335,7 +335,7 @@ async def test_an_action_that_does_not_end_is_answered_at_its_deadline(serving: 
 
 
 async def test_every_action_is_answered_also_after_the_end_of_the_session(serving: Serving) -> None:
-    """A client that sends far too much at once ends its session; what was not looked at is answered too."""
+    """A client that sends far too much ends its session. Actions that were not handled are answered, too."""
     host = host_of(limits=Limits(in_flight=100, burst=3, rate=1))
     async with serving(host) as client:
         ids = [f"n{number}" for number in range(100)]
@@ -351,7 +351,7 @@ async def test_every_action_is_answered_also_after_the_end_of_the_session(servin
 
 
 async def test_it_is_authorised_like_a_start(serving: Serving) -> None:
-    """By the operator's secret, where the bot is not public; the reason is the same as that of a start."""
+    """If the bot is not public, the operator's secret is required. The error is the same as that of a start."""
     host = host_of(office)
     async with serving(host) as client:
         for headers in ({}, {"x-rtvi-operator-secret": "wrong"}):
@@ -363,14 +363,14 @@ async def test_it_is_authorised_like_a_start(serving: Serving) -> None:
 
 
 async def test_a_client_may_not_say_what_only_the_operator_may(serving: Serving) -> None:
-    """As in a start."""
+    """This is the same as in a start."""
     async with serving(host_of()) as client:
         response = await run(client, call("double", number=1), api_keys={"parrot": "k"})
         assert (response.status_code, response.json()["error"]) == (403, "operator-only")
 
 
 async def test_a_server_that_drains_or_is_full_runs_none(serving: Serving) -> None:
-    """They count as sessions."""
+    """Single-turn actions count as sessions."""
     host = host_of(limits=Limits(sessions=1))
     async with serving(host) as client:
         await client.post("/start")
@@ -413,7 +413,7 @@ async def test_a_start_that_asks_for_what_cannot_be_fails_the_actions(
     ],
 )
 async def test_what_cannot_be_answered_is_refused(serving: Serving, body: Any, path: str) -> None:
-    """With the place of what is wrong, and before a session is started."""
+    """The error has the place of the mistake, and comes before a session is started."""
     host = host_of()
     async with serving(host) as client:
         response = await client.post("/action", json=body)
@@ -422,7 +422,7 @@ async def test_what_cannot_be_answered_is_refused(serving: Serving, body: Any, p
 
 
 async def test_a_page_may_send_it(serving: Serving) -> None:
-    """With the header that published clients add, after a preflight."""
+    """The request has the header that published clients add, and follows a preflight."""
     async with serving(host_of(), origins="https://app.example") as client:
         asked = {"origin": "https://app.example", "access-control-request-method": "POST"}
         preflight = await client.options("/action", headers=asked)
@@ -435,7 +435,7 @@ async def test_a_page_may_send_it(serving: Serving) -> None:
 
 
 def scope_of(body: bytes) -> Any:
-    """A request as an ASGI server hands it on."""
+    """Return a request as an ASGI server passes it on."""
     headers = [(b"host", b"127.0.0.1"), (b"content-length", str(len(body)).encode())]
     return {
         "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST", "scheme": "http",
@@ -445,7 +445,7 @@ def scope_of(body: bytes) -> Any:
 
 
 class Peer:
-    """The end of a request that a test holds: what it sends first, and when it goes."""
+    """The client's end of a request: what it sends first, and when it leaves."""
 
     def __init__(self, *actions: Any) -> None:
         body = json.dumps({"actions": actions}).encode()
@@ -461,13 +461,13 @@ class Peer:
         return {"type": "http.disconnect"}
 
     async def send(self, message: Any) -> None:
-        """Take nothing."""
+        """Discard the message."""
         self.stalled.set()
         await anyio.sleep_forever()
 
 
 async def test_a_client_that_breaks_off_ends_its_session() -> None:
-    """Before anything was answered."""
+    """It leaves before anything was answered."""
     host, peer = host_of(), Peer(call("hold"))
     app = create_app(host)
     async with host, anyio.create_task_group() as tasks:

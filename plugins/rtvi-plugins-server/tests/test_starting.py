@@ -1,4 +1,4 @@
-"""Starting sessions from a route that a plugin adds."""
+"""Sessions can be started from a route that a plugin adds."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SECRET = {"x-rtvi-operator-secret": "secret-of-a-test"}
 
 
 def routes(host: Host) -> Sequence[Route]:
-    """What a transport of its own adds."""
+    """Return the routes of a plugin's own transport."""
 
     async def offer(request: Request) -> Response:
         started = await start_session(request, host, body_bytes=100)
@@ -45,7 +45,7 @@ def routes(host: Host) -> Sequence[Route]:
 
 @pytest.fixture
 def make_routed(make_host: Callable[..., Host]) -> Callable[..., Host]:
-    """Makes a host whose plugin adds these routes."""
+    """Return a function that makes a host whose plugin adds these routes."""
     module = ModuleType("a_transport")
 
     @hookimpl
@@ -61,7 +61,7 @@ def make_routed(make_host: Callable[..., Host]) -> Callable[..., Host]:
 
 
 async def test_a_plugins_route_starts_a_session(make_routed: Callable[..., Host], serving: Serving) -> None:
-    """It is as one of /start: the token claims it once."""
+    """It is like a session of /start: a client can connect with the token once."""
     host = make_routed()
     async with serving(host) as client:
         answer = await client.post("/offer", json={"config": []})
@@ -92,7 +92,7 @@ async def test_a_start_is_refused_as_everywhere(
 
 
 async def test_the_operators_secret_is_passed_on(make_routed: Callable[..., Host], serving: Serving) -> None:
-    """The header opens a bot that is not public."""
+    """The header allows the start of a bot that is not public."""
     async with serving(make_routed("office")) as client:
         assert (await client.post("/offer", headers=SECRET)).status_code == 200
 
@@ -111,7 +111,7 @@ async def test_a_plugins_route_knows_the_servers_address(
 
 
 async def test_a_body_is_read_whole(make_routed: Callable[..., Host], serving: Serving) -> None:
-    """Up to a mebibyte when nobody says otherwise."""
+    """By default, the limit is one mebibyte."""
     async with serving(make_routed()) as client:
         assert (await client.post("/size", content=b"x" * 1_048_576)).json() == 1_048_576
         assert (await client.post("/size", content=b"x" * 1_048_577)).status_code == 413

@@ -1,4 +1,4 @@
-"""Our own protocol for WebSockets: what a client of bare frames can make it do, and what it cannot."""
+"""The server's own WebSocket protocol: what a client of bare frames can cause, and what it cannot."""
 
 from __future__ import annotations
 
@@ -49,20 +49,20 @@ HANDSHAKE = (
 
 
 def frame(opcode: Opcode, data: bytes = b"", *, fin: bool = True) -> bytes:
-    """A frame of a client."""
+    """Return a frame of a client."""
     return Frame(opcode, data, fin).serialize(mask=True)
 
 
 @pytest.fixture(params=["asyncio", "uvloop"])
 def loop(request: pytest.FixtureRequest) -> str:
-    """Serves on either event loop."""
+    """Serve on one of the event loops."""
     if request.param == "uvloop":
         pytest.importorskip("uvloop")
     return str(request.param)
 
 
 class Bare:
-    """A client that has made its handshake, and sends what it likes."""
+    """A client that has made its handshake, and sends any bytes."""
 
     def __init__(self, server: Live, path: str) -> None:
         self.socket = server.connect(HANDSHAKE % path.encode())
@@ -73,7 +73,7 @@ class Bare:
         assert b" 101 " in head, head
 
     def frames(self) -> Generator[tuple[int, bytes]]:
-        """What the server sends: opcodes and payloads, until it closes."""
+        """Return the opcodes and payloads that the server sends, until it closes."""
         data = b""
 
         def more(size: int) -> None:
@@ -101,7 +101,7 @@ class Bare:
             return
 
     def closed(self) -> tuple[int, str]:
-        """The code and the reason of the close frame, whatever comes before it."""
+        """Return the code and the reason of the close frame, whatever comes before it."""
         for opcode, data in self.frames():
             if opcode == Opcode.CLOSE:
                 return struct.unpack("!H", data[:2])[0], data[2:].decode()
@@ -109,14 +109,14 @@ class Bare:
 
 
 def path_of(server: Live) -> str:
-    """The path of a new session's socket."""
+    """Return the path of a new session's socket."""
     url = f"http://127.0.0.1:{server.address[1]}/start"
     return f"/ws?token={httpx2.post(url, trust_env=False).json()['token']}"
 
 
 @contextmanager
 def bare(server: Live, path: str | None = None) -> Generator[Bare]:
-    """A bare client, of a new session if it is for no other path."""
+    """Connect a bare client. Without a path, it gets a new session."""
     client = Bare(server, path or path_of(server))
     with client.socket:
         yield client
@@ -124,7 +124,7 @@ def bare(server: Live, path: str | None = None) -> Generator[Bare]:
 
 @contextmanager
 def polite(server: Live) -> Generator[ClientConnection]:
-    """A client whose session has begun."""
+    """Connect a client, and begin its session."""
     with connect(f"ws://127.0.0.1:{server.address[1]}{path_of(server)}", proxy=None) as client:
         client.send(READY)
         assert json.loads(client.recv(PATIENCE))["type"] == "bot-ready"
@@ -132,7 +132,7 @@ def polite(server: Live) -> Generator[ClientConnection]:
 
 
 def limited(**limits: Any) -> Host:
-    """A host with limits of its own."""
+    """Return a host with other limits."""
     return Host(load_bot(f"{DESK}:desk"), environ={}, limits=Limits(**limits))
 
 
@@ -140,7 +140,7 @@ def limited(**limits: Any) -> Host:
 
 
 def test_a_session_is_carried_without_events(host: Host, loop: str, action: Callable[..., str]) -> None:
-    """Many calls in few packets, answered in order, and an end with the session's own reason."""
+    """Many calls in few packets are answered in order. The close frame has the session's own reason."""
     with live(host, loop=loop) as server, polite(server) as client:
         for number in range(300):
             client.send(action(str(number), "add", a=number, b=1))
@@ -156,7 +156,7 @@ def test_a_session_is_carried_without_events(host: Host, loop: str, action: Call
 
 
 def test_a_heartbeat_is_answered(host: Host, loop: str) -> None:
-    """An empty binary message by another one; it does not keep an idle session open."""
+    """An empty binary message is answered by another one. It does not keep an idle session open."""
     with live(host, loop=loop) as server, polite(server) as client:
         [session] = host._sessions.values()  # pyright: ignore[reportPrivateUsage]
         before = session.parts.end.last_received
@@ -189,7 +189,7 @@ def test_what_is_said_before_the_first_frame_is_sent_after_it(
 
 
 def test_frames_that_come_before_the_answer_are_kept(host: Host, loop: str, action: Callable[..., str]) -> None:
-    """A client that does not wait for the handshake loses nothing."""
+    """A client that does not wait for the handshake loses no message."""
     with live(host, loop=loop) as server:
         sent = frame(Opcode.TEXT, READY.encode()) + frame(Opcode.TEXT, action("1", "add", a=1, b=2).encode())
         with server.connect(HANDSHAKE % path_of(server).encode() + sent) as client:
@@ -200,7 +200,7 @@ def test_frames_that_come_before_the_answer_are_kept(host: Host, loop: str, acti
 
 
 def test_a_message_may_come_in_fragments(host: Host, loop: str) -> None:
-    """Also in empty ones, and with pings between them."""
+    """This includes empty fragments, and pings between fragments."""
     with live(host, loop=loop) as server, bare(server) as client:
         for at, byte in enumerate(READY.encode()):
             client.socket.sendall(frame(Opcode.CONT if at else Opcode.TEXT, bytes((byte,)), fin=False))
@@ -211,14 +211,14 @@ def test_a_message_may_come_in_fragments(host: Host, loop: str) -> None:
 
 
 def test_long_frames_are_carried(host: Host, loop: str) -> None:
-    """Longer than what is read at once, in both directions: a message that is too long is answered, not cut off."""
+    """They are longer than one read, in both directions. A message that is too long is answered before the close."""
     with live(host, loop=loop) as server, polite(server) as client:
         client.send(json.dumps({"label": "rtvi-ai", "type": "x" * 500_000, "id": "1", "data": {}}))
         assert json.loads(client.recv(PATIENCE))["data"]["code"] == "message-too-large"
 
 
 def test_what_is_longer_than_any_message_closes(host: Host) -> None:
-    """It is not read first."""
+    """The message is not read first."""
     with live(host) as server, bare(server) as client:
         client.socket.sendall(frame(Opcode.TEXT, b"x" * 1_048_577)[:100])
         assert client.closed()[0] == 1009
@@ -226,7 +226,7 @@ def test_what_is_longer_than_any_message_closes(host: Host) -> None:
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 65_535, 65_536])
 def test_frames_of_every_length_are_written(host: Host, loop: str, size: int) -> None:
-    """With the header that each length has."""
+    """Each length has its own header."""
     with (
         live(host, loop=loop, routes=[WebSocketRoute("/echo", Echoing())]) as server,
         connect(f"ws://127.0.0.1:{server.address[1]}/echo", proxy=None) as client,
@@ -266,7 +266,7 @@ def test_a_client_that_breaks_the_protocol_is_closed(
 
 
 def check_log(caplog: pytest.LogCaptureFixture) -> None:
-    """Check that at most one line was logged, of our own, and no trace."""
+    """Check that at most one line was logged, from the framework, and without a traceback."""
     records = [each for each in caplog.records if each.levelno >= logging.WARNING]
     assert len(records) <= 1
     assert all(each.exc_info is None and each.name == "rtvi_plugins.server" for each in records)
@@ -300,7 +300,7 @@ def test_a_refused_handshake_is_one_line(
     ids=["version", "key", "no key", "long line"],
 )
 def test_a_handshake_that_is_none_is_answered(host: Host, loop: str, wrong: bytes, status: int) -> None:
-    """The client does not wait for what never comes."""
+    """The client gets an answer immediately, and does not wait for a handshake."""
     with live(host, loop=loop) as server, server.connect(wrong % b"/ws") as client:
         assert everything(client).startswith(b"HTTP/1.1 %d " % status)
         server.until(lambda: len(server.server.limiter) == 0)
@@ -308,7 +308,7 @@ def test_a_handshake_that_is_none_is_answered(host: Host, loop: str, wrong: byte
 
 @given(st.lists(st.binary(max_size=300), max_size=8))
 def test_no_bytes_raise(pieces: Sequence[bytes]) -> None:
-    """Whatever comes after a handshake, it is carried or closes the socket."""
+    """Any bytes after a handshake are handled, or close the socket."""
     harness = Harness()
     asyncio.run(harness.feed(*pieces))
     assert harness.errors == []
@@ -329,7 +329,7 @@ FLOODS = {
 
 @pytest.mark.parametrize("flood", FLOODS)
 def test_a_flood_ends_its_session_and_no_other(host: Host, loop: str, flood: str, action: Callable[..., str]) -> None:
-    """With the code of a policy; another client is answered meanwhile, and nothing is left of the flood."""
+    """The close code is that of a policy. Another client is answered meanwhile, and nothing of the flood stays."""
     with live(host, ConnectionLimits(close_seconds=0.5), loop=loop) as server, polite(server) as other:
         client = Bare(server, path_of(server))
         client.socket.settimeout(PATIENCE)
@@ -351,7 +351,7 @@ def test_a_flood_ends_its_session_and_no_other(host: Host, loop: str, flood: str
 
 
 def test_pongs_wait_while_the_client_does_not_read() -> None:
-    """They take no memory, and the last ping is answered when it reads again."""
+    """They use no memory. The last ping is answered when the client reads again."""
 
     async def run() -> None:
         harness = Harness()
@@ -370,7 +370,7 @@ def test_pongs_wait_while_the_client_does_not_read() -> None:
 
 
 def test_each_turn_of_the_loop_handles_a_few_frames() -> None:
-    """So a client that sends many small ones delays nobody for long, and is not read on meanwhile."""
+    """So many small frames of one client do not delay others for long. It is not read during that time."""
 
     async def run() -> None:
         harness = Harness()
@@ -390,7 +390,7 @@ def test_each_turn_of_the_loop_handles_a_few_frames() -> None:
 
 
 def test_a_client_that_goes_on_after_the_end_is_not_read() -> None:
-    """What was on its way is dropped; more is left to its own memory."""
+    """What was already sent is dropped. What comes later stays with the client."""
 
     async def run() -> None:
         harness = Harness()
@@ -409,7 +409,7 @@ def test_a_client_that_goes_on_after_the_end_is_not_read() -> None:
 
 
 def test_what_is_said_waits_while_the_client_does_not_read() -> None:
-    """It stays where it is bounded, and is sent in order afterwards."""
+    """Messages wait where their number is limited, and are sent in order afterwards."""
 
     async def run() -> None:
         harness = Harness()
@@ -425,7 +425,7 @@ def test_what_is_said_waits_while_the_client_does_not_read() -> None:
 
 
 def test_a_client_that_stops_reading_is_slow_and_gone(loop: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Its session ends, its socket is closed, neither a connection nor a session is left, and the log says so once."""
+    """Its session ends, the socket is closed, no connection or session stays, and the log says so once."""
     host = limited(outbox=200, in_flight=1_000, rate=100_000, burst=100_000)
     with live(host, ConnectionLimits(close_seconds=0.2), loop=loop) as server:
         client = socket.socket()
@@ -483,7 +483,7 @@ def test_a_client_is_asked_after_a_time_in_which_the_process_was_stopped() -> No
 
 
 def test_a_silent_client_is_asked_and_given_up(host: Host, monkeypatch: pytest.MonkeyPatch, loop: str) -> None:
-    """One that answers stays; one that does not has lost its network."""
+    """A client that answers stays. A client that does not answer has lost its network."""
     monkeypatch.setattr(websocket, "_PING_SECONDS", 0.5)
     monkeypatch.setattr(websocket, "_PONG_SECONDS", 1.0)
     with live(host, loop=loop) as server, bare(server) as silent, polite(server) as answering:
@@ -497,7 +497,7 @@ def test_a_silent_client_is_asked_and_given_up(host: Host, monkeypatch: pytest.M
 
 
 class Echoing:
-    """An app that knows nothing of us."""
+    """An ASGI app that does not know the framework."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         socket = AppWebSocket(scope, receive, send)
@@ -516,7 +516,7 @@ class Echoing:
 
 
 async def refusing(socket: AppWebSocket) -> None:
-    """Refuses without an answer of its own."""
+    """Refuses without its own answer."""
     await socket.close()
 
 
@@ -544,7 +544,7 @@ async def silent(socket: AppWebSocket) -> None:
 
 
 def test_any_app_can_have_a_websocket(host: Host, loop: str) -> None:
-    """It is given and gives events of ASGI, as on uvicorn's own protocol."""
+    """It gets and sends ASGI events, as with uvicorn's own protocol."""
     with live(host, loop=loop, routes=[WebSocketRoute("/echo", Echoing())]) as server:
         address = f"ws://127.0.0.1:{server.address[1]}/echo"
         with connect(address, proxy=None, subprotocols=["echo"]) as client:  # type: ignore[list-item]
@@ -567,7 +567,7 @@ def test_any_app_can_have_a_websocket(host: Host, loop: str) -> None:
 
 @pytest.mark.parametrize(("path", "status"), [("/refusing", 403), ("/forgetful", 500), ("/unfinished", 500)])
 def test_an_app_may_refuse(host: Host, path: str, status: int) -> None:
-    """With 403; one that does not answer has failed."""
+    """The status is 403. An app that does not answer has failed."""
     routes = [WebSocketRoute(f"/{each.__name__}", each) for each in (refusing, forgetful, unfinished)]
     with live(host, routes=routes) as server:
         with pytest.raises(InvalidStatus) as refused, connect(f"ws://127.0.0.1:{server.address[1]}{path}", proxy=None):
@@ -576,7 +576,7 @@ def test_an_app_may_refuse(host: Host, path: str, status: int) -> None:
 
 
 def test_an_app_that_reads_nothing_stops_its_client(host: Host, loop: str) -> None:
-    """What it does not take is not read from the socket; that the client is gone is found out all the same."""
+    """Messages that it does not take stay in the socket. The end of the client is noticed nevertheless."""
     with live(host, loop=loop, routes=[WebSocketRoute("/silent", silent)]) as server:
         server.server.config.ws_ping_interval = 0.5
         with bare(server, "/silent") as client:
@@ -592,7 +592,7 @@ def test_an_app_that_reads_nothing_stops_its_client(host: Host, loop: str) -> No
 
 
 def test_what_an_app_sends_is_counted(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So a client that reads slower than it is sent is not taken for one that does not read."""
+    """So a client that reads slowly is not treated as one that does not read."""
     written: list[int] = []
 
     def wrote(connection: TrackedConnection, size: int) -> None:
@@ -607,7 +607,7 @@ def test_what_an_app_sends_is_counted(host: Host, monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("rest", [frame(Opcode.CONT, fin=False) * 300, frame(Opcode.CONT, b" " * 300_000, fin=False)])
 def test_an_app_gets_no_message_without_end(host: Host, rest: bytes) -> None:
-    """Neither of very many fragments, nor of more bytes than an address may keep incomplete."""
+    """This applies to very many fragments, and to more bytes than an address may store in incomplete messages."""
     limits = ConnectionLimits(buffered_bytes_per_address=200_000)
     with live(host, limits, routes=[WebSocketRoute("/silent", silent)]) as server, bare(server, "/silent") as client:
         client.socket.sendall(frame(Opcode.TEXT, b"x", fin=False) + rest)
@@ -619,7 +619,7 @@ def test_an_app_gets_no_message_without_end(host: Host, rest: bytes) -> None:
 
 
 class FakeTransport:
-    """Notes what is written."""
+    """Stores what is written."""
 
     def __init__(self) -> None:
         self.written: list[bytes] = []
@@ -658,7 +658,7 @@ class FakeTransport:
         return default
 
     def payloads(self, opcode: Opcode) -> list[bytes]:
-        """The payloads of all frames of a kind, each of which is short."""
+        """Return the payloads of all frames of a kind. Each must be short."""
         found: list[bytes] = []
         data = b"".join(self.written[1:])
         while data:
@@ -678,7 +678,7 @@ class FakeTransport:
 
 
 class FakeApp:
-    """Notes what is received, and says what it is made to."""
+    """Stores what it receives, and sends what a test tells it."""
 
     def __init__(self) -> None:
         self.on_sendable: Callable[[], None] | None = None
@@ -707,7 +707,7 @@ class FakeApp:
 
 
 class Harness:
-    """The protocol on a transport that is none."""
+    """The protocol on a fake transport."""
 
     def __init__(self) -> None:
         self.errors: list[Any] = []
@@ -754,7 +754,7 @@ class Harness:
 
 
 def test_incomplete_frames_of_an_address_are_bounded_in_total(host: Host, loop: str) -> None:
-    """The connections beyond the limit are closed, those within it go on, and what they kept is free afterwards."""
+    """Connections above the limit are closed, and others continue. Afterwards, their memory is free."""
     limits = ConnectionLimits(buffered_bytes_per_address=350_000, buffered_bytes=50_000, close_seconds=0.2)
     part = frame(Opcode.TEXT, b" " * 100_000)[:-1]
     with live(host, limits, loop=loop) as server, ExitStack() as held:
@@ -773,7 +773,7 @@ def test_incomplete_frames_of_an_address_are_bounded_in_total(host: Host, loop: 
 
 
 def test_fragments_count_as_incomplete(host: Host, loop: str) -> None:
-    """A message in pieces is kept as much as one in a frame."""
+    """The memory of a message in pieces counts in the same way as that of a frame."""
     limits = ConnectionLimits(buffered_bytes_per_address=300_000, buffered_bytes=50_000)
     with live(host, limits, loop=loop) as server, bare(server) as client:
         client.socket.sendall(frame(Opcode.TEXT, b" ", fin=False) + frame(Opcode.CONT, b" " * 30_000, fin=False) * 20)
@@ -781,7 +781,7 @@ def test_fragments_count_as_incomplete(host: Host, loop: str) -> None:
 
 
 def test_a_connection_that_was_lost_among_many_frames_is_not_counted_again() -> None:
-    """Its last frames are still handled in later turns of the loop, when nothing of it is kept any more."""
+    """Its last frames are handled in later turns of the loop, when nothing of it is stored any more."""
 
     async def run() -> None:
         harness = Harness()
@@ -796,7 +796,7 @@ def test_a_connection_that_was_lost_among_many_frames_is_not_counted_again() -> 
 
 
 def test_a_client_that_is_lost_gets_no_pongs() -> None:
-    """The event loop would log each of them."""
+    """Otherwise, the event loop would log each of them."""
 
     async def run() -> None:
         harness = Harness()

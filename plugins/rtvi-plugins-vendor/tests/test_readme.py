@@ -32,7 +32,7 @@ def function(code: str, url: str = "", **names: object) -> Any:
 
 
 async def test_http() -> None:
-    """The events of a response."""
+    """The code reads the events of a response."""
     async with fake_vendor() as vendor:
         vendor.on("/v1/chat", Answer(parts=[b"data: Hello\n\n"], headers={"content-type": "text/event-stream"}))
         pieces = function(HTTP, vendor.url, messages=[], Text=Text)
@@ -40,7 +40,7 @@ async def test_http() -> None:
 
 
 async def test_websocket() -> None:
-    """The transcripts of an utterance."""
+    """The code reads the transcripts of an utterance."""
 
     async def listen(socket: FakeSocket) -> None:
         assert await anext(socket) == b"audio"
@@ -56,5 +56,5 @@ async def test_websocket() -> None:
 
 
 async def test_testing() -> None:
-    """The vendor for tests."""
+    """The code runs the vendor for tests."""
     await function(TESTS)

@@ -34,7 +34,7 @@ def is_stopped(message: Any) -> bool:
 
 
 async def said(sockets: ReusedWebSockets, text: str, **how: Any) -> list[Any]:
-    """The words of a request."""
+    """Return the words of a request."""
     async with sockets.open("speak", **how) as stream:
         await stream.send({"text": text})
         words: list[Any] = []
@@ -47,7 +47,7 @@ async def said(sockets: ReusedWebSockets, text: str, **how: Any) -> list[Any]:
 
 
 async def test_one_connection_serves_one_request_after_the_other() -> None:
-    """Requests that overlap have one each."""
+    """Each of several overlapping requests has its own connection."""
     async with fake_vendor() as vendor, connect_websockets("acme", KEY, base_url=vendor.url) as acme:
         vendor.on("/speak", speak)
         sockets = acme.reuse(is_settled=is_stopped)
@@ -60,7 +60,7 @@ async def test_one_connection_serves_one_request_after_the_other() -> None:
 
 
 async def test_what_is_left_over_of_a_request_is_dropped() -> None:
-    """The next request need not wait for the vendor to stop."""
+    """The next request does not need to wait for the vendor to stop."""
     async with fake_vendor() as vendor, connect_websockets("acme", KEY, base_url=vendor.url) as acme:
         vendor.on("/speak", speak)
         sockets = acme.reuse(is_settled=is_stopped)
@@ -73,7 +73,7 @@ async def test_what_is_left_over_of_a_request_is_dropped() -> None:
 
 
 async def test_two_requests_that_are_left_in_a_row() -> None:
-    """The second one before the vendor has confirmed the first stop. Their connection is used again."""
+    """The second is left before the vendor has confirmed the first stop. Their connection is reused."""
     async with fake_vendor() as vendor, connect_websockets("acme", KEY, base_url=vendor.url) as acme:
         vendor.on("/speak", speak)
         sockets = acme.reuse(is_settled=is_stopped)
@@ -86,7 +86,7 @@ async def test_two_requests_that_are_left_in_a_row() -> None:
 
 
 async def test_a_connection_that_cannot_be_stopped_is_closed() -> None:
-    """So is one to another address, and one that has failed."""
+    """A connection to another address is closed as well, and so is one that has failed."""
     async with fake_vendor() as vendor, connect_websockets("acme", KEY, base_url=vendor.url, timeout=0.1) as acme:
         vendor.on("/speak", speak)
         sockets = acme.reuse(is_settled=is_stopped)
@@ -105,7 +105,7 @@ async def test_a_connection_that_cannot_be_stopped_is_closed() -> None:
 
 
 async def test_a_shared_connection_moves_when_nobody_uses_it() -> None:
-    """A request that still runs has its answer."""
+    """A request that still runs gets its answer."""
 
     async def contexts(socket: FakeSocket) -> None:
         async for message in socket:
@@ -131,7 +131,7 @@ async def test_a_shared_connection_moves_when_nobody_uses_it() -> None:
 
 
 async def test_the_reader_receives_what_is_delivered() -> None:
-    """After what has arrived."""
+    """The end comes after the messages that have arrived."""
     async with fake_vendor() as vendor, connect_websockets("acme", KEY, base_url=vendor.url) as acme:
         vendor.on("/speak", speak)
         async with acme.open("speak") as stream:
@@ -140,7 +140,7 @@ async def test_the_reader_receives_what_is_delivered() -> None:
 
 
 async def test_the_key_is_checked_over_http() -> None:
-    """With the same client."""
+    """The check uses the same HTTP client."""
     async with fake_vendor() as vendor, connect_websockets("acme", KEY, base_url=vendor.url, key_scheme="") as acme:
         vendor.on("/models", Answer(json=[]), Answer(403), Answer(401))
         await acme.check_key("models")

@@ -43,20 +43,20 @@ PAUSE, END = {"type": "pause"}, {"type": "end"}
 
 
 async def items(*given: Any) -> AsyncIterator[Any]:
-    """Items, one by one."""
+    """Yield items, one by one."""
     for each in given:
         await anyio.lowlevel.checkpoint()
         yield each
 
 
 async def messages(*given: Audio | Pause, **how: Any) -> list[Any]:
-    """What is sent for this audio, with the audio as its number of bytes."""
+    """Return the messages for this audio, with the audio as its number of bytes."""
     found = [each async for each in audio_messages(items(*given), **how)]
     return [len(each) if isinstance(each, bytes) else each for each in found]
 
 
 async def test_three_frames_are_one_message() -> None:
-    """The rest comes before a pause, and before the end."""
+    """The rest is sent before a pause, and before the end."""
     sent = await messages(*[FRAME] * 4, Pause(), Pause(), *[FRAME] * 3, pause=PAUSE, end=END)
     assert sent == [3072, 1024, PAUSE, PAUSE, 3072, END]
     assert await messages(FRAME, Pause(), FRAME) == [1024, 1024]
@@ -73,7 +73,7 @@ async def test_samples_are_whole() -> None:
 
 
 async def test_blank_texts_are_left_out() -> None:
-    """A text without a word is nothing to say."""
+    """A text without a word is not spoken."""
     assert await texts_to_speak(items("", " ", "\n")) is None
     texts = await texts_to_speak(items("", "Hello", " ", "there"))
     assert texts is not None
@@ -101,13 +101,13 @@ async def test_words_have_their_times() -> None:
 
 @pytest.mark.parametrize(("texts", "starts"), [(["Hello", "there."], [0]), ([3], [0]), (["Hello"], ["0"]), (None, [])])
 async def test_words_without_times_are_malformed(texts: Any, starts: Any) -> None:
-    """It is a failure of the vendor, and not a bug of the provider."""
+    """This is a failure of the vendor, and not a bug of the provider."""
     with pytest.raises(ProviderError, match="acme"):
         Speech("acme", 24_000).words(texts, starts)
 
 
 async def test_each_speech_has_a_name() -> None:
-    """A vendor tells requests apart by it."""
+    """A vendor distinguishes requests by it."""
     assert Speech("acme", 24_000).context != Speech("acme", 24_000).context
 
 
@@ -154,7 +154,7 @@ async def test_a_pause_waits_for_its_answer() -> None:
 
 
 async def test_a_vendor_that_was_heard_may_be_quiet_after_a_pause() -> None:
-    """It has nothing to add."""
+    """The utterance has no more text."""
 
     async def once(socket: FakeSocket) -> None:
         await socket.send({"text": "Hello"})
@@ -167,7 +167,7 @@ async def test_a_vendor_that_was_heard_may_be_quiet_after_a_pause() -> None:
 
 
 async def test_a_vendor_that_says_nothing_of_an_utterance_has_failed() -> None:
-    """Its silence is not taken for silence of the user."""
+    """Its silence does not count as silence of the user."""
 
     async def silent(socket: FakeSocket) -> None:
         async for _ in socket:
@@ -180,7 +180,7 @@ async def test_a_vendor_that_says_nothing_of_an_utterance_has_failed() -> None:
 
 
 async def test_a_vendor_that_answers_each_pause_must_do_so() -> None:
-    """Its silence is a failure, although it was heard: the rest of the text would be lost."""
+    """Its silence is a failure, even if it has sent transcripts. Otherwise, the rest of the text would be lost."""
 
     async def once(socket: FakeSocket) -> None:
         await socket.send({"text": "Hello"})
@@ -195,7 +195,7 @@ async def test_a_vendor_that_answers_each_pause_must_do_so() -> None:
 
 
 async def test_a_vendor_may_send_nothing_for_silence() -> None:
-    """It is enough that it has sent something before."""
+    """It is enough that it has sent something earlier."""
 
     async def greet(socket: FakeSocket) -> None:
         await socket.send({"type": "begin"})
@@ -218,7 +218,7 @@ async def test_a_vendor_may_send_nothing_for_silence() -> None:
 
 
 async def test_a_vendor_that_ends_the_stream_has_failed() -> None:
-    """Also if it closes normally."""
+    """This is so even if it closes normally."""
 
     async def close(socket: FakeSocket) -> None:
         await anext(socket)
@@ -230,14 +230,14 @@ async def test_a_vendor_that_ends_the_stream_has_failed() -> None:
 
 
 async def conversation() -> AsyncIterator[Any]:
-    """One utterance, and then silence for ever."""
+    """Yield one utterance, and then silence without end."""
     yield FRAME
     yield Pause()
     await anyio.sleep_forever()
 
 
 async def test_listen_can_recognise_one_utterance() -> None:
-    """It receives a pause after the audio, and is closed when it has settled."""
+    """It gets a pause after the audio, and is closed after its final result."""
     heard: list[object] = []
 
     async def listen(request: ListenRequest) -> AsyncGenerator[ListenPiece]:
@@ -252,7 +252,7 @@ async def test_listen_can_recognise_one_utterance() -> None:
 
 
 async def test_a_listen_that_ends_before_it_has_settled_has_failed() -> None:
-    """The framework tries the utterance once more."""
+    """The framework tries the utterance again."""
 
     async def listen(request: ListenRequest) -> AsyncGenerator[ListenPiece]:
         yield Transcript("Hello", False)
@@ -266,7 +266,7 @@ OBJECTS = [{"w": "Hello", "at": 0, "to": 400}, {"w": "there.", "at": 500, "to": 
 
 
 def test_words_of_objects() -> None:
-    """Those of a TTS count from the last `restart`."""
+    """The times for a TTS count from the last `restart`."""
     assert words_of("acme", OBJECTS, "w", "at", unit=0.001) == [Word("Hello", 0.0), Word("there.", 0.5)]
     assert words_of("acme", OBJECTS, "w", "at", "to", unit=0.001)[1] == Word("there.", 0.5, 0.9)
     speech = Speech("acme", 16_000)
@@ -279,7 +279,7 @@ def test_words_of_objects() -> None:
     "malformed", [None, [None], [{"w": "a"}], [{"at": 0}], [{"w": 5, "at": 0}], [{"w": "a", "at": "0"}]]
 )
 def test_malformed_objects_are_a_failure_of_the_vendor(malformed: Any) -> None:
-    """They are not mistakes of the provider."""
+    """They do not count as mistakes of the provider."""
     with pytest.raises(ProviderError) as failed:
         words_of("acme", malformed, "w", "at")
     assert failed.value.category == "unavailable"

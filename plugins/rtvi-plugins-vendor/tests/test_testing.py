@@ -43,7 +43,7 @@ async def events(http: VendorHTTP) -> list[str]:
 
 
 async def test_it_records_requests() -> None:
-    """Method, path, query, headers and body. A connection is used again."""
+    """It records method, path, query, headers and body. A connection is reused."""
     async with serving(Answer(json={"id": 1}), Answer(json={"id": 2}, pause=1.0)) as (vendor, http):
         assert await http.post("chat", {"text": "Grüße"}) == {"id": 1}
         assert await http.post("chat", {"text": "x" * 200_000}) == {"id": 2}
@@ -67,7 +67,7 @@ async def test_a_stream() -> None:
 
 
 async def test_the_client_may_leave() -> None:
-    """The vendor notes it."""
+    """The vendor records it."""
     async with serving(Answer(parts=EVENTS, headers=SSE, end="hang")) as (vendor, http):
         async with http.stream("POST", "chat", json={}) as response:
             assert (await anext(response.events())).data == "one"
@@ -86,7 +86,7 @@ async def test_the_client_may_leave() -> None:
     ],
 )
 async def test_faults(answer: Answer, category: str, outcome: tuple[str, ...]) -> None:
-    """Silence, a cut connection, a body of the wrong type, and a refusal."""
+    """These are silence, a cut connection, a body of the wrong type, and a refusal."""
     async with serving(answer, timeout=0.3) as (vendor, http):
         with pytest.raises(ProviderError) as failed:
             await events(http)
@@ -95,7 +95,7 @@ async def test_faults(answer: Answer, category: str, outcome: tuple[str, ...]) -
 
 
 async def test_each_request_takes_the_next_answer() -> None:
-    """The last one stays."""
+    """The last answer stays."""
     async with serving(Answer(503), Answer(json="ok")) as (vendor, http):
         assert [await http.get("chat") for _ in range(2)] == ["ok", "ok"]
     assert len(vendor.requests) == 3
@@ -116,7 +116,7 @@ async def test_half_a_request() -> None:
 
 
 async def test_waiting_for_an_outcome_ends() -> None:
-    """A test that waits in vain fails."""
+    """A test that waits without success fails."""
     answer = Answer(parts=EVENTS, headers=SSE, end="hang")
     async with serving(answer) as (vendor, http), http.stream("POST", "chat", json={}):
         with pytest.raises(TimeoutError):
@@ -124,7 +124,7 @@ async def test_waiting_for_an_outcome_ends() -> None:
 
 
 async def test_a_message_in_fragments() -> None:
-    """It is one message. HTTP needs an upgrade."""
+    """The fragments are one message. HTTP needs an upgrade."""
 
     async def count(socket: FakeSocket) -> None:
         async for message in socket:
@@ -194,7 +194,7 @@ async def _outcome(scripted: ScriptedVendor) -> str:
 
 
 async def test_a_scripted_vendor_notices_that_it_was_left() -> None:
-    """And a refusal quotes the key."""
+    """A refusal quotes the key as well."""
     async with scripted_vendor("/v1/chat", EVENTS, refuse=_quote, base="/v1") as scripted:
         scripted.script("hang")
         base_url = scripted.service_options["base_url"]
@@ -210,7 +210,7 @@ async def test_a_scripted_vendor_notices_that_it_was_left() -> None:
 
 
 async def test_a_vendor_may_have_a_port() -> None:
-    """So that another process finds it."""
+    """So another process can find it."""
     async with fake_vendor() as vendor:
         port = int(vendor.url.rpartition(":")[2])
     async with fake_vendor(port) as again, connect_http("acme", None, base_url=again.url) as http:

@@ -34,7 +34,7 @@ LOOPS = [("asyncio", {"use_uvloop": each}) for each in (False, True) if not each
 
 @pytest.fixture(params=LOOPS, ids=lambda loop: "uvloop" if loop[1]["use_uvloop"] else "asyncio")
 def anyio_backend(request: pytest.FixtureRequest) -> Any:
-    """Both loops: their transports differ."""
+    """Run on both loops, because their transports differ."""
     return request.param
 
 
@@ -54,7 +54,7 @@ async def connected(serve: Callable[[SocketStream], Awaitable[None]]) -> AsyncGe
 
 @asynccontextmanager
 async def a_backend() -> AsyncGenerator[Any]:
-    """Yield what a client of httpx2 connects with."""
+    """Yield the object with which a client of httpx2 connects."""
     async with connect_http("acme", None, base_url="http://acme.invalid") as http:
         client: Any = http.client
         yield client._transport._pool._network_backend
@@ -90,7 +90,7 @@ async def tls_vendor(authority: trustme.CA) -> AsyncGenerator[FakeVendor]:
 
 
 async def test_tls(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Long requests, answers and messages arrive whole, and a connection is used again."""
+    """Long requests, answers and messages arrive complete, and a connection is reused."""
     authority, trusting = trustme.CA(), ssl.create_default_context()
     authority.configure_trust(trusting)
     monkeypatch.setattr(http_module, "_tls", lambda: trusting)
@@ -131,7 +131,7 @@ async def test_a_certificate_of_an_unknown_authority() -> None:
 
 @pytest.mark.parametrize("cuts", [False, True])
 async def test_a_handshake_that_does_not_end(cuts: bool) -> None:
-    """Whether the other side is silent or leaves, the connection is closed."""
+    """The connection is closed whether the other side is silent or leaves."""
 
     async def serve(stream: SocketStream) -> None:
         await (stream.aclose() if cuts else wait(stream))
@@ -170,7 +170,7 @@ async def test_a_vendor_that_closes_after_its_answer(monkeypatch: pytest.MonkeyP
 
 
 async def test_the_streams_of_httpx2_are_these() -> None:
-    """If this fails, an attribute of httpx2 may have another name now."""
+    """If this fails, an attribute of httpx2 may have a new name."""
     async with fake_vendor() as vendor, connect_http("acme", KEY, base_url=vendor.url) as http:
         vendor.on("/", Answer(json={}))
         async with http.stream("GET", "") as response:
@@ -178,7 +178,7 @@ async def test_the_streams_of_httpx2_are_these() -> None:
 
 
 async def test_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its connections are these streams too."""
+    """Its connections use these streams as well."""
     async with fake_vendor() as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
         proxy.on("/models", Answer(json=["a"]))
@@ -189,7 +189,7 @@ async def test_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_what_is_not_read_stays_with_the_vendor() -> None:
-    """It would fill the memory. All of it can be read later, in pieces of any size."""
+    """Otherwise it would fill the memory. Everything can be read later, in pieces of any size."""
     sent = 0
     full = anyio.Event()
 
@@ -219,7 +219,7 @@ async def test_what_is_not_read_stays_with_the_vendor() -> None:
 
 
 async def test_timeouts() -> None:
-    """Of a read, and of a write that the other side does not take."""
+    """A read has a timeout, and so does a write that the other side does not take."""
 
     async def serve(stream: SocketStream) -> None:
         await stream.receive(1)  # on asyncio, all of it is read before the first call
@@ -233,7 +233,7 @@ async def test_timeouts() -> None:
 
 
 async def test_a_connection_that_is_lost() -> None:
-    """While a task reads, and while it writes what the other side does not take."""
+    """It is lost while a task reads, and while a task writes what the other side does not take."""
 
     async def serve(stream: SocketStream) -> None:
         await stream.receive(1)
@@ -248,7 +248,7 @@ async def test_a_connection_that_is_lost() -> None:
 
 
 async def test_an_idle_connection_that_ends_before_the_loop_looks() -> None:
-    """It is not used again: the request would fail."""
+    """It is not reused, because the request would fail."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         async with a_backend() as backend:
             stream = await backend.connect_tcp("127.0.0.1", server.getsockname()[1])
@@ -261,7 +261,7 @@ async def test_an_idle_connection_that_ends_before_the_loop_looks() -> None:
 
 @pytest.mark.parametrize("is_lost", [False, True])
 async def test_what_happens_before_the_transport_is_taken_over(monkeypatch: pytest.MonkeyPatch, is_lost: bool) -> None:
-    """Bytes that have arrived are read, and a lost connection is no wait."""
+    """Bytes that have arrived are read, and a lost connection causes no wait."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         async with a_backend() as backend:
             connect = backend._backend.connect_tcp
@@ -289,7 +289,7 @@ async def test_what_happens_before_the_transport_is_taken_over(monkeypatch: pyte
 
 
 async def test_the_other_side_ends_and_still_reads() -> None:
-    """As a vendor does that has sent a close frame, and waits for the answer."""
+    """A vendor does this after it has sent a close frame, while it waits for the answer."""
     heard: list[bytes] = []
     done = anyio.Event()
 
@@ -308,7 +308,7 @@ async def test_the_other_side_ends_and_still_reads() -> None:
 
 
 async def test_a_reader_that_is_cancelled_loses_nothing() -> None:
-    """What arrives later is for the next one."""
+    """What arrives later is for the next reader."""
     ready = anyio.Event()
 
     async def serve(stream: SocketStream) -> None:
@@ -333,7 +333,7 @@ async def silent(socket: FakeSocket) -> None:
 
 
 async def test_messages_are_written_at_once() -> None:
-    """A text without any wait, and audio together with what follows it. The order stays."""
+    """A text is sent without waiting, and audio together with what follows it. The order is kept."""
     sent: list[bytes] = []
     async with fake_vendor() as vendor, connect_websockets("acme", KEY, base_url=vendor.url) as acme:
         vendor.on("/ws", silent)
@@ -392,7 +392,7 @@ async def test_a_vendor_that_does_not_read_makes_a_sender_wait() -> None:
 
 
 async def test_the_vendor_is_told_before_httpx2_tidies_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """That takes longer than all the rest of an interruption."""
+    """The cleanup takes longer than the rest of an interruption."""
     told: list[str] = []
 
     async with fake_vendor() as vendor, connect_http("acme", KEY, base_url=vendor.url) as http:

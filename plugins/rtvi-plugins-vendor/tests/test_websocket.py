@@ -102,7 +102,7 @@ async def category_of_opening(failing: AbstractAsyncContextManager[Any]) -> Prov
 
 
 async def test_messages_in_both_directions() -> None:
-    """JSON, text and bytes. The query and the key are in the request."""
+    """Messages are JSON, text or bytes. The query and the key are in the request."""
     async with serving(echo) as (vendor, acme), acme.open("ws", params={"rate": 16000}) as stream:
         for message in ({"text": "Grüße"}, b"\x00\x01", '["as it is"]'):
             await stream.send(message)
@@ -131,7 +131,7 @@ async def test_sending_and_receiving_at_once() -> None:
 
 
 async def test_the_vendor_may_speak_first() -> None:
-    """Nothing that it sends at once is lost."""
+    """Messages that it sends immediately are not lost."""
 
     async def greet(socket: FakeSocket) -> None:
         await socket.send({"type": "ready"})
@@ -151,7 +151,7 @@ def frame(head: int, data: bytes) -> bytes:
 
 @pytest.mark.parametrize("at_once", [True, False], ids=["at once", "byte by byte"])
 async def test_messages_in_several_frames(at_once: bool) -> None:
-    """They may be cut within a character, and a ping may come in between. It is answered."""
+    """They may be divided within a character. A ping between them is answered."""
     text = '{"text": "Gr\u00fc\u00dfe"}'.encode()
     frames = (
         *(frame(TEXT, text[:13]), frame(LAST | PING, b"?"), frame(0, text[13:15]), frame(LAST, text[15:])),
@@ -171,7 +171,7 @@ async def test_messages_in_several_frames(at_once: bool) -> None:
 
 
 async def test_a_ping_is_answered_while_nobody_reads() -> None:
-    """Else the vendor takes the connection for dead."""
+    """Otherwise, the vendor would treat the connection as dead."""
     answered = anyio.Event()
 
     async def pings(socket: FakeSocket) -> None:
@@ -189,7 +189,7 @@ async def test_a_ping_is_answered_while_nobody_reads() -> None:
 
 @pytest.mark.parametrize("code", [1000, 4001])
 async def test_the_close_of_the_vendor_is_answered(code: int) -> None:
-    """With its code, as the protocol demands; else the vendor takes the connection for broken."""
+    """The answer has its code, as the protocol requires. Otherwise, the vendor would treat the connection as broken."""
     answers: list[tuple[int, int]] = []
 
     async def closing(socket: FakeSocket) -> None:
@@ -235,7 +235,7 @@ async def test_leaving_says_goodbye() -> None:
 
 
 async def test_after_the_last_message_no_goodbye_is_needed() -> None:
-    """`finish` says so."""
+    """`finish` says that none is needed."""
     async with serving(echo) as (vendor, acme):
         async with acme.open("ws", goodbye=GOODBYE) as stream:
             await stream.send({"n": 1})
@@ -285,7 +285,7 @@ async def test_a_temporary_refusal() -> None:
 
 
 async def test_a_long_wait_is_not_worth_it() -> None:
-    """The error says how long the vendor asks to wait."""
+    """The error has the wait that the vendor asks for."""
     async with serving(Answer(429, headers={"retry-after": "60"})) as (vendor, acme):
         with pytest.raises(StatusError) as failed:
             async with acme.open("ws"):
@@ -308,7 +308,7 @@ async def test_a_path_may_have_a_query() -> None:
 
 
 async def test_nobody_listens() -> None:
-    """A port without a server."""
+    """The port has no server."""
     async with fake_vendor() as vendor:
         url = vendor.url
     async with connect_websockets("acme", None, base_url=url, retry=AT_ONCE) as acme:
@@ -409,7 +409,7 @@ async def test_a_vendor_may_explain_its_close() -> None:
 
 
 async def test_messages_before_an_early_close_are_delivered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also if the connection has ended before `open` goes on."""
+    """This is so even if the connection has ended before `open` continues."""
     real = Connection.run
 
     async def run(self: Connection, address: Any) -> None:
@@ -505,7 +505,7 @@ async def test_a_dead_connection_is_noticed() -> None:
 
 
 async def test_a_vendor_that_reads_no_more_delays_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither leaving the stream nor the end of the service waits for it for long."""
+    """Neither a stream that is left nor the end of the service waits for it for long."""
     for module in ("_connection", "websocket"):
         monkeypatch.setattr(f"rtvi_plugins_vendor.{module}.CLOSING_SECONDS", 0.1)
 
@@ -535,7 +535,7 @@ async def test_a_reader_that_is_too_far_behind(monkeypatch: pytest.MonkeyPatch) 
 
 
 async def test_idle_connections_are_kept() -> None:
-    """By a message of the vendor's choice."""
+    """A message that the vendor defines is sent."""
     async with serving(echo) as (vendor, acme):
         async with acme.open("ws", keep_alive={"type": "KeepAlive"}, keep_alive_every=0.01) as stream:
             assert await anext(stream) == {"type": "KeepAlive"}
@@ -543,7 +543,7 @@ async def test_idle_connections_are_kept() -> None:
 
 
 async def test_a_connection_that_ends_while_messages_are_sent() -> None:
-    """The sender stops, and the reader learns the end. Any asynchronous iterable can be sent."""
+    """The sender stops, and the reader gets the end. Any asynchronous iterable can be sent."""
 
     async def one(socket: FakeSocket) -> None:
         await anext(socket)
@@ -560,7 +560,7 @@ async def test_a_connection_that_ends_while_messages_are_sent() -> None:
 
 
 async def test_a_source_that_never_waits() -> None:
-    """Others run meanwhile, though writing never waits either."""
+    """Other tasks run meanwhile, although writing never waits either."""
 
     async def endless() -> AsyncIterator[bytes]:
         while True:
@@ -572,7 +572,7 @@ async def test_a_source_that_never_waits() -> None:
 
 
 async def test_a_connection_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It fails even if reading shows nothing."""
+    """It fails even if reading shows no error."""
 
     async def broken(*_: object) -> None:
         raise Lost
@@ -589,7 +589,7 @@ async def test_a_connection_that_cannot_be_written(monkeypatch: pytest.MonkeyPat
 
 
 async def test_a_connection_that_is_being_closed_takes_no_message() -> None:
-    """For example one that the vendor has just closed, which the streams do not know yet."""
+    """For example, the vendor has just closed it, and the streams have not noticed yet."""
     async with fake_vendor() as vendor, httpx2.AsyncClient(base_url=vendor.url) as client:
         vendor.on("/ws", lambda socket: socket.close(1000))
         async with open_session(client, "ws", {}, {}) as session:
@@ -600,7 +600,7 @@ async def test_a_connection_that_is_being_closed_takes_no_message() -> None:
 
 
 async def test_a_vendor_that_is_interrupted_reads_all_that_was_sent() -> None:
-    """Although it sends something that nobody reads any more, which would reset the connection."""
+    """This is so although the vendor sends data that nobody reads, which would reset the connection."""
 
     async def talkative(socket: FakeSocket) -> None:
         async for _ in socket:
@@ -654,7 +654,7 @@ async def test_a_field_names_the_context() -> None:
 
 
 async def test_a_context_can_be_cancelled_alone() -> None:
-    """The vendor is told, and the other contexts go on."""
+    """The vendor gets a message, and the other contexts continue."""
     async with serving(contexts) as (vendor, acme):
         shared = acme.share("ws", route=context_of)
         async with shared.open("a") as going_on:
@@ -666,7 +666,7 @@ async def test_a_context_can_be_cancelled_alone() -> None:
 
 
 async def test_a_lost_connection_is_opened_again() -> None:
-    """Its requests fail, also if it was closed normally. The next request gets a new one."""
+    """Its requests fail, even after a normal close. The next request opens a new connection."""
 
     async def one(socket: FakeSocket) -> None:
         async for message in socket:
@@ -700,7 +700,7 @@ async def test_a_silent_connection_is_not_used_again() -> None:
 
 
 async def test_a_connection_that_is_lost_as_soon_as_it_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The request fails, and does not wait."""
+    """The request fails without waiting."""
 
     async def close(socket: FakeSocket) -> None:
         await socket.close(1011)
@@ -720,7 +720,7 @@ async def test_a_connection_that_is_lost_as_soon_as_it_is_open(monkeypatch: pyte
 
 
 async def test_many_requests_open_one_connection() -> None:
-    """Also if they begin at the same time. It can be opened before them."""
+    """This is so even if they begin at the same time. It can be opened before them."""
     async with serving(contexts) as (vendor, acme):
         shared = acme.share("ws", route=context_of)
         await shared.connect()
@@ -752,7 +752,7 @@ async def test_a_route_that_fails(caplog: pytest.LogCaptureFixture) -> None:
     ends=st.lists(st.tuples(st.integers(0, 4), st.sampled_from(["break", "cancel", "close"])), min_size=1, max_size=5)
 )
 async def test_requests_that_end_anywhere(ends: list[tuple[int, str]]) -> None:
-    """Each one receives its own messages, in order. Each that leaves early says goodbye exactly once."""
+    """Each gets its own messages, in order. Each that is left early sends exactly one goodbye."""
 
     async def provide(stream: WebSocketStream, context: str) -> AsyncGenerator[int]:
         async with stream.sending(each(*({"context": context, "text": n} for n in range(4)))):
@@ -788,7 +788,7 @@ async def test_requests_that_end_anywhere(ends: list[tuple[int, str]]) -> None:
 @settings(max_examples=40, deadline=None)
 @given(steps=st.lists(st.integers(0, 60), min_size=1, max_size=4))
 async def test_requests_that_are_cancelled_anywhere(steps: list[int]) -> None:
-    """After any number of steps of the event loop. The vendor never reads half a message, and the service goes on."""
+    """They are cancelled after any number of steps of the event loop. No message is incomplete, and others continue."""
 
     async def ask(shared: SharedWebSocket, context: str) -> None:
         async with (

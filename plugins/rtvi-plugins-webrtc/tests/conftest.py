@@ -1,4 +1,4 @@
-"""What every test of this distribution may use: an app in this process, callers of it, and an eye on what is left."""
+"""What every test of this distribution may use: an app in this process, its clients, and a check for leftovers."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ Calling: TypeAlias = Callable[..., AbstractAsyncContextManager[Caller]]
 
 @pytest.fixture
 def anyio_backend() -> str:
-    """What aiortc runs on."""
+    """Run on asyncio, which aiortc needs."""
     return "asyncio"
 
 
 @pytest.fixture(autouse=True)
 def nothing_left(caplog: pytest.LogCaptureFixture) -> Generator[None]:
-    """A test leaves no decoder's thread behind, and nobody but the framework logs a warning."""
+    """Check that no decoder's thread stays after a test, and that only the framework logs warnings."""
     before = set(threading.enumerate())
     yield
     gc.collect()  # tasks that failed unseen tell of it when they are collected
@@ -49,20 +49,20 @@ def nothing_left(caplog: pytest.LogCaptureFixture) -> Generator[None]:
 
 @pytest.fixture
 def host() -> Host:
-    """The host of the bot that hums."""
+    """Return the host of the bot that hums."""
     return Host(desk, environ={})
 
 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that waits for nobody."""
+    """Run a server that does not wait for its sessions."""
     haste = Timeouts(connect=0.3, restart=0.3, quiet=0.3, goodbye=0.3, check=0.05)
     monkeypatch.setattr(routes, "Timeouts", lambda: haste)
 
 
 @pytest.fixture
 def calling() -> Calling:
-    """Serves a host, in this process, to a caller who has started a session. Afterwards, nothing of it may run."""
+    """Serve a host, in this process, to a client that has started a session. Afterwards, nothing of it may run."""
 
     @asynccontextmanager
     async def call(host: Host, **options: object) -> AsyncGenerator[Caller]:

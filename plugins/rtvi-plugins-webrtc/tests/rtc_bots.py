@@ -1,4 +1,4 @@
-"""The bots that this distribution's tests call: one that says and hears tones, one that converses."""
+"""The bots that this distribution's tests call: one plays and detects tones, and one has conversations."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ ENDED: list[Callable[[], None]] = []
 
 @hookimpl
 def session_closed() -> None:
-    """Tells the callers."""
+    """Reports the end of a session to the clients."""
     for each in ENDED:
         each()
 
 
 @define
 class _Ear(Listener):
-    """Tells the pitch of each half second that it hears, and when the microphone is switched."""
+    """Reports the pitch of each half second that it hears, and when the microphone is switched."""
 
     session: Session
     samples: array[int] = field(factory=lambda: array("h"))
@@ -46,7 +46,7 @@ class _Ear(Listener):
 
 @bot(client=["bot:add", "bot:fill", "bot:hang_up", "bot:has_sound", "bot:hush"], plugins=["webrtc"], public=True)
 async def desk(session: Session, /) -> None:
-    """Hums the number that it is sent, in Hz, and tells what it hears."""
+    """Hums at the frequency that it gets, in Hz, and reports what it hears."""
     with session.listening(_Ear(session)):
         async for said in session.inputs():
             if isinstance(said, UserText):
@@ -57,31 +57,31 @@ async def desk(session: Session, /) -> None:
 
 @action(desk)
 async def add(session: Session, /, a: int, b: int) -> int:
-    """The sum of two numbers."""
+    """Return the sum of two numbers."""
     return a + b
 
 
 @action(desk)
 async def fill(session: Session, /, size: int) -> str:
-    """A text of this many characters."""
+    """Return a text of this many characters."""
     return "x" * size
 
 
 @action(desk)
 async def has_sound(session: Session, /) -> bool:
-    """Whether the session carries audio."""
+    """Return whether the session carries audio."""
     return session.has_audio
 
 
 @action(desk)
 async def hush(session: Session, /) -> None:
-    """Cuts short what is being said."""
+    """Interrupt the bot's speech."""
     session.interrupt()
 
 
 @action(desk)
 async def hang_up(session: Session, /) -> None:
-    """Ends the session."""
+    """End the session."""
     session.close("the desk has closed")
 
 
@@ -92,5 +92,5 @@ async def hang_up(session: Session, /) -> None:
     public=True,
 )
 async def parrot(session: Session, /, stt: STT, llm: LLM, tts: TTS, vad: VAD) -> None:
-    """Says in tones what it heard."""
+    """Repeats in tones what it heard."""
     await converse(session, stt=stt, llm=llm, tts=tts, vad=vad)

@@ -1,4 +1,4 @@
-"""A client of the routes in the manner of the published one: an aiortc peer, a data channel, PATCHed candidates."""
+"""A client of the routes like the published one: an aiortc peer, a data channel, and candidates by PATCH."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _RATE = 48_000
 
 
 class Microphone(MediaStreamTrack):
-    """A tone of `hertz`, 48 kHz, in stereo like that of some browsers, one frame each 20 ms."""
+    """A tone of `hertz`, 48 kHz, in stereo like that of some browsers, with a frame every 20 ms."""
 
     kind = "audio"
 
@@ -53,7 +53,7 @@ class Microphone(MediaStreamTrack):
         self._began: float | None = None
 
     def mute(self) -> None:
-        """Go on in silence."""
+        """Continue in silence."""
         self.volume = 0
 
     async def recv(self) -> AudioFrame:
@@ -99,7 +99,7 @@ class Caller:
         self._leaving: asyncio.Task[None] | None = None
 
     async def start(self, body: Message | None = None) -> None:
-        """POST the start, and make the address of the offer of its answer."""
+        """POST the start, and build the address for offers from its answer."""
         response = await self.http.post("/webrtc/start", json=body or {})
         self.started = response.json()
         self.url = f"/webrtc/sessions/{self.started['sessionId']}/api/offer"
@@ -122,30 +122,30 @@ class Caller:
         return await self.renew_offer(restart=restart)
 
     async def renew_offer(self, *, restart: bool = False) -> Message:
-        """The body that offers what the peer connection is now."""
+        """Return a new offer for the current peer connection."""
         await self.pc.setLocalDescription(await self.pc.createOffer())
         sdp = self.pc.localDescription.sdp
         return {"sdp": sdp, "type": "offer", "pc_id": self.pc_id, "restart_pc": restart}
 
     async def post(self, body: Message) -> httpx2.Response:
-        """POST an offer, without its candidates and without believing in the answer."""
+        """POST an offer without its candidates. The answer is not applied."""
         sdp = _CANDIDATE.sub("", body["sdp"]).replace("a=end-of-candidates\r\n", "")
         return await self.http.post(self.url, json={**body, "sdp": sdp})
 
     async def accept(self, response: httpx2.Response) -> None:
-        """Take the answer to an offer."""
+        """Apply the answer to an offer."""
         assert response.status_code == 200, response.text
         self.answer = response.json()
         self.pc_id = self.answer["pc_id"]
         await self.pc.setRemoteDescription(RTCSessionDescription(self.answer["sdp"], self.answer["type"]))
 
     async def patch(self, sdp: str) -> httpx2.Response:
-        """PATCH the candidates of an offer, as a browser finds them after it."""
+        """PATCH the candidates of an offer, as a browser does when it finds them later."""
         found = [{"candidate": each, "sdp_mid": "0", "sdp_mline_index": 0} for each in _CANDIDATE.findall(sdp)]
         return await self.http.patch(self.url, json={"pc_id": self.pc_id, "candidates": found})
 
     async def connect(self, *, lines: int = 3, restart: bool = False) -> None:
-        """Offer, take the answer, send the candidates, and wait until texts can be sent."""
+        """Send an offer, apply the answer, send the candidates, and wait until texts can be sent."""
         offer = await self.make_offer(lines=lines, restart=restart)
         await self.accept(await self.post(offer))
         assert (await self.patch(offer["sdp"])).json() == {"status": "success"}
@@ -156,13 +156,13 @@ class Caller:
         await self.until(lambda: self.channel is not None and self.channel.readyState == "open")
 
     async def restart(self, *, lines: int = 3) -> None:
-        """A new peer connection for the session, and the end of the old one."""
+        """Make a new peer connection for the session, and close the old one."""
         self._left.append(self.pc)
         await self.connect(lines=lines, restart=True)
         await self._left[-1].close()
 
     async def lose(self) -> None:
-        """Lose the connection, as a network does it, without a word to the bot about the channel."""
+        """Lose the connection, as a network failure does, without a message to the bot on the channel."""
         assert self.pc.sctp is not None
         self._left.append(self.pc)
         await self.pc.sctp.transport.stop()
@@ -175,12 +175,12 @@ class Caller:
         self.channel.send(message if isinstance(message, str) else json.dumps(message))
 
     def tell_track(self, index: int, enabled: bool) -> None:
-        """Tell that a track was switched."""
+        """Report that a track was switched."""
         status = {"type": "trackStatus", "receiver_index": index, "enabled": enabled}
         self.say({"type": "signalling", "message": status})
 
     async def ready(self) -> None:
-        """Do as a client does that is connected: tell the tracks, and that it is ready; wait for the bot."""
+        """Act like a connected client: report the tracks and send client-ready. Wait for the bot."""
         for index in range(3):
             self.tell_track(index, index == 0)
         about = {"version": "2.1.0", "about": {"library": "a test"}}
@@ -188,7 +188,7 @@ class Caller:
         await self.message("bot-ready")
 
     async def call(self, name: str, **arguments: Any) -> Message:
-        """Have the bot run one of its actions. Returns the answer, or what stands in its place."""
+        """Call one of the bot's actions. Return the answer, or the error."""
         id = f"call-{next(self._ids)}"
         listed = [{"name": key, "value": value} for key, value in arguments.items()]
         self.say(
@@ -202,20 +202,20 @@ class Caller:
         return await self.answer_to(id)
 
     async def answer_to(self, id: str) -> Message:
-        """The answer to the message of this id."""
+        """Return the answer to the message with this id."""
         return await self.find(lambda message: message.get("id") == id)
 
     async def message(self, type: str) -> Message:
-        """The first message of a type."""
+        """Return the first message of a type."""
         return await self.find(lambda message: message.get("type") == type)
 
     async def find(self, fits: Callable[[Message], bool]) -> Message:
-        """The first message that fits, when it is there."""
+        """Return the first message that fits, when it has arrived."""
         await self.until(lambda: any(map(fits, self.received)))
         return next(filter(fits, self.received))
 
     async def until(self, true: Callable[[], bool]) -> None:
-        """Wait until something is so that a message, a frame or a state brings about."""
+        """Wait until a condition is true, which a message, a frame or a change of state can make true."""
         async with asyncio.timeout(PATIENCE):
             while not true():
                 self._news.clear()
@@ -229,7 +229,7 @@ class Caller:
         self._tell()
 
     def tell_end(self) -> None:
-        """A session has ended."""
+        """Report that a session has ended."""
         self.ended += 1
         self._tell()
 
@@ -254,7 +254,7 @@ class Caller:
             return
 
     def loud(self) -> array[int]:
-        """Of what was heard, from the first loud sample to the last."""
+        """Return the audio that was heard, from the first loud sample to the last."""
         places = [place for place, sample in enumerate(self.heard) if abs(sample) > 1000]
         return self.heard[places[0] : places[-1] + 1] if places else array("h")
 
@@ -262,13 +262,13 @@ class Caller:
 
     @property
     def answered_lines(self) -> list[tuple[str, str]]:
-        """Kind and direction of each media line of the answer."""
+        """Return the kind and direction of each media line of the answer."""
         directions = re.findall(r"^a=(sendrecv|sendonly|recvonly|inactive)", self.answer["sdp"], re.MULTILINE)
         return list(zip(re.findall(r"^m=(audio|video)", self.answer["sdp"], re.MULTILINE), directions, strict=True))
 
     @property
     def voice(self) -> RTCRtpTransceiver:
-        """Transceiver 0."""
+        """Return transceiver 0."""
         return self.pc.getTransceivers()[0]
 
     async def close(self) -> None:
@@ -281,7 +281,7 @@ class Caller:
 
 
 def hertz_of(samples: array[int], rate: int) -> float:
-    """The pitch of a tone, by the median time between two rises through zero; gaps and clicks do not change it."""
+    """Return the pitch of a tone, by the median time between two rises through zero. Gaps and clicks do not matter."""
     assert sys.byteorder == "little"
     rises = [place for place, (last, this) in enumerate(pairwise(samples)) if last < 0 <= this]
     periods = [later - earlier for earlier, later in pairwise(rises)]

@@ -1,4 +1,4 @@
-"""The bot's track: in real time, silent when there is nothing to say, never far behind."""
+"""The bot's track is in real time, silent when there is nothing to play, and never far behind."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Clock:
-    """Stands in for the loop's clock and its sleep: time is what was slept."""
+    """Replaces the loop's clock and its sleep. Time passes only by sleeping."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 100.0
@@ -32,12 +32,12 @@ class Clock:
 
 
 async def packets(track: BotTrack, number: int) -> list[bytes]:
-    """The next payloads."""
+    """Return the next payloads."""
     return [bytes(await track.recv()) for _ in range(number)]
 
 
 def decoded(payloads: list[bytes]) -> array[int]:
-    """What is heard of Opus packets."""
+    """Return the audio of Opus packets."""
     decoder, samples = OpusDecoder(), array("h")
     for place, payload in enumerate(payloads):
         for frame in decoder.decode(JitterFrame(payload, place * 960)):
@@ -47,13 +47,13 @@ def decoded(payloads: list[bytes]) -> array[int]:
 
 
 async def test_silence_costs_no_encoding(monkeypatch: pytest.MonkeyPatch) -> None:
-    """While nothing is said, each packet is the same three bytes."""
+    """During silence, each packet is the same three bytes."""
     Clock(monkeypatch)
     assert await packets(BotTrack(), 5) == [b"\xf8\xff\xfe"] * 5
 
 
 async def test_packets_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One packet each 20 ms, with the time stamps of 48 kHz."""
+    """There is a packet every 20 ms, with the time stamps of 48 kHz."""
     clock, track = Clock(monkeypatch), BotTrack()
     stamps = [(await track.recv()).pts for _ in range(51)]
     assert stamps == [960 * place for place in range(51)]
@@ -61,7 +61,7 @@ async def test_packets_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_a_loop_that_was_stuck_skips_what_is_past(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a second of standstill there is no burst: the time stamps jump by it."""
+    """After a pause of a second, there is no burst. The time stamps jump by a second."""
     clock, track = Clock(monkeypatch), BotTrack()
     await packets(track, 10)
     clock.now += 1.0
@@ -72,7 +72,7 @@ async def test_a_loop_that_was_stuck_skips_what_is_past(monkeypatch: pytest.Monk
 
 
 async def test_speech_and_silence_may_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Twice a tone with a pause between: each at its pitch, and no click in the pause."""
+    """Two tones with a pause between them have the right pitch, and there is no click in the pause."""
     Clock(monkeypatch)
     track, sent = BotTrack(), list[bytes]()
     for _ in range(2):
@@ -88,7 +88,7 @@ async def test_speech_and_silence_may_take_turns(monkeypatch: pytest.MonkeyPatch
 
 
 async def test_too_much_drops_the_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a second that is given at once, the last 160 ms are heard."""
+    """Of a second that is given at once, only the last 160 ms are heard."""
     Clock(monkeypatch)
     track = BotTrack()
     track.play(Audio(tone(440, 0.84, 48_000).data + tone(880, 0.16, 48_000).data, 48_000))
@@ -109,7 +109,7 @@ async def test_what_waits_can_be_taken_back(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 async def test_a_short_rest_is_filled_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is shorter than a frame becomes one."""
+    """Audio that is shorter than a frame becomes one."""
     Clock(monkeypatch)
     track = BotTrack()
     track.play(Audio(b"\0\1" * 100, 48_000))
@@ -117,7 +117,7 @@ async def test_a_short_rest_is_filled_up(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 async def test_a_track_that_has_ended_says_so() -> None:
-    """That is how aiortc learns of it."""
+    """The library aiortc needs this to notice the end."""
     track = BotTrack()
     track.stop()
     with pytest.raises(MediaStreamError):
@@ -125,7 +125,7 @@ async def test_a_track_that_has_ended_says_so() -> None:
 
 
 async def test_what_is_heard_has_no_padding() -> None:
-    """The samples of a frame, and nothing of the memory behind them."""
+    """The result is the samples of a frame, without the memory behind them."""
     frame = AudioFrame(format="s16", layout="stereo", samples=123)
     frame.sample_rate = 48_000
     frame.planes[0].update(bytes(frame.planes[0].buffer_size))

@@ -9,12 +9,12 @@ from rtvi_plugins_webrtc._ice import read_ice_servers
 
 @pytest.mark.parametrize("written", [None, "", " ", "[]"])
 def test_there_are_no_servers_by_default(written: str | None) -> None:
-    """Nothing outside of the network is asked for anything."""
+    """Nothing is sent to a server outside the network."""
     assert read_ice_servers(written).for_aiortc == []
 
 
 def test_servers_are_written_as_browsers_take_them() -> None:
-    """One address or several, with the name and password of a TURN server."""
+    """A server has one address or several, and a TURN server has a name and a password."""
     servers = read_ice_servers(
         '[{"urls": "stun:stun.example"},'
         ' {"urls": ["turn:turn.example:3478?transport=udp"], "username": "me", "credential": "key-of-a-test"}]'
@@ -43,7 +43,7 @@ def test_servers_are_written_as_browsers_take_them() -> None:
     ],
 )
 def test_a_mistake_is_told_with_its_place(written: str, reason: str) -> None:
-    """The sentence names the variable and what to write."""
+    """The sentence has the name of the variable and the required form."""
     with pytest.raises(ValueError, match="RTVI_ICE_SERVERS") as caught:
         read_ice_servers(written)
     assert reason in str(caught.value)

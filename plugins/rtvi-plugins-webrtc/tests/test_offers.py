@@ -1,4 +1,4 @@
-"""What is answered to offers and candidates: good ones, repeated ones, foreign ones and broken ones."""
+"""The answers to offers and candidates: valid, repeated, foreign and broken ones."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def assert_readable(response: httpx2.Response, status: int, code: str) -> str:
 
 @pytest.mark.anyio
 async def test_a_start_answers_an_id(host: Host, calling: Calling) -> None:
-    """Nothing but the id, which nobody may keep; by default there are no ICE servers to tell of."""
+    """There is only the id, which must not be cached. By default, there are no ICE servers."""
     async with calling(host) as caller:
         response = await caller.http.post("/webrtc/start")
         assert list(response.json()) == ["sessionId"]
@@ -42,7 +42,7 @@ async def test_a_start_answers_an_id(host: Host, calling: Calling) -> None:
 
 @pytest.mark.anyio
 async def test_a_start_is_checked_as_any(host: Host, calling: Calling) -> None:
-    """What the bot does not offer is refused before there is a session."""
+    """What the bot does not offer is refused before a session exists."""
     async with calling(host) as caller:
         refused = await caller.http.post("/webrtc/start", json={"services": {"llm": "acme"}})
         assert_readable(refused, 400, "unknown-service")
@@ -95,7 +95,7 @@ async def test_a_machine_without_a_network_says_so(
     [("POST", "start"), ("POST", "sessions/anything/api/offer"), ("PATCH", "sessions/anything/api/offer")],
 )
 async def test_on_trio_every_route_says_what_it_needs(host: Host, method: str, path: str) -> None:
-    """Another loop than asyncio is named as the reason."""
+    """The reason is that the loop is not asyncio's."""
     transport = httpx2.ASGITransport(create_app(host))
     async with host, httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:7860") as http:
         refused = await http.request(method, f"/webrtc/{path}", json={})
@@ -108,7 +108,7 @@ async def test_on_trio_every_route_says_what_it_needs(host: Host, method: str, p
 @pytest.mark.anyio
 @pytest.mark.parametrize("lines", [1, 2, 3])
 async def test_every_media_line_is_answered(host: Host, calling: Calling, lines: int) -> None:
-    """Sound goes both ways on the first; video is accepted and carries nothing."""
+    """The first line carries sound in both directions. Video is accepted, but carries nothing."""
     async with calling(host) as caller:
         await caller.connect(lines=lines)
         expected = [("audio", "sendrecv"), ("video", "inactive"), ("video", "inactive")]
@@ -118,7 +118,7 @@ async def test_every_media_line_is_answered(host: Host, calling: Calling, lines:
 
 @pytest.mark.anyio
 async def test_an_offer_that_is_repeated_gets_the_same_session(host: Host, calling: Calling) -> None:
-    """A client whose answer was lost does not know a pc_id; it is answered anew, and connects."""
+    """A client that has not got the answer knows no pc_id. It gets a new answer, and connects."""
     async with calling(host) as caller:
         lost = await caller.post(await caller.make_offer())
         await caller.pc.close()
@@ -129,7 +129,7 @@ async def test_an_offer_that_is_repeated_gets_the_same_session(host: Host, calli
 
 @pytest.mark.anyio
 async def test_two_offers_at_once_are_of_one_session(host: Host, calling: Calling) -> None:
-    """A client that is impatient claims its session once."""
+    """An impatient client gets only one session."""
     async with calling(host) as caller:
         offer = await caller.make_offer()
         answers = await asyncio.gather(caller.post(offer), caller.post(offer))
@@ -139,7 +139,7 @@ async def test_two_offers_at_once_are_of_one_session(host: Host, calling: Callin
 
 @pytest.mark.anyio
 async def test_a_first_offer_may_be_mended(host: Host, calling: Calling) -> None:
-    """One that cannot be used does not use up the session."""
+    """An unusable offer does not use up the session."""
     async with calling(host) as caller:
         assert_readable(await caller.http.post(caller.url, json={"sdp": "v=0", "type": "offer"}), 400, "invalid-offer")
         await caller.connect()
@@ -148,7 +148,7 @@ async def test_a_first_offer_may_be_mended(host: Host, calling: Calling) -> None
 
 @pytest.mark.anyio
 async def test_only_who_knows_the_id_of_the_connection_may_restart(host: Host, calling: Calling) -> None:
-    """The session's id alone does not take it over from the client that is connected."""
+    """The session's id alone is not enough to take it over from the connected client."""
     async with calling(host) as caller:
         await caller.connect()
         stranger = Caller(caller.http)
@@ -165,7 +165,7 @@ async def test_only_who_knows_the_id_of_the_connection_may_restart(host: Host, c
 
 @pytest.mark.anyio
 async def test_an_unknown_session_is_not_found(host: Host, calling: Calling) -> None:
-    """Neither an id that never was, nor one whose session has ended, is answered."""
+    """This applies to an id that never existed, and to one whose session has ended."""
     async with calling(host) as caller:
         offer = await caller.make_offer()
         never = "/webrtc/sessions/never/api/offer"
@@ -197,7 +197,7 @@ BROKEN: dict[str, Any] = {
 
 @pytest.mark.anyio
 async def test_a_broken_offer_is_told_what_is_wrong(host: Host, calling: Calling) -> None:
-    """The client gives up at once, and its developer reads why."""
+    """The client gives up immediately, and its developer can read the reason."""
     async with calling(host) as caller:
         for body, reason in BROKEN.items():
             refused = await caller.http.post(caller.url, content=body)
@@ -264,7 +264,7 @@ async def test_a_changed_offer_that_cannot_be_used_changes_nothing(
 @pytest.mark.anyio
 @pytest.mark.parametrize("lines", [0, 1])
 async def test_a_changed_offer_keeps_its_media_lines(host: Host, calling: Calling, lines: int) -> None:
-    """One with fewer than there are is refused; the session goes on, and takes a good one."""
+    """An offer with fewer lines is refused. The session continues, and accepts a good offer."""
     async with calling(host) as caller:
         await caller.connect()
         await caller.ready()

@@ -1,4 +1,4 @@
-"""A session that goes on over another peer connection, or in another process, by a start with its token."""
+"""A session continues over another peer connection, or in another process, after a start with its token."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ Calling: TypeAlias = Callable[..., AbstractAsyncContextManager[Caller]]
 
 @pytest.fixture
 def saving() -> Host:
-    """A host that saves sessions in the store of `moving`."""
+    """Return a host that saves sessions in the store of `moving`."""
     return Host(desk, environ={}, store=MemoryStore())
 
 
 @asynccontextmanager
 async def back(first: Caller, app: object | None = None) -> AsyncGenerator[Caller]:
-    """The same client on another peer connection, by a start with its token."""
+    """Connect the same client with another peer connection, after a start with its token."""
     [offer] = [each["data"]["about"]["resume"] for each in first.received if each.get("type") == "bot-ready"]
     transport = None if app is None else httpx2.ASGITransport(app)  # type: ignore[arg-type]
     async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:7860") as http:
@@ -47,7 +47,7 @@ async def back(first: Caller, app: object | None = None) -> AsyncGenerator[Calle
 
 
 async def hums(caller: Caller) -> bool:
-    """Whether the bot is heard to hum what it is sent."""
+    """Check that the bot hums at the frequency that it gets."""
     data: Message = {"content": "440", "options": {}}
     caller.say({"label": "rtvi-ai", "type": "send-text", "id": "typed", "data": data})
     await caller.until(lambda: len(caller.loud()) > 5_000)
@@ -55,7 +55,7 @@ async def hums(caller: Caller) -> bool:
 
 
 async def test_a_client_comes_back_after_its_connection_was_lost(saving: Host, calling: Calling) -> None:
-    """The session goes on over the new peer connection, with sound, and has not ended meanwhile."""
+    """The session continues over the new peer connection, with sound, and has not ended meanwhile."""
     async with calling(saving) as caller:
         await caller.connect()
         await caller.ready()
@@ -91,7 +91,7 @@ async def test_a_client_that_is_gone_leaves_its_session_to_its_return(
 
 
 async def test_a_client_that_disconnects_ends_its_session(saving: Host, calling: Calling) -> None:
-    """Nobody waits for a client that has closed its channel."""
+    """The server does not wait for a client that has closed its channel."""
     async with calling(saving) as caller:
         await caller.connect()
         await caller.ready()
@@ -101,7 +101,7 @@ async def test_a_client_that_disconnects_ends_its_session(saving: Host, calling:
 
 
 async def test_the_connection_before_is_told_that_another_one_has_replaced_it(saving: Host, calling: Calling) -> None:
-    """It ends, as a WebSocket does with the code 1012. An interruption drops the sound of the new one."""
+    """It ends like a WebSocket with the code 1012. An interruption drops the sound of the new connection."""
     async with calling(saving) as caller:
         await caller.connect()
         await caller.ready()
@@ -114,7 +114,7 @@ async def test_the_connection_before_is_told_that_another_one_has_replaced_it(sa
 
 
 async def test_another_process_goes_on_with_a_session(tmp_path: Path) -> None:
-    """It is claimed from the store, and heard."""
+    """The session is loaded from the store, and has sound."""
     file = tmp_path / "sessions.db"
     one, two = (Host(desk, environ={}, store=SQLiteStore(file), address=each) for each in ("http://one", "http://two"))
     app = create_app(one)
@@ -134,7 +134,7 @@ async def test_another_process_goes_on_with_a_session(tmp_path: Path) -> None:
 
 
 async def test_an_offer_goes_to_the_process_that_has_started_the_session(saving: Host) -> None:
-    """The answer to a start names it, if the operator has given a URL or there are several processes."""
+    """The answer to a start has its address, if the operator has given a URL or there are several processes."""
     app = create_app(saving, public_url="https://bots.example/w3")
     transport = httpx2.ASGITransport(app)
     async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:7860") as http, saving:

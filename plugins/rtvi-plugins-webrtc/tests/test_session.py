@@ -1,4 +1,4 @@
-"""A session over WebRTC: texts, sound, restarts, and every way in which it ends."""
+"""A session over WebRTC: texts, sound, restarts, and every way in which it can end."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Calling: TypeAlias = Callable[..., AbstractAsyncContextManager[Caller]]
 
 
 def typed(text: str) -> Message:
-    """What a client sends that its user types."""
+    """Return what a client sends when its user types."""
     return {"label": "rtvi-ai", "type": "send-text", "id": "typed", "data": {"content": text, "options": {}}}
 
 
@@ -32,7 +32,7 @@ def typed(text: str) -> Message:
 
 
 async def test_texts_go_both_ways(host: Host, calling: Calling) -> None:
-    """A client that is connected calls an action, and is answered."""
+    """A connected client calls an action, and gets an answer."""
     async with calling(host) as caller:
         await caller.connect()
         await caller.ready()
@@ -40,7 +40,7 @@ async def test_texts_go_both_ways(host: Host, calling: Calling) -> None:
 
 
 async def test_pings_are_taken_for_what_they_are(host: Host, calling: Calling) -> None:
-    """A ping is not JSON; it is not answered, and nobody complains of it."""
+    """A ping is not JSON. It is not answered, and no warning is logged."""
     async with calling(host) as caller:
         await caller.connect()
         caller.say("ping: 1753900000000")
@@ -58,7 +58,7 @@ async def test_a_client_may_ask_whether_it_is_connected(host: Host, calling: Cal
 
 
 async def test_what_is_no_message_is_answered_as_anywhere(host: Host, calling: Calling) -> None:
-    """Neither broken JSON nor a message that only looks like signalling is swallowed."""
+    """Broken JSON is answered, and so is a message that only looks like signalling."""
     async with calling(host) as caller:
         await caller.connect()
         await caller.ready()
@@ -69,7 +69,7 @@ async def test_what_is_no_message_is_answered_as_anywhere(host: Host, calling: C
 
 
 async def test_the_microphone_is_told_of(host: Host, calling: Calling) -> None:
-    """The first track's state reaches the bot; those of camera and screen, and signals of other kinds, do not."""
+    """The bot gets the first track's state, but not those of camera and screen, nor signals of other kinds."""
     async with calling(host) as caller:
         await caller.connect()
         await caller.ready()
@@ -85,7 +85,7 @@ async def test_the_microphone_is_told_of(host: Host, calling: Calling) -> None:
 
 
 async def test_a_long_answer_arrives_whole(host: Host, calling: Calling) -> None:
-    """What has many times the size of a packet is put together again."""
+    """An answer of many times the size of a packet is assembled again."""
     async with calling(host) as caller:
         await caller.connect()
         await caller.ready()
@@ -93,7 +93,7 @@ async def test_a_long_answer_arrives_whole(host: Host, calling: Calling) -> None
 
 
 async def test_an_answer_that_is_too_long_is_refused(host: Host, calling: Calling) -> None:
-    """A client is told that the answer is longer than it accepts, and its session goes on."""
+    """The client gets an error, because the answer is longer than it accepts. The session continues."""
     async with calling(host) as caller:
         await caller.connect()
         await caller.ready()
@@ -128,7 +128,7 @@ async def test_a_client_that_takes_no_answer_ends_its_own_session(
 
 
 async def test_many_answers_arrive_in_order(host: Host, calling: Calling) -> None:
-    """More than may be under way at once waits its turn."""
+    """Answers above the number that may be sent at the same time wait."""
     async with calling(host) as caller:
         await caller.connect()
         await caller.ready()
@@ -140,7 +140,7 @@ async def test_many_answers_arrive_in_order(host: Host, calling: Calling) -> Non
 
 
 async def test_the_bot_is_heard_at_its_pitch(host: Host, calling: Calling) -> None:
-    """What the bot plays comes back on the first transceiver, neither too fast nor too slow, and all of it."""
+    """All audio of the bot comes on the first transceiver, neither too fast nor too slow."""
     async with calling(host) as caller:
         await caller.connect()
         await caller.ready()
@@ -154,7 +154,7 @@ async def test_the_bot_is_heard_at_its_pitch(host: Host, calling: Calling) -> No
 
 
 async def test_what_was_cut_short_is_not_heard(host: Host, calling: Calling, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Frames that the track still holds when the bot is interrupted are not sent after the client was told so."""
+    """Frames that are still in the track at an interruption are not sent after the message about it."""
     let, recv = asyncio.Event(), BotTrack.recv
 
     async def recv_when_let(track: BotTrack) -> Packet[Any]:
@@ -184,7 +184,7 @@ async def test_the_bot_hears_the_user(host: Host, calling: Calling) -> None:
 
 
 async def test_a_conversation_is_spoken(calling: Calling) -> None:
-    """What is said into the microphone is heard, answered, and the answer is heard."""
+    """The bot hears what is said into the microphone, and its answer is heard."""
     microphone = Microphone(300)
     async with calling(Host(parrot, environ={}), microphone=microphone) as caller:
         await caller.connect()
@@ -197,7 +197,7 @@ async def test_a_conversation_is_spoken(calling: Calling) -> None:
 
 
 async def test_a_client_may_do_without_media(host: Host, calling: Calling) -> None:
-    """A data channel alone carries a conversation in text."""
+    """A data channel is enough for a conversation in text."""
     async with calling(host) as caller:
         await caller.connect(lines=0)
         await caller.ready()
@@ -205,7 +205,7 @@ async def test_a_client_may_do_without_media(host: Host, calling: Calling) -> No
 
 
 async def test_sound_is_decided_by_the_first_offer(host: Host, calling: Calling) -> None:
-    """Audio that a session without sound is offered later carries nothing, and the answer says so."""
+    """Audio that is offered later in a session without sound carries nothing, and the answer says so."""
     async with calling(host, microphone=Microphone(300)) as caller:
         await caller.connect(lines=0)
         await caller.ready()
@@ -218,7 +218,7 @@ async def test_sound_is_decided_by_the_first_offer(host: Host, calling: Calling)
 
 
 async def test_a_restart_may_bring_sound_back(host: Host, calling: Calling) -> None:
-    """A session with sound that was restarted without has it again when it is restarted with it."""
+    """After a restart without sound, another restart with sound brings it back."""
     async with calling(host, microphone=Microphone(300)) as caller:
         await caller.connect()
         await caller.ready()
@@ -233,7 +233,7 @@ async def test_a_restart_may_bring_sound_back(host: Host, calling: Calling) -> N
 
 
 async def test_a_restart_keeps_the_session(host: Host, calling: Calling) -> None:
-    """After a restart in the middle of what the bot says the session goes on, and needs no second client-ready."""
+    """After a restart while the bot speaks, the session continues without another client-ready."""
     async with calling(host, microphone=Microphone(300)) as caller:
         await caller.connect()
         await caller.ready()
@@ -249,7 +249,7 @@ async def test_a_restart_keeps_the_session(host: Host, calling: Calling) -> None
 
 
 async def test_texts_wait_for_a_restart(host: Host, calling: Calling) -> None:
-    """What the bot says while its client cannot be reached is told once it can be."""
+    """Messages are kept while the client cannot be reached, and sent when it can."""
     async with calling(host) as caller:
         await caller.connect()
         await caller.ready()
@@ -261,7 +261,7 @@ async def test_texts_wait_for_a_restart(host: Host, calling: Calling) -> None:
 
 
 async def test_a_lost_client_may_restart(hasty: None, host: Host, calling: Calling) -> None:
-    """A client that comes back in time finds its session."""
+    """A client that returns in time finds its session."""
     async with calling(host) as caller:
         await caller.connect()
         await caller.ready()
@@ -271,7 +271,7 @@ async def test_a_lost_client_may_restart(hasty: None, host: Host, calling: Calli
 
 
 async def test_a_changed_offer_is_applied_to_what_there_is(host: Host, calling: Calling) -> None:
-    """A new offer for the same peer connection leaves the connection as it is."""
+    """A new offer for the same peer connection keeps the connection."""
     async with calling(host) as caller:
         await caller.connect(lines=2)
         await caller.ready()
@@ -287,7 +287,7 @@ async def test_a_changed_offer_is_applied_to_what_there_is(host: Host, calling: 
 
 
 async def test_the_client_is_told_that_the_bot_has_left(host: Host, calling: Calling) -> None:
-    """The last message of a session that its bot ends is peerLeft, after all that was said before."""
+    """When the bot ends a session, peerLeft is the last message, after everything else."""
     async with calling(host) as caller:
         await caller.connect()
         await caller.ready()
@@ -298,7 +298,7 @@ async def test_the_client_is_told_that_the_bot_has_left(host: Host, calling: Cal
 
 
 async def test_a_server_that_ends_says_goodbye(host: Host, calling: Calling) -> None:
-    """A client that is connected when the server ends is told so, and does not wait."""
+    """When the server ends, a connected client gets a message, and does not wait."""
     async with calling(host) as caller:
         await caller.connect()
         await caller.ready()
@@ -321,7 +321,7 @@ async def test_a_client_that_disconnects_is_gone_at_once(
 
 
 async def test_a_client_that_is_lost_is_gone(hasty: None, host: Host, calling: Calling) -> None:
-    """Its session ends when it has not come back in time."""
+    """Its session ends if it has not returned in time."""
     async with calling(host) as caller:
         await caller.connect()
         await caller.ready()
@@ -330,7 +330,7 @@ async def test_a_client_that_is_lost_is_gone(hasty: None, host: Host, calling: C
 
 
 async def test_the_end_of_a_replaced_connection_ends_nothing(host: Host, calling: Calling) -> None:
-    """A client that has restarted closes the connection that it had."""
+    """A client that has restarted closes its old connection."""
     async with calling(host) as caller:
         await caller.connect()
         await caller.ready()
@@ -340,7 +340,7 @@ async def test_the_end_of_a_replaced_connection_ends_nothing(host: Host, calling
 
 
 async def test_a_client_that_falls_silent_is_gone(hasty: None, host: Host, calling: Calling) -> None:
-    """One that pinged, and shows no sign any more, is not waited for until ICE gives it up."""
+    """If a client that sent pings stops, the server does not wait for ICE to notice it."""
     async with calling(host) as caller:
         await caller.connect()
         await caller.ready()
@@ -349,7 +349,7 @@ async def test_a_client_that_falls_silent_is_gone(hasty: None, host: Host, calli
 
 
 async def test_a_client_that_never_connects_is_gone(hasty: None, host: Host, calling: Calling) -> None:
-    """An offer alone holds no session for ever."""
+    """An offer alone does not keep a session open."""
     async with calling(host) as caller:
         assert (await caller.post(await caller.make_offer())).status_code == 200
         await caller.until(lambda: caller.ended == 1)

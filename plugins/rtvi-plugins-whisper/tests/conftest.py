@@ -1,4 +1,4 @@
-"""Speech for the tests: said by flite, as 16 kHz audio with a little silence around it."""
+"""Speech for the tests from flite, as 16 kHz audio with a little silence around it."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ SENTENCES = Path(__file__).parents[2] / "rtvi-plugins-pocketsphinx/tests/sentenc
 
 @pytest.fixture(scope="session")
 def sentences() -> Sequence[str]:
-    """What is said at a reception."""
+    """Return sentences that are said at a reception."""
     return SENTENCES.read_text().splitlines()
 
 
 @pytest.fixture(scope="session")
 def speech(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], bytes]:
-    """`speech(voice, text)`: PCM by one of flite's voices."""
+    """`speech(voice, text)` returns PCM by one of flite's voices."""
     file = tmp_path_factory.mktemp("speech") / "said.wav"
 
     @cache
@@ -45,11 +45,11 @@ def speech(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], byt
 
 @pytest.fixture(scope="session")
 def hear() -> Callable[[WhisperSTT, bytes], AsyncIterator[object]]:
-    """`hear(stt, pcm)`: the pieces that it transcribes an utterance to."""
+    """`hear(stt, pcm)` returns the pieces of the transcription of an utterance."""
     return lambda stt, pcm: stt.transcribe(STTRequest(frames(pcm)))
 
 
 async def frames(pcm: bytes) -> AsyncIterator[Audio]:
-    """The frames of an utterance, as fast as they are taken."""
+    """Yield the frames of an utterance, without delays."""
     for at in range(0, len(pcm), FRAME):
         yield Audio(pcm[at : at + FRAME], RATE)

