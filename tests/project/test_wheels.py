@@ -153,14 +153,14 @@ async def test_actions_are_described_from_the_plugins_code(desk: Process) -> Non
         described = {f"{each['service']}:{each['action']}": each for each in await client.describe_actions()}
     assert described.keys() == {"llm:list_models", "llm:append_to_messages", "llm:run", "bot:add"}
     listing, adding = described["llm:list_models"], described["bot:add"]
-    assert (listing["description"], listing["result"]) == ("The models that Acme has.", "array")
+    assert (listing["description"], listing["result"]) == ("Return the models that Acme has.", "array")
     (at_most,) = listing["arguments"]
     assert (at_most["name"], at_most["type"], at_most["default"]) == ("at_most", "number", 10)
     assert at_most["schema"] == {"type": "integer", "minimum": 1, "maximum": 10}
     assert [(each["name"], each["type"], each["required"]) for each in adding["arguments"]] == [
         ("numbers", "array", True)
     ]
-    assert (adding["description"], adding["result"]) == ("The sum of these numbers.", "number")
+    assert (adding["description"], adding["result"]) == ("Return the sum of these numbers.", "number")
 
 
 @pytest.mark.anyio
