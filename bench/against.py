@@ -1,6 +1,6 @@
-"""Measure an older commit beside this checkout, or another one, in turns: `run.py … --against COMMIT [--of COMMIT]`.
+"""Compare an older commit with this checkout, or with another commit: `run.py … --against COMMIT [--of COMMIT]`.
 
-Each side is measured by its own benches, so a case that has changed meanwhile compares different work.
+Each side uses its own benches. If a case has changed between them, the comparison is of different work.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from tempfile import TemporaryDirectory
 from table import Rounds, Row, middle, ratio
 
 ROOT = Path(__file__).resolve().parents[1]
-#: How many times the older commit's figure ours may be.
+#: The highest ratio of our figure to the older commit's.
 TARGET = 1.05
-#: The name of the older side in what is measured.
+#: The name of the older side in the figures.
 _BEFORE = "before: "
 
 #: Measures one case: `measure(bench folder, environment, case)`.
@@ -41,7 +41,7 @@ class Side:
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """Its sources stand before those that are installed."""
+        """Return the environment, in which its sources come before the installed ones."""
         sources = [self.folder, *sorted(self.folder.glob("plugins/*/src"))]
         return os.environ | {"PYTHONPATH": os.pathsep.join(map(str, sources))}
 
@@ -80,7 +80,7 @@ def round_of(
 
 
 def rows(rounds: Rounds, figures: Figures, commit: str) -> list[Row]:
-    """How many times the older commit's figures ours are."""
+    """Return rows with the ratios of our figures to the older commit's."""
     return [_row(rounds, case, key, commit) for case, keys in figures.items() for key in keys]
 
 

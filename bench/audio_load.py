@@ -24,15 +24,15 @@ from measure import LOADING, cpu_seconds_of, pin, waited_seconds_of
 from messages import READY, call
 
 FRAME_SECONDS = 0.020
-#: Who speaks at first speaks in a hurry: a TTS makes audio ahead until it is told to wait.
+#: At first, audio comes fast: a TTS makes audio ahead until it is told to wait.
 _WARM_SECONDS = 1.5
-#: What a peer, which has no word for being ready, is left alone with its clients.
+#: How long to wait for a peer, which cannot report that it is ready.
 _SETTLE_SECONDS = 0.5
-#: How many clients come at once.
+#: How many clients connect at the same time.
 _AT_ONCE = 10
-#: Of the frames that are due: a server that sends less does not keep up.
+#: The share of the frames that are due. A server that sends less is too slow.
 _KEPT_UP = 0.95
-#: uvloop counts in milliseconds; it would not sleep at all for less.
+#: uvloop counts in milliseconds, and does not sleep for less.
 _TICK_SECONDS = 0.001
 #: The first byte of a published transport's frame that carries audio: field 2, with a length.
 _AUDIO = b"\x12"
@@ -81,7 +81,7 @@ class Caller(asyncio.Protocol):
         self._buffer = buffer[self._take(buffer, now) :]
 
     def _take(self, buffer: bytes, now: float) -> int:
-        """Take in all whole frames; returns where the rest begins."""
+        """Receive all complete frames. Return where the rest begins."""
         at = 0
         while len(buffer) - at >= 2:
             length, begins = buffer[at + 1], at + 2
@@ -118,7 +118,7 @@ class Caller(asyncio.Protocol):
 
 
 def _started(port: int) -> str:
-    """Where a new session waits."""
+    """Return the address of a new session."""
     request = urllib.request.Request(f"http://127.0.0.1:{port}/start", data=b"{}", method="POST")
     with urllib.request.urlopen(request, timeout=10) as answer:
         return f"/ws?token={json.load(answer)['token']}"
@@ -170,7 +170,7 @@ class Speaking:
 
 
 def _delays(arrived: Sequence[float]) -> Iterator[float]:
-    """By how much each frame was later than it would be, had all kept to the most punctual one of the same second."""
+    """Return the delay of each frame. The most punctual frame of the same second shows when it was due."""
     a_second = round(1 / FRAME_SECONDS)
     for begin in range(0, len(arrived), a_second):
         slips = [when - number * FRAME_SECONDS for number, when in enumerate(arrived[begin : begin + a_second])]
@@ -179,7 +179,7 @@ def _delays(arrived: Sequence[float]) -> Iterator[float]:
 
 
 def _judged(callers: Sequence[Caller], seconds: float) -> dict[str, float]:
-    """What came, and what came in time of all that should have come."""
+    """Return how many frames came, and which share of the expected frames came in time."""
     delays = sorted(delay for each in callers for delay in _delays(each.arrived))
     due, punctual = len(callers) * seconds / FRAME_SECONDS, sum(delay <= FRAME_SECONDS for delay in delays)
     return {

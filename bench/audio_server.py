@@ -1,6 +1,6 @@
 """A bot that never stops talking behind our server plugin: `python bench/audio_server.py`. It prints its port.
 
-Beside it are two echoes. Both answer each frame of the user's with one of the bot's; `/codec` decodes and encodes them.
+It also has two echoes. Both answer each frame of the user's with one of the bot's; `/codec` decodes and encodes them.
 `python bench/audio_server.py plain` has them on uvicorn without our plugin.
 """
 
@@ -28,10 +28,10 @@ from rtvi_plugins_server._protobuf import decode, encode
 from rtvi_plugins_server._uvicorn.connections import ConnectionLimits
 from rtvi_plugins_server._uvicorn.server import make_server
 
-#: What the bot says: more than anybody listens to here. Each sentence takes as long as a person needs for it.
+#: What the bot says: more than any client listens to. Each sentence takes as long as a person needs for it.
 SENTENCES, SENTENCE_SECONDS = 60, 3.0
 _SENTENCE = "This is a sentence of about as many words as one. "
-#: What a TTS makes at once, and what is sent of it at once.
+#: How much a TTS makes at a time, and how much is sent at a time.
 _PIECE = Audio(bytes(2 * RATE // 10), RATE)
 _FRAME = Audio(bytes(2 * RATE // 50), RATE)
 #: All load comes from one address.
@@ -40,7 +40,7 @@ LIMITS = ConnectionLimits(connections=10_000, connections_per_address=10_000)
 
 @define
 class Talking:
-    """Has a lot to say, and a voice that makes it without delay."""
+    """A TTS that makes long speech without delay."""
 
     async def respond(self, request: LLMRequest, /) -> AsyncGenerator[LLMPiece]:
         for _ in range(SENTENCES):
@@ -73,7 +73,7 @@ async def talking_tts() -> AsyncGenerator[Talking]:
     public=True,
 )
 async def narrator(session: Session, /, stt: STT, llm: LLM, tts: TTS, vad: VAD) -> None:
-    """Talks on, and listens meanwhile."""
+    """Talks without end, and listens meanwhile."""
     await converse(session, stt=stt, llm=llm, tts=tts, vad=vad)
 
 

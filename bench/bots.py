@@ -19,7 +19,7 @@ from rtvi_plugins.hosting import Connection, Host, Limits
 from rtvi_plugins.kinds import LLMPiece, LLMRequest, STTPiece, STTRequest, Text, TTSPiece, TTSRequest
 from rtvi_plugins.resuming import SessionStore
 
-#: Nothing is refused for being too much, which is not what is measured.
+#: Limits that refuse nothing, because they are not measured.
 UNBOUNDED = Limits(
     rate=1e9, burst=10**9, in_flight=1_024, sessions=100_000, unclaimed=100_000, unclaimed_per_address=100_000
 )
@@ -68,7 +68,7 @@ async def quiet_tts() -> AsyncGenerator[Quiet]:
 
 @options(quiet_stt, quiet_llm, quiet_tts)
 def configure(quiet: Quiet, /, model: str = "some-model", language: str = "en") -> None:
-    """Two values that are kept."""
+    """Store two values."""
     quiet.model, quiet.language = model, language
 
 
@@ -83,7 +83,7 @@ async def say(tts: Quiet, /, text: str, interrupt: bool) -> str:
 
 @action(quiet_tts, repeatable=True)
 async def repeat(tts: Quiet, /, text: str, interrupt: bool) -> str:
-    """The same text, without an effect that a store has to note."""
+    """Return the same text, without an effect that a store must write."""
     return text
 
 
@@ -95,12 +95,12 @@ async def tune(tts: Quiet, /, text: str, volume: Annotated[float, ge(0), le(1)],
 
 @bot(services={"tts": ["quiet"]}, client=["tts:say", "tts:repeat", "tts:tune"], public=True)
 async def speaker(session: Session, /, tts: TTS) -> None:
-    """Has something to call."""
+    """Has an action to call."""
 
 
 @bot(client=["bot:wait", "bot:block", "bot:echo"], public=True)
 async def desk(session: Session, /) -> None:
-    """Has actions that take their time."""
+    """Has slow actions."""
 
 
 @action(desk)
@@ -187,7 +187,7 @@ def ten(
     option8: str = "",
     option9: str = "",
 ) -> None:
-    """Ten values that are kept."""
+    """Store ten values."""
     llm.values = {"option0": option0, "option9": option9}
 
 
@@ -213,7 +213,7 @@ class Named:
 
 
 def vendors(*, fails: bool) -> ModuleType:
-    """The providers `first`, which may fail, and `second`. An empty answer is forgotten: each turn asks both."""
+    """Return the providers `first`, which may fail, and `second`. Empty answers are not kept: each turn asks both."""
     module = ModuleType("vendors")
 
     def add(name: str, error: Exception | None) -> None:
@@ -237,7 +237,7 @@ async def first_alone(session: Session, /, llm: LLM) -> None:
 
 @bot(services={"llm": Failover("first", "second")}, public=True)
 async def first_or_second(session: Session, /, llm: LLM) -> None:
-    """Has one that takes over."""
+    """Has a provider with an alternative."""
     await converse(session, llm=llm)
 
 

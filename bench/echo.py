@@ -1,7 +1,7 @@
-"""Two echoes, for what each frame costs without our framework.
+"""Two echoes, which show the cost of each frame without our framework.
 
 `serve_plain` is what an author has without it: an ASGI app on uvicorn with its own protocols. `Echo` is an echo behind
-our server, which carries its frames as it carries a session's: what is left is what a session does.
+our server, which carries its frames like those of a session. The difference is what a session does.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Frame = str | bytes
 
 
 class EchoApp:
-    """Answers each frame by another, at once."""
+    """Answers each frame by another, without delay."""
 
     close_frame: CloseFrame | None = None
 

@@ -1,4 +1,4 @@
-"""The least that each kind of work can cost: the codec, a look-up, the call, and nothing that makes it safe."""
+"""The lowest possible cost of each kind of work: the codec, a look-up and the call, without any checks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ACTIONS: dict[tuple[str, str], Callable[..., Awaitable[Any]]] = {("tts", "say")
 
 
 async def dispatch(text: str) -> bytes:
-    """An action's answer: decode, look up, call, encode. Nothing is checked."""
+    """Answer an action: decode, look up, call, encode. Nothing is checked."""
     message = orjson.loads(text)
     data = message["data"]
     sent = {each["name"]: each["value"] for each in data["arguments"]}
@@ -27,7 +27,7 @@ async def dispatch(text: str) -> bytes:
 
 
 class Described:
-    """A description that was encoded once and is spliced into each answer."""
+    """Answer with a description that was encoded once, and is inserted into each answer."""
 
     def __init__(self, data: Any) -> None:
         self._data = orjson.Fragment(orjson.dumps(data))
@@ -38,7 +38,7 @@ class Described:
 
 
 class Config:
-    """Options that are checked by class, set by a function each, and told back as a whole."""
+    """Check options by class, set each by a function, and return the whole config."""
 
     def __init__(self, service: str, names: list[str]) -> None:
         self._setters = {(service, name): (_take, str) for name in names}

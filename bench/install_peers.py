@@ -23,7 +23,7 @@ def main() -> int | str:
 
 
 def install(folder: str, environment: str) -> bool:
-    """Make an environment where there is none, and have pip see to what is in it."""
+    """Make an environment if there is none, and let pip install what belongs in it."""
     print(f"{environment}: {' '.join(PEERS[environment].needs)}", file=sys.stderr)
     if python_of(environment, folder) is None:
         venv.create(Path(folder, environment), with_pip=True)

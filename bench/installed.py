@@ -1,4 +1,4 @@
-"""A folder full of distributions that look installed: plugins, each with a module, and others that are none."""
+"""A folder with many distributions that look installed: plugins with a module each, and others."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def provider() -> AsyncGenerator[LLM]:
 
 @contextmanager
 def folder_of(plugins: int, others: int, source: str = _PLUGIN, group: str = "rtvi_plugins") -> Generator[str]:
-    """A folder with this many of either, to be put on the path; plugins may have another module and be for others."""
+    """Make a folder with this many of each kind, for the path. Plugins may have another module and another group."""
     with TemporaryDirectory(prefix="rtvi-bench-") as folder:
         for number in range(plugins):
             _add_plugin(Path(folder), f"made{number:03}", source, group)

@@ -1,8 +1,8 @@
 """Send actions over WebSockets, so many in flight on each, as fast as answers come.
 
 `load.py PORT PATHS IN_FLIGHT SECONDS WIRE`, with commas between the paths, where the wire is one of `WIRES`. It stays
-on a core of its own, or with `free` as a further word on any. It knows just as much of WebSockets as that takes, for a
-library would be slower than the server that it is to measure.
+on a core of its own, or on any core with the argument `free`. It has only the parts of WebSockets that it needs,
+because a library would be slower than the server that it measures.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ REQUEST = (
 )
 _IDS = 4_096
 _WARM_SECONDS = 0.5
-#: How long a peer, which has no word for being ready, is left alone with a new client.
+#: How long to wait for a peer with a new client, because it cannot report that it is ready.
 _SETTLE_SECONDS = 0.3
 _TEXT, BINARY = b"\x81", b"\x82"
 
@@ -112,7 +112,7 @@ class Load(asyncio.Protocol):
         self._send(self._in_flight)
 
     def _frames_received(self) -> int:
-        """Take in all whole frames, and count them."""
+        """Receive all complete frames, and count them."""
         buffer, at, count, now = self._buffer, 0, 0, time.perf_counter()
         while len(buffer) - at >= 4:
             length, begins = buffer[at + 1], at + 2

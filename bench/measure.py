@@ -11,14 +11,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-#: Which core measures, and which one bears the load that is put on it.
+#: The core that measures, and the core that produces the load.
 MEASURED, LOADING = 0, 1
 
 Repeat = Callable[[int], Awaitable[object]]
 
 
 def pin(core: int) -> None:
-    """Stay on one core, where the system knows of such a thing and has that many."""
+    """Stay on one core, if the system supports this and has that many."""
     if hasattr(os, "sched_setaffinity") and core in os.sched_getaffinity(0):
         os.sched_setaffinity(0, {core})
 
@@ -51,7 +51,7 @@ async def _sample(repeat: Repeat, count: int) -> float:
 
 
 def resident_kb(pid: int | str = "self") -> float:
-    """The memory that a process really holds, in kB; 0 where the system does not tell."""
+    """Return the memory that a process really holds, in kB, or 0 if the system does not report it."""
     try:
         status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
     except OSError:
@@ -60,12 +60,12 @@ def resident_kb(pid: int | str = "self") -> float:
 
 
 def cpu_seconds_of(pid: int) -> float:
-    """The CPU time of another process, all its threads together; 0 where the system does not tell."""
+    """Return the CPU time of all threads of another process, or 0 if the system does not report it."""
     return _scheduled(pid, 0)
 
 
 def waited_seconds_of(pid: int) -> float:
-    """For how long another process had work and no core to do it on; 0 where the system does not tell."""
+    """Return how long another process had work but no core, or 0 if the system does not report it."""
     return _scheduled(pid, 1)
 
 

@@ -2,7 +2,7 @@
 
     python bench/path.py            # in an environment with the core and rtvi-plugins-rules
 
-A module is *entered* when a function of another module calls one of its functions. A coroutine that goes on after it
+A module is *entered* when a function of another module calls one of its functions. A coroutine that continues after it
 has waited is not entered again. The first line has the modules that do a step of the work, in the order in which they
 are first entered; the second the words and helpers that all of them use: `utils` and the modules at the top. The exit
 code is 1 if an action or a change of the config enters a module more than twice, or if a change is prepared more than
@@ -31,7 +31,7 @@ from rtvi_plugins import LLM, Session, bot
 from rtvi_plugins.hosting import Host
 
 _PACKAGE: Final = str(Path(rtvi_plugins.__file__).parent) + "/"
-#: The doors at the top of the package, which do a step of the work themselves.
+#: The public modules at the top of the package that do a step of the work themselves.
 _DOORS: Final = ("hosting", "loading")
 
 
@@ -55,7 +55,7 @@ def _module(frame: FrameType | None) -> str | None:
 
 @contextmanager
 def traced() -> Generator[Trace]:
-    """Note what this thread enters during the block."""
+    """Record what this thread enters during the block."""
     trace = Trace()
     seen: set[FrameType] = set()
 

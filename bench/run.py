@@ -1,4 +1,4 @@
-"""Measure the framework against its targets: `python bench/run.py [section …]`. See README.md beside this file."""
+"""Measure the framework against its targets: `python bench/run.py [section …]`. See README.md in this folder."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SECTIONS = (
     "vendors",
 )
 HERE = Path(__file__).parent
-#: Stands before the result in what a case prints, for peers print a good deal themselves.
+#: Marks the result in the output of a case, because peers print much themselves.
 _MARK = "@@measured@@"
 #: How long one case may take.
 _SECONDS = 300
@@ -97,7 +97,7 @@ def _measure_here(section: str, case: str) -> int:
     pin(MEASURED)
     found = _section(section).CASES[case]()
     print(f"{_MARK}{json.dumps(found)}", flush=True)
-    # Some peers never get done with ending; nothing is left that would have to be saved.
+    # Some peers never finish ending, and there is nothing left to save.
     os._exit(0)
 
 
@@ -105,7 +105,7 @@ def _measure_here(section: str, case: str) -> int:
 
 
 def _rounds(section: str, count: int) -> Iterator[dict[str, dict[str, float]]]:
-    """What the cases of a section measure, taking turns; a case that fails is told once and left out."""
+    """Return what the cases of a section measure in turns. A case that fails is reported once and left out."""
     pythons = dict(_pythons(section))
     for number in range(count):
         print(f"{section}: round {number + 1} of {count}, {len(pythons)} cases", file=sys.stderr)
@@ -120,7 +120,7 @@ def _rounds(section: str, count: int) -> Iterator[dict[str, dict[str, float]]]:
 
 
 def _pythons(section: str) -> Iterator[tuple[str, str]]:
-    """Each case with the interpreter that it runs in; those of peers where their environments are."""
+    """Return each case with its interpreter. Cases of peers need the peers' environments."""
     inside: Mapping[str, str] = getattr(_section(section), "PEERS", {})
     beside: Mapping[str, str] = getattr(_section(section), "STARTED", {})
     for case in _section(section).CASES:
@@ -134,7 +134,7 @@ def _pythons(section: str) -> Iterator[tuple[str, str]]:
 def _compare(
     sections: Sequence[str], count: int, commit: str, newer: str | None
 ) -> tuple[dict[str, list[dict[str, Mapping[str, float]]]], dict[str, list[Row]]]:
-    """What the sections measure of an older commit and a newer one, and the rows that compare them."""
+    """Return what the sections measure of an older and a newer commit, and the rows that compare them."""
     figures = {section: compared for section, compared in _compared().items() if section in sections}
     measured: dict[str, list[dict[str, Mapping[str, float]]]] = {each: [] for each in figures}
     with against.sides(commit, newer) as pair:

@@ -1,4 +1,4 @@
-"""A bot behind our server plugin, with an echo beside it: `python bench/server.py`. It prints its port, then serves.
+"""A bot and an echo behind our server plugin: `python bench/server.py`. It prints its port, then serves.
 
 `python bench/server.py plain` is an echo on uvicorn without our plugin. `python bench/server.py STORE` saves sessions:
 `memory`, a file or a URL. `full` after it writes to the disk at once, `encrypted` encrypts, and `kept` keeps histories.

@@ -1,7 +1,7 @@
 """Forty turns as four voices say them, with real pauses, heard by the real VAD and recognised by a real STT.
 
-`end_of_turn.py` uses it. The audio is made anew each time. Nothing waits for real time: what counts is the position in
-the audio, so a busy machine changes no figure.
+`end_of_turn.py` uses it. The audio is made again each time. Nothing waits for real time: only the position in the
+audio counts, so a busy machine changes no figure.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _FRAME = 512
 _FRAME_SECONDS = _FRAME / _RATE
 #: The silence that ends an utterance: the shortest of the policies that are compared.
 STOP_SECONDS = 0.4
-#: What the framework gives the STT of the time before an utterance.
+#: How much audio before an utterance the framework gives to the STT.
 _PRE_ROLL_SECONDS = 0.4
-#: Samples below this are the silence that a voice puts around its text.
+#: Samples below this belong to the silence that a voice adds around its text.
 _QUIET = 200
 
 

@@ -1,4 +1,4 @@
-"""What was measured, held against the targets, as rows of a table."""
+"""The figures, compared with the targets, as rows of a table."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Rounds = Sequence[Mapping[str, Mapping[str, float]]]
 
 @dataclass(frozen=True)
 class Row:
-    """One figure. Without a target it is told for comparison; with `least` the target is a lower bound.
+    """One figure. Without a target, it is shown for comparison. With `least`, the target is a lower bound.
 
     A peer that is not installed has no figure.
     """
@@ -70,20 +70,20 @@ def over(rounds: Rounds, case: str, floor: str, key: str) -> float:
 
 
 def times_floor(rounds: Rounds, what: str, case: str, floor: str = "floor", target: float | None = None) -> Row:
-    """A row that tells how many times the floor something takes, and what both take, in µs."""
+    """Return a row with the ratio of a case to the floor, and the times of both in µs."""
     detail = f"{middle(rounds, case, 'us'):.2f} µs, floor {middle(rounds, floor, 'us'):.2f} µs"
     return Row(what, ratio(rounds, case, floor), "x", target, detail=detail)
 
 
 def of_peer(environment: str, row: Row) -> Row:
-    """A row with a peer's figure, which says so where the peer is not installed."""
+    """Return a row with a peer's figure, or one that says that the peer is not installed."""
     return row if python_of(environment) else replace(row, value=math.nan, installed=False, detail="")
 
 
 def ahead_of(
     rounds: Rounds, peer: tuple[str, str], case: str, ours: str, floor: str, what: str = "", target: float | None = None
 ) -> Row:
-    """A row that tells how many times ours a peer's case takes, the peer told by its name and environment."""
+    """Return a row with the ratio of a peer's case to ours. The peer has its name and environment."""
     name, environment = peer
     detail = f"{middle(rounds, case, 'us'):,.1f} µs, {ratio(rounds, case, floor):,.1f} times the floor"
     row = Row(f"{what}ahead of {name}", ratio(rounds, case, ours), "x", target, least=True, detail=detail)

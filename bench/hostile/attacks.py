@@ -19,7 +19,7 @@ _READY_SECONDS = 10
 
 
 def _many(data: bytes, size: int = 16_384) -> bytes:
-    """The same frame so often that one write is worth its while."""
+    """Return the same frame so often that one write is efficient."""
     return data * max(1, size // len(data))
 
 
@@ -63,7 +63,7 @@ async def empty_fragments(port: int) -> None:
 
 
 async def stop_reading(port: int) -> None:
-    """Ten clients with small buffers ask for much, and take nothing of it."""
+    """Ten clients with small buffers make large requests, and read nothing."""
     made = await wire.at_once(10, lambda: wire.start(port, buffer=4_096))
     asked = wire.message("action", _call("echo", text="x" * 60_000))
     with suppress(OSError):
@@ -80,7 +80,7 @@ async def descriptors(port: int) -> None:
 
 
 async def slow_loris(port: int) -> None:
-    """Connections that begin something and never finish it, or say too much of it."""
+    """Connections that begin something without finishing it, or send too much."""
     long = wire.handshake("/ws?token=x", f"Cookie: {'c' * 9_000}")
     many = wire.handshake("/ws?token=x", *(f"X-{number}: 1" for number in range(200)))
     half = wire.handshake("/ws?token=x")[:-20]
@@ -89,7 +89,7 @@ async def slow_loris(port: int) -> None:
 
 
 async def _hold(port: int, *words: bytes) -> None:
-    """Hold very many connections, each of which has said one of these."""
+    """Hold very many connections, each of which has sent one of these."""
     made: list[wire.Socket] = []
     for number in range(_CONNECTIONS):
         with suppress(OSError, TimeoutError):
@@ -164,7 +164,7 @@ def _call(action: str, **arguments: object) -> object:
 
 
 async def nothing(port: int) -> None:
-    """No attack: what a polite client gets otherwise."""
+    """No attack. It shows what a polite client gets without one."""
     await asyncio.sleep(3600)
 
 
@@ -189,12 +189,12 @@ ATTACKS: dict[str, Attack] = {
     )
 }
 
-#: The attackers that stay connected when they have done their worst: what they hold is to be released all the same.
+#: The attackers that stay connected after the attack. What they hold must be released nevertheless.
 STAYING = frozenset(("stop_reading", "descriptors", "slow_loris"))
 
 
 async def _run(attack: Attack, port: int, seconds: float) -> None:
-    """Attack for so long, whatever comes of it; one that is thrown out begins anew."""
+    """Attack for this long, whatever happens. If the server closes the connection, begin again."""
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             while True:
@@ -206,7 +206,7 @@ async def _run(attack: Attack, port: int, seconds: float) -> None:
 
 def main(words: Iterable[str]) -> None:
     name, port, seconds = words
-    os.nice(10)  # the attacker's own appetite is not what is measured
+    os.nice(10)  # the attacker's own CPU time is not measured
     asyncio.run(_run(ATTACKS[name], int(port), float(seconds)))
     os._exit(0)  # sockets of clients that read nothing would be waited for
 

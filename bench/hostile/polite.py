@@ -41,7 +41,7 @@ async def _requests(port: int, until: float, action: str, took: list[float]) -> 
 
 
 async def _speak(made: wire.Socket) -> None:
-    """20 ms of silence every 20 ms."""
+    """Send 20 ms of silence every 20 ms."""
     silence = wire.audio(bytes(640))
     due = time.monotonic()
     with suppress(OSError):

@@ -1,7 +1,7 @@
 """Attack a server while a polite client uses it: `python bench/hostile/run.py [attack …]`. See bench/README.md.
 
-For each attack a server of its own is started, a polite client is let in, and then the attacker. With `--against DIR`
-the same is done to the server of another checkout, and the table shows both.
+For each attack, a separate server is started, then a polite client, then the attacker. With `--against DIR`, the same
+is done to the server of another checkout, and the table shows both.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from attacks import ATTACKS, STAYING
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-#: A polite client is alone for so long before the attack, and stays for so long after it.
+#: How long a polite client is alone before the attack, and how long it stays after it.
 _BEFORE, _AFTER = 2.0, 1.0
 #: How long a server may take to listen, and to end.
 _WITHIN = 30.0
@@ -48,7 +48,7 @@ class Held:
 
 @dataclass
 class Result:
-    """What one attack did to one server."""
+    """The effect of one attack on one server."""
 
     took: list[float]
     newcomers: list[float]
@@ -77,7 +77,7 @@ class Server:
 
 
 def _environment(checkout: Path) -> Mapping[str, str]:
-    """The sources of a checkout stand before whatever is installed."""
+    """Return the environment, in which the sources of a checkout come before what is installed."""
     sources = [checkout, *sorted(checkout.glob("plugins/*/src"))]
     private = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "RTVI_"))}
     return {**private, "PYTHONPATH": os.pathsep.join(map(str, sources))}
@@ -159,7 +159,7 @@ def _family(pid: int) -> list[int]:
 
 
 def measure(checkout: Path, attack: str, *, seconds: float, release: float) -> Result:
-    """Attack a fresh server, and look at it before, during and `release` seconds after."""
+    """Attack a new server. Measure it before, during and `release` seconds after the attack."""
     bot, action = ("listener", "say_back") if attack == "speech" else ("desk", "echo")
     with serving(checkout, bot, few_descriptors=attack == "descriptors") as server:
         pid = server.process.pid

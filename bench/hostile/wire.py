@@ -1,4 +1,4 @@
-"""As much of HTTP and WebSockets as an attacker needs. Standard library only."""
+"""The parts of HTTP and WebSockets that an attacker needs. Standard library only."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ def handshake(path: str, *more: str) -> bytes:
 
 
 class Socket:
-    """A TCP connection; `read` takes what comes, `flood` sends and reads nothing unless it is told to."""
+    """A TCP connection. `read` receives data. `flood` sends, and reads only if it is told to."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
 
     async def until(self, wanted: bytes) -> bytes:
-        """All that comes until this has come."""
+        """Return everything up to this text."""
         found = b""
         while wanted not in found:
             more = await self.reader.read(65_536)
@@ -63,7 +63,7 @@ class Socket:
         return found
 
     async def drop(self) -> None:
-        """Take what comes, and look at none of it."""
+        """Receive data and discard it."""
         with suppress(OSError):
             while await self.reader.read(65_536):
                 pass

@@ -14,7 +14,7 @@ _VENDORS = ("anthropic", "assemblyai", "cartesia", "deepgram", "elevenlabs", "go
 
 @dataclass(frozen=True)
 class Peer:
-    """What a peer is called in the table, and what pip installs for it."""
+    """The name of a peer in the table, and what pip installs for it."""
 
     name: str
     needs: tuple[str, ...]

@@ -14,7 +14,7 @@ from table import Rounds, Row, middle, ratio
 
 PLUGINS, OTHERS = 100, 300
 _TIMES = 7
-#: The plugins that pluggy loads are not ours: it would take no two of a real plugin's entry points for one module.
+#: The plugins that pluggy loads are not ours: it would not accept two entry points of a real plugin for one module.
 _GROUP, _EMPTY = "bench_plugins", '"""Has no hooks."""\n'
 
 

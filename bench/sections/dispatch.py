@@ -14,12 +14,12 @@ from peers.environments import named
 from table import Rounds, Row, ahead_of, times_floor
 
 TARGET = 4.5
-#: How far ahead of a peer we mean to be.
+#: The target ratio to a peer.
 AHEAD = {"pipecat060": 4.0, "pipecat_latest": 35.0, "fastmcp": 65.0}
 
 
 def run(answer: Callable[[str], Awaitable[Any]], text: str = SAY) -> Callable[[int], Awaitable[None]]:
-    """Have the same text answered again and again."""
+    """Answer the same text many times."""
 
     async def repeat(count: int) -> None:
         for _ in range(count):

@@ -1,4 +1,4 @@
-"""What a `Failover` adds to a typed turn while all is well, and how soon the next provider answers when one fails."""
+"""What a `Failover` adds to a typed turn without a failure, and how soon the next provider answers after one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from measure import cpu_us
 from messages import message
 from table import Rounds, Row, middle, of_rounds, over
 
-#: The part of a turn's CPU time that it may add while all is well, and the milliseconds to the next provider's answer.
+#: The share of a turn's CPU time that it may add without a failure, and the milliseconds to the next provider's answer.
 TARGET, TARGET_MS = 0.03, 5.0
 _TURNS = 50
 #: Only clients of today's protocol are sent the end of a turn.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 #: Milliseconds to the last frame, p99, and to the end of the turn, p50.
 TARGET_LAST, TARGET_CLOSED = 20.0, 0.5
-#: How far ahead of any peer we mean to be.
+#: The target ratio to any peer.
 AHEAD = 4.0
 COUNTS = (1, 50)
 _TIMES = 6
@@ -51,7 +51,7 @@ async def _measured(sessions: int) -> dict[str, float]:
             for each in audible:
                 await each.wait()
             await asyncio.sleep(0.25)
-            # One after the other, as people do, while all the others speak.
+            # One after the other, while all the others speak.
             found_in_all.extend([await _interrupt(each) for each in heard])
         for each in heard:
             each.connection.disconnected()
@@ -68,7 +68,7 @@ async def _interrupt(heard: Heard) -> _Interruption:
     closed = time.perf_counter()
     assert began < silence.since <= closed
     stopped = silence.since
-    await asyncio.sleep(0.05)  # longer than two frames: whatever was to come has come
+    await asyncio.sleep(0.05)  # longer than two frames: everything has arrived
     return _Interruption(max(0.0, heard.last - began), stopped - began, closed - began)
 
 
@@ -133,7 +133,7 @@ def _row(rounds: Rounds, count: int, what: str, key: str, target: float) -> Row:
 
 
 def _stopped(rounds: Rounds, count: int) -> list[Row]:
-    """Until the TTS makes no more, p99: the one figure that peers have as well."""
+    """The time until the TTS stops, p99: the only figure that peers have as well."""
     what, ours = f"{_sessions(count)}: to the end of the TTS, p99", f"ours, {count}"
     value = middle(rounds, ours, "stopped_p99")
     detail = f"p50 {middle(rounds, ours, 'stopped'):.3f} ms"

@@ -1,4 +1,4 @@
-"""Speech without a network: recognisers and voices beside each other, on the same sentences."""
+"""Speech without a network: recognisers and voices, compared with the same sentences."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ async def _measured(start: Start) -> dict[str, float]:
 
 
 async def _settle() -> None:
-    """Let every task come to where it waits, and the garbage go."""
+    """Let every task run until it waits, and collect the garbage."""
     for _ in range(20):
         await asyncio.sleep(0)
     gc.collect()

@@ -1,4 +1,4 @@
-"""Change ten options at once: checked, set, and the whole config told back."""
+"""Change ten options at once: check them, set them, and return the whole config."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TARGET, AHEAD = 4.0, 3.0
 
 
 def _texts() -> list[str]:
-    """Two updates that undo each other, for one that changes nothing would be no work."""
+    """Return two updates that undo each other. An update without a change would be no work."""
     return [
         message(
             "update-config",

@@ -1,4 +1,4 @@
-"""Our vendor packages beside our bridge to LiveKit's plugins, and beside LiveKit's and pipecat's own classes.
+"""Our vendor packages, compared with our bridge to LiveKit's plugins and with LiveKit's and pipecat's own classes.
 
 All of them talk to the same server of fakes, in turns, each in a process and an environment of its own.
 """
@@ -84,7 +84,7 @@ _OF_IMPORTS = (
     ("memory, with its core", "whole_mb", "MB", 1.0),
     ("disk, with its core", "whole_disk_mb", "MB", 1.0),
 )
-#: Told for comparison: a core that imports much leaves little to a vendor's package.
+#: Shown for comparison: if a core imports much itself, a vendor's package adds little.
 _BESIDE_THE_CORE = (
     ("import, beside its core", "ms", "ms", 1.0),
     ("memory, beside its core", "mb", "MB", 1.0),
@@ -133,5 +133,5 @@ def _row(rounds: Rounds, what: str, case: str, key: str, unit: str, by: float) -
 
 
 def _ratio(rounds: Rounds, case: str, ours: str, key: str) -> float:
-    """Take the ratio within each round. Nothing at all, or less within the noise, counts as a thousandth."""
+    """Take the ratio within each round. A figure of 0, or below 0 because of noise, counts as a thousandth."""
     return of_rounds(rounds, lambda cases: max(cases[case][key], 1e-3) / max(cases[ours][key], 1e-3))

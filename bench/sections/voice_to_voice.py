@@ -37,7 +37,7 @@ async def _ours() -> dict[str, float]:
         task = asyncio.ensure_future(heard.listen())
         for _ in range(_TURNS):
             began, audible = time.perf_counter(), heard.wait_for_audio()
-            # Speech, and at once as much silence as ends the turn: what is left is waiting, and the loop.
+            # Speech, and immediately the silence that ends the turn. The rest of the time is waiting, and the loop.
             for frame in (*[LOUD] * 10, *[SILENT] * 6):
                 connection.receive_audio(frame)
             await audible.wait()

@@ -17,7 +17,7 @@ from peers.environments import named, python_of
 from table import Rounds, Row, middle, of_peer, of_rounds
 
 TARGET = 0.6
-#: How far ahead of a peer we mean to be.
+#: The target ratio to a peer.
 AHEAD = {"pipecat060": 2.0, "pipecat_latest": 10.0}
 #: What each peer's server takes of `load.WIRES`.
 _WIRES = {"pipecat060": "action", "pipecat0108": "protobuf", "pipecat_latest": "protobuf", "fastapi": "action"}
@@ -43,7 +43,7 @@ def server(*command: str) -> Generator[tuple[list[int], int]]:
 
 
 def path_of_session(port: int) -> str:
-    """Where a new session waits."""
+    """Return the address of a new session."""
     request = urllib.request.Request(f"http://127.0.0.1:{port}/start", data=b"{}", method="POST")
     with urllib.request.urlopen(request, timeout=10) as answer:
         started: dict[str, str] = json.load(answer)
@@ -124,5 +124,5 @@ def _row(rounds: Rounds, in_flight: int, of: str, target: float | None) -> Row:
 
 
 def _speed(rounds: Rounds, case: str) -> str:
-    """How many a second, and what each costs the server, which a busy machine changes less."""
+    """Return how many per second, and the server's cost of each, which depends less on how busy the machine is."""
     return f"{middle(rounds, case, 'per_second'):,.0f}/s ({middle(rounds, case, 'cpu_us'):.0f} µs of CPU)"

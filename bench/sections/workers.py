@@ -24,7 +24,7 @@ SERVERS = {"rtvi run": (), "--workers 1": ("--workers", "1"), "--workers 2": ("-
 SESSIONS, IN_FLIGHT = 20, 4
 _BENCH = Path(__file__).parent.parent
 _SECONDS = 3.0
-#: All load comes from one address, and nothing is refused for being too much.
+#: All load comes from one address, and limits refuse nothing.
 _LIMITS = ("rate=1000000000", "burst=1000000000", "unclaimed=1000", "unclaimed_per_address=1000")
 
 
