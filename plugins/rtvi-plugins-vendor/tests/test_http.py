@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import logging
+import sys
 import traceback
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -19,10 +20,11 @@ from attrs import define, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtvi_plugins.errors import ProviderCategory, ProviderError
+from rtvi_plugins.errors import AuthorError, ProviderCategory, ProviderError
 from rtvi_plugins.kinds import Audio
 from rtvi_plugins.session import Secret
 from rtvi_plugins_vendor import Retry, StatusError, VendorHTTP, VendorResponse, connect_http
+from rtvi_plugins_vendor import http as http_module
 from rtvi_plugins_vendor.testing import Answer, fake_vendor
 
 pytestmark = pytest.mark.anyio
@@ -164,6 +166,33 @@ async def test_a_url_with_a_password_is_refused() -> None:
         async with connect_http("acme", KEY, base_url="https://user:PASSWORD@acme.test"):
             pytest.fail("it opened")
     assert "PASSWORD" not in str(failed.value)
+
+
+async def test_a_base_url_with_a_query_is_refused() -> None:
+    """Its paths could not be appended."""
+    with pytest.raises(AuthorError, match="The base URL of acme has a query"):
+        async with connect_http("acme", KEY, base_url="https://acme.test/v1?api-version=3"):
+            pytest.fail("it opened")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("ALL_PROXY", "socks5://127.0.0.1:9"),
+        ("HTTPS_PROXY", "ftp://PASSWORD@proxy.test"),
+        ("HTTPS_PROXY", "proxy.test:PASSWORD"),
+        ("SSL_CERT_FILE", "/nowhere/PASSWORD"),
+    ],
+)
+async def test_an_environment_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
+    """The error names the variables, and not their values."""
+    monkeypatch.setenv(variable, value)
+    monkeypatch.setitem(sys.modules, "socksio", None)
+    http_module._tls.cache_clear()
+    with pytest.raises(AuthorError, match=variable) as failed:
+        async with connect_http("acme", KEY, base_url="https://acme.test"):
+            pytest.fail("it opened")
+    assert "PASSWORD" not in "".join(traceback.format_exception(failed.value))
 
 
 async def test_the_key_appears_nowhere(caplog: pytest.LogCaptureFixture) -> None:

@@ -16,13 +16,14 @@ from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequen
 from contextlib import asynccontextmanager
 from functools import cache
 from typing import Any
+from urllib.parse import urlsplit
 
 import anyio
 import httpx2
 import orjson
 from attrs import define, field, frozen
 
-from rtvi_plugins.errors import ProviderCategory, ProviderError
+from rtvi_plugins.errors import AuthorError, ProviderCategory, ProviderError
 from rtvi_plugins.security import http_url, quiet_http_clients
 from rtvi_plugins.session import Secret
 
@@ -207,7 +208,8 @@ async def connect_http(
     - `transport`: replaces the network, for tests.
 
     Raises `ProviderError` for a key that no header can contain, and `ValueError` for a `base_url` that is not an http
-    or https URL, or that contains a user name or password. Requests are not logged.
+    or https URL, or that contains a user name or password. Raises `AuthorError` for a `base_url` with a query, and if
+    the environment variables for proxies and certificates cannot be used. Requests are not logged.
     """
     async with open_client(provider, api_key, base_url, key_header, key_scheme, timeout, transport) as client:
         yield VendorHTTP(provider, client, retry or Retry(), categorize or category_by_status)
@@ -224,10 +226,17 @@ def open_client(
 ) -> httpx2.AsyncClient:
     """Return the client of a service, for HTTP and for WebSockets. See `connect_http`."""
     http_url(None, None, base_url)
+    if urlsplit(base_url).query:  # httpx2 would append the paths to it
+        raise AuthorError(
+            f"The base URL of {provider} has a query, which is not supported. Write it without the query."
+        )
     quiet_http_clients()
     auth = None if api_key is None else _auth(provider, api_key, key_header, key_scheme)
-    verify = _tls() if transport is None else True
-    client = httpx2.AsyncClient(base_url=base_url, auth=auth, timeout=timeout, transport=transport, verify=verify)
+    try:
+        verify = _tls() if transport is None else True
+        client = httpx2.AsyncClient(base_url=base_url, auth=auth, timeout=timeout, transport=transport, verify=verify)
+    except (ImportError, OSError, ValueError, httpx2.InvalidURL):
+        raise AuthorError(_NO_CLIENT.format(provider)) from None
     use_transports(client)
     return client
 
@@ -239,6 +248,12 @@ def _auth(provider: str, api_key: Secret, header: str, scheme: str | None) -> _K
     if not (key.isascii() and key.isprintable() and key) or " " in key:  # httpx2 would show it in its refusal
         raise ProviderError(provider, "auth")
     return _Key(api_key, header, scheme)
+
+
+_NO_CLIENT = (
+    "The HTTP client of {} cannot be made. Correct the base URL, or the environment variables HTTP_PROXY, HTTPS_PROXY, "
+    "ALL_PROXY, NO_PROXY and SSL_CERT_FILE. For a SOCKS proxy, install socksio."
+)
 
 
 @cache
