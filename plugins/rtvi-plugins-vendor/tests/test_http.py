@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -188,7 +189,7 @@ async def test_an_environment_that_cannot_be_used(monkeypatch: pytest.MonkeyPatc
     """The error names the variables, and not their values."""
     monkeypatch.setenv(variable, value)
     monkeypatch.setitem(sys.modules, "socksio", None)
-    http_module._tls.cache_clear()
+    monkeypatch.setattr(http_module, "_tls", httpx2.create_ssl_context)  # without its cache
     with pytest.raises(AuthorError, match=variable) as failed:
         async with connect_http("acme", KEY, base_url="https://acme.test"):
             pytest.fail("it opened")
@@ -423,6 +424,18 @@ async def test_leaving_closes_a_real_connection() -> None:
         async with http.stream("POST", "chat", json={}) as response:
             assert await leave_after(1, response) == ["one"]
         assert await vendor.requests[0].outcome() == "left"
+
+
+async def test_a_connection_is_kept_until_the_next_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To open one takes longer than anything else before the first word of an answer."""
+    times = [0.0]
+    monkeypatch.setattr("httpcore2._async.http11.time", SimpleNamespace(monotonic=lambda: times[-1]))
+    async with fake_vendor() as vendor, connect_http("acme", KEY, base_url=vendor.url) as http:
+        vendor.on("/chat", Answer(json={}))
+        for seconds in (0.0, 40.0, 100.0):
+            times.append(seconds)
+            await http.post("chat", {})
+    assert [each.connection for each in vendor.requests] == [1, 1, 2]
 
 
 async def test_the_rest_can_be_read() -> None:

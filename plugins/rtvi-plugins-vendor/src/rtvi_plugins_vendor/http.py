@@ -37,6 +37,9 @@ log = logging.getLogger(__name__)
 
 #: The most bytes that are read of a refusal.
 _LONGEST_ERROR = 65536
+#: Those of httpx2, but an idle connection is kept until the next turn of a conversation, and not for 5 seconds only.
+#: Many servers close one after 60 seconds, and a request that meets this fails.
+_LIMITS = httpx2.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=50.0)
 
 
 @frozen
@@ -234,7 +237,9 @@ def open_client(
     auth = None if api_key is None else _auth(provider, api_key, key_header, key_scheme)
     try:
         verify = _tls() if transport is None else True
-        client = httpx2.AsyncClient(base_url=base_url, auth=auth, timeout=timeout, transport=transport, verify=verify)
+        client = httpx2.AsyncClient(
+            base_url=base_url, auth=auth, timeout=timeout, transport=transport, verify=verify, limits=_LIMITS
+        )
     except (ImportError, OSError, ValueError, httpx2.InvalidURL):
         raise AuthorError(_NO_CLIENT.format(provider)) from None
     use_transports(client)
