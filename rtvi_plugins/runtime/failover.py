@@ -292,7 +292,8 @@ class _SessionAlternatives(Alternatives):
     _service: str
     #: The providers that have failed in this use.
     _tried_providers: set[str] = field(factory=set[str])
-    _has_begun: bool = False
+    #: The provider of the present attempt. None before `choose`.
+    _used: str | None = None
 
     @property
     def provider(self) -> str | None:
@@ -317,10 +318,12 @@ class _SessionAlternatives(Alternatives):
 
     async def choose(self) -> None:
         """Let the first provider serve that works. Within one use, only a failure changes it."""
+        if self._used is None or self._label in self._tried_providers:
+            await self._choose()
+        self._used = self._label
+
+    async def _choose(self) -> None:
         every, service = self._failovers, self._service
-        if self._has_begun and self._label not in self._tried_providers:
-            return
-        self._has_begun = True
         if every.core.shared.health.is_good and service not in every.serving and every.services.open[service].is_up:
             return
         for label in self._untried():
@@ -331,21 +334,29 @@ class _SessionAlternatives(Alternatives):
         """Note the failure, and let the next provider serve: one that works, or else any that has not failed here."""
         if error.category == _OF_THE_REQUEST:
             return False
-        every, service = self._failovers, self._service
-        self._tried_providers.add(self._label)
-        every.why[service] = error.category
-        if error.category != _OF_THE_ANSWER:
-            every.core.shared.health.failed(every.used_of(service, self._label), error)
+        every, service, present = self._failovers, self._service, self._label
+        used = self._used or present
+        self._tried_providers.add(used)
+        if used == present:
+            every.why[service] = error.category
+            if error.category != _OF_THE_ANSWER:
+                every.core.shared.health.failed(every.used_of(service, present), error)
+        elif replace and present not in self._tried_providers:
+            # Another use of the service has replaced the provider since, and has noted its failure.
+            self._used = present
+            return True
         while replace and (left := self._untried()):
             label = next((each for each in left if every.may_use(service, each)), left[0])
             if await every.use(service, label, is_last=len(left) == 1):
+                self._used = label
                 return True
             self._tried_providers.add(label)
         return False
 
     def answered(self) -> None:
         if not self._failovers.core.shared.health.is_good:
-            self._failovers.core.shared.health.worked(self._failovers.used_of(self._service, self._label))
+            used = self._used or self._label
+            self._failovers.core.shared.health.worked(self._failovers.used_of(self._service, used))
 
     def _untried(self) -> list[str]:
         return [each for each in self._failovers.choice(self._service).labels if each not in self._tried_providers]

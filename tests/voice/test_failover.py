@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from attrs import frozen
 
-from rtvi_plugins import LLM, STT, TTS, VAD, Failover, Session, action, bot, converse, options
+from rtvi_plugins import LLM, STT, TTS, VAD, Failover, ProviderError, Session, action, bot, converse, options
 from rtvi_plugins.hosting import Host, ManualClock
-from rtvi_plugins.kinds import Text, Thought
+from rtvi_plugins.kinds import LLMRequest, Text, Thought
 
 from ..fakes.conversation import APOLOGY, failures, later, said, silence, speak, spoken, write
 from ..fakes.providers import RATE
@@ -20,7 +20,7 @@ from ..fakes.wire import Wire, connected, connection_to, host_of, settle
 
 pytestmark = pytest.mark.anyio
 
-CLIENT = ["llm.provider", "llm.style", "llm:whoami", "llm:get_context"]
+CLIENT = ["llm.provider", "llm.style", "llm:whoami", "llm:get_context", "bot:summarise"]
 #: The failures that make the next provider serve.
 REPLACED = ("auth", "quota", "rate", "timeout", "unavailable", "no-answer")
 
@@ -48,6 +48,19 @@ async def typist(session: Session, /, llm: LLM) -> None:
 async def look(session: Session, /) -> str:
     """A function for the LLM."""
     return "nothing"
+
+
+@action(typist)
+async def summarise(session: Session, llm: LLM, /) -> str:
+    """Ask the LLM beside the conversation."""
+    alternatives = session.alternatives(llm)
+    await alternatives.choose()
+    while True:
+        try:
+            return "".join([each.text async for each in llm.respond(LLMRequest([])) if isinstance(each, Text)])
+        except ProviderError as error:
+            if not await alternatives.failed(error):
+                return "nothing"
 
 
 SPEAKING: dict[str, Any] = {
@@ -349,6 +362,19 @@ async def test_an_interruption_ends_a_failover(vendors: Vendors, where: str) -> 
         assert (await answer(wire)).startswith("llm.")
         assert vendors.open["llm.b"] <= 1
     assert set(vendors.open.values()) == {0}
+
+
+async def test_two_uses_of_a_service_at_once(vendors: Vendors) -> None:
+    """One has replaced the provider that then fails in the other, which goes on with the next one."""
+    vendors.before["llm.a"] = [HANG, failure("unavailable")]
+    async with sessions(vendors, 1) as (host, _, (wire,)):
+        await write(wire)
+        assert await wire.result(wire.call("bot:summarise")) == "llm.b answers instead."
+        await later(wire, 10.5)
+        assert "".join(each["text"] for each in wire.data_of("bot-llm-text")) == "llm.b answers instead."
+        assert failures(wire) == []
+        assert vendors.was_asked() == ["llm.a", "llm.a", "llm.b", "llm.b"]
+        assert [*host.failing_providers] == ["llm.a"]
 
 
 async def test_a_client_may_switch_meanwhile(vendors: Vendors) -> None:
