@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import math
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
@@ -427,14 +428,14 @@ async def test_a_failure_of_categorize(caplog: pytest.LogCaptureFixture) -> None
     """The log shows the bug without the vendor's text."""
 
     def categorize(code: int, reason: str) -> ProviderCategory:
-        raise LookupError("of the author")
+        raise LookupError(reason)
 
     async def close(socket: FakeSocket) -> None:
         await socket.close(1008, "key-of-a-test")
 
     async with serving(close, categorize=categorize) as (_, acme), acme.open("ws") as stream:
         assert await category_of(stream) == "unavailable"
-    assert "LookupError: of the author" in caplog.text
+    assert "acme: `route` or `categorize` raised LookupError" in caplog.text
     assert "key-of-a-test" not in caplog.text
 
 
@@ -737,7 +738,8 @@ async def test_many_requests_open_one_connection() -> None:
 
 
 async def test_a_route_that_fails(caplog: pytest.LogCaptureFixture) -> None:
-    """The log shows the bug, and the requests fail."""
+    """The log shows the bug, at DEBUG with its line, and the requests fail."""
+    caplog.set_level(logging.DEBUG, "rtvi_plugins")
     async with serving(echo) as (_, acme), acme.share("ws", route=context_of).open("a") as stream:
         await stream.send({"no": "context"})
         assert await category_of(stream) == "unavailable"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias, cast
@@ -12,15 +11,13 @@ import httpx2
 import orjson
 from attrs import define, field, frozen
 
-from rtvi_plugins.errors import ProviderCategory, ProviderError
+from rtvi_plugins.errors import ProviderCategory, ProviderError, report
 
 from ._inbox import Failure, Inbox
 from ._session import CLOSING_SECONDS, Closed, Lost, Message, Refused, Session, open_session
 from .failures import StatusError, category_of_status, retry_after
 
 __all__ = ("CLOSING_SECONDS", "Address", "Connection", "Outgoing", "Settings", "by_field")
-
-log = logging.getLogger("rtvi_plugins_vendor.websocket")
 
 #: A message to a vendor: bytes, text, or a value that is sent as JSON text.
 Outgoing: TypeAlias = "bytes | str | Mapping[str, Any]"
@@ -159,8 +156,8 @@ class Connection:
             self._fail_as("bad-request")
         except* (Lost, httpx2.HTTPError, orjson.JSONDecodeError):
             self._fail_as("unavailable")
-        except* Exception:
-            log.exception("%s: `route` or `categorize` failed", self.settings.provider)
+        except* Exception as failed:
+            report(f"{self.settings.provider}: `route` or `categorize`", _first(failed))
             self._fail_as("unavailable")
         finally:
             self._end()
