@@ -20,17 +20,14 @@ _TESTS = Path(__file__).parents[2] / "tests"
 #: Where the published npm clients are installed.
 CLIENTS = _TESTS / "clients" / "node_modules"
 
-#: Loads a published client under the name that applications import it by, and gives Node what browsers have.
+#: Loads a published client under the name that applications import it by.
 _PACKAGE = """
 import {{ createRequire }} from "node:module";
 const client = createRequire({clients!r} + "/")({package!r});
 export const {{ {names} }} = client;
 """
-_BROWSER = """
-import { createRequire } from "node:module";
-globalThis.window ??= {};
-globalThis.WebSocket ??= createRequire(process.env.CLIENTS + "/")("ws");
-"""
+#: What Node lacks for the clients.
+_NODE = Path(__file__).with_name("clients") / "node.mjs"
 
 
 def free_port() -> int:
@@ -96,12 +93,12 @@ def node_program(folder: Path, program: str, package: str, imported_as: str, nam
     home.mkdir(parents=True)
     (home / "package.json").write_text('{"type": "module", "exports": "./index.js"}')
     (home / "index.js").write_text(_PACKAGE.format(clients=str(CLIENTS), package=package, names=names))
-    (folder / "browser.mjs").write_text(_BROWSER)
+    (folder / "node_modules" / "ws").symlink_to(CLIENTS / "ws")
+    shutil.copy(_NODE, folder)
     (folder / "program.mjs").write_text(program)
     done = subprocess.run(
-        ["node", "--import", "./browser.mjs", "program.mjs"],
+        ["node", "--import", "./node.mjs", "program.mjs"],
         cwd=folder,
-        env={**os.environ, "CLIENTS": str(CLIENTS)},
         capture_output=True,
         text=True,
         check=False,

@@ -216,7 +216,7 @@ def _pattern(subject: Subject, validator: Any) -> Rule:
     guard = {"type": "string"} if subject.guard(written, "strings", (str,)) else {}
     matches = validator.match_func
     schema = {**guard, "pattern": _ANCHORED.get(matches.__name__, "{}").format(pattern)}
-    return _rule_for_classes((str,), lambda value: bool(matches(value)), schema, f"match the pattern {pattern!r}")
+    return _rule_for_classes((str,), lambda value: bool(matches(value)), schema, f"match the pattern '{pattern}'")
 
 
 # ---- choices and classes -------------------------------------------------------------------------------------------

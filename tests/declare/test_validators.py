@@ -129,6 +129,7 @@ MESSAGES: list[tuple[Any, Any, list[tuple[str, str]]]] = [
     (Annotated[list[int], min_len(1)], [], [("$", "must have at least 1 item, got 0")]),
     (Annotated[dict[str, int], max_len(1)], {"a": 1, "b": 2}, [("$", "must have at most 1 field, got 2")]),
     (Annotated[str, matches_re("a+")], "b", [("$", "must match the pattern 'a+', got the string 'b'")]),
+    (Annotated[str, matches_re(r"\+a")], "b", [("$", r"must match the pattern '\+a', got the string 'b'")]),
     (Annotated[str, in_(["a", "b"])], "c", [("$", "expected one of 'a', 'b', got the string 'c'")]),
     (Annotated[int, or_(lt(0), gt(9))], 5, [("$", "must be < 0 or be > 9, got 5")]),
     (Annotated[int, not_(in_([5]))], 5, [("$", "must not be one of 5, got 5")]),

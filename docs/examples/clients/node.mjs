@@ -1,0 +1,6 @@
+// What Node.js lacks for a published client: node --import ./node.mjs program.mjs
+
+import { WebSocket } from "ws"; // needed before Node.js 22
+
+globalThis.window ??= {};
+globalThis.WebSocket ??= WebSocket;
