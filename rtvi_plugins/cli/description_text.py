@@ -203,6 +203,9 @@ def _bounds(schema: Described, choice: str = "one of") -> Iterator[str]:
     bounds = [form.format(schema[name]) for name, form in _BOUNDS.items() if name in schema]
     if bounds:
         yield " ".join(bounds)
+    items = schema.get("items")
+    if is_object(items) and (of_items := ", ".join(_bounds(merge_all_of(items)))):
+        yield f"each {of_items}"
     choices = schema.get("enum", [schema["const"]] if "const" in schema else [])
     if choices:
         choice = "always" if len(choices) == 1 and choice == "one of" else choice

@@ -251,9 +251,11 @@ def test_describe_tells_what_clients_are_offered(run: Run) -> None:
         ({"type": "string", "minLength": 2, "maxLength": 80}, "string, 2 to 80 characters"),
         ({"type": "array", "items": {"type": "string"}, "minItems": 3, "maxItems": 3}, "array of string, 3 items"),
         ({"type": "array", "items": {"type": "string"}, "maxItems": 1}, "array of string, at most 1 item"),
+        ({"type": "array", "items": {"type": "integer", "minimum": 1}}, "array of whole number, each from 1"),
+        ({"type": "array", "items": {"enum": ["a", "b"]}}, 'array of string, each one of "a" "b"'),
     ],
 )
-def test_describe_tells_lengths(schema: Mapping[str, Any], text: str) -> None:
+def test_describe_tells_lengths_and_items(schema: Mapping[str, Any], text: str) -> None:
     """As people say them."""
     assert ", ".join(facts({"schema": schema, "required": False})) == text
 

@@ -41,7 +41,7 @@ process.exit(0);
     ],
 )
 def test_the_program_holds_a_conversation(tmp_path: Path, example: str, package: str, imported_as: str) -> None:
-    """It sets an option, calls an action, and receives an answer."""
+    """It sets an option, calls an action, and receives an answer. `node_program` loads node.mjs before it."""
     names = {
         "voice_client.mjs": "LLMHelper, Transport, VoiceClient, VoiceMessage",
         "rtvi_client.mjs": "LLMHelper, RTVIClient, RTVIMessage, Transport",
