@@ -77,7 +77,7 @@ def test_the_example_is_what_the_command_makes_and_the_changes_of_the_page(scaff
 
 
 def test_what_the_page_shows_is_in_the_example() -> None:
-    """In the order of the file, and whole."""
+    """Its parts are complete, and in the order of the file."""
     example = read(EXAMPLE)
     for path, text in BLOCK.findall(PAGE.read_text("utf-8")):
         assert text in example[path], path

@@ -1,4 +1,4 @@
-"""The bot that a browser talks to: the porter of a hotel, who is asked twenty things and knows an answer to each."""
+"""The bot that a browser talks to: a hotel's porter, who knows answers to twenty questions."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _alike(one: str, other: str) -> float:
 
 @define
 class Porter:
-    """Answers what is most like what was said."""
+    """Gives the answer whose question is most similar to what was said."""
 
     politely: str = ""
 
@@ -76,13 +76,13 @@ class Porter:
 @service("llm", "porter")
 @asynccontextmanager
 async def porter() -> AsyncGenerator[Porter]:
-    """The porter, who is not a language model."""
+    """The porter, without a language model."""
     yield Porter()
 
 
 @options(porter)
 def manners(llm: Porter, /, politely: str = "") -> None:
-    """What stands before each answer."""
+    """Set the text before each answer."""
     llm.politely = politely
 
 

@@ -1,4 +1,4 @@
-"""Conversations in a browser: by the published client over either of its transports, and on our own page."""
+"""Conversations in a browser: with the published client over each of its transports, and on our own page."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PUBLISHED = ("websocket", "webrtc")
 
 @frozen
 class Told:
-    """A message that came, and when, by the page's clock in milliseconds."""
+    """A message, and when it arrived, by the page's clock in milliseconds."""
 
     at: float
     type: str
@@ -42,7 +42,7 @@ class Told:
 
 @frozen
 class Exchange:
-    """A question, what was told about it, and how the answer sounded."""
+    """A question, the messages about it, and the audio of the answer."""
 
     question: str
     messages: Sequence[Told]
@@ -50,13 +50,13 @@ class Exchange:
 
     @property
     def heard(self) -> Sequence[str]:
-        """The words that were recognised."""
+        """Return the words that were recognised."""
         transcriptions = [each.data for each in self.messages if each.type == "user-transcription"]
         return words(" ".join(each["text"] for each in transcriptions if each["final"]))
 
     @property
     def text(self) -> str:
-        """What the LLM answered."""
+        """Return the LLM's answer."""
         return "".join(each.data["text"] for each in self.messages if each.type == "bot-llm-text").strip()
 
 
@@ -67,30 +67,30 @@ class Call(Protocol):
     def page(self) -> Page: ...
 
     def answered(self, since: float) -> None:
-        """Wait until the bot has said all that it has to say."""
+        """Wait until the bot has finished speaking."""
         ...
 
     def messages(self, since: float) -> Sequence[Told]:
-        """All messages that came since then."""
+        """Return all messages since that time."""
         ...
 
     def write(self, text: str) -> None:
-        """Type something."""
+        """Type a text."""
         ...
 
     def resumed(self, since: float) -> None:
-        """Wait until it has come back, after its connection was lost then."""
+        """Wait until the session is resumed, after its connection was lost at that time."""
         ...
 
 
 @frozen
 class PublishedCall:
-    """A conversation by the published client."""
+    """A conversation with the published client."""
 
     page: Page
 
     def until(self, type: str, since: float = 0, seconds: float = 20, **data: Any) -> Told:
-        """Wait for a message of this type, with such data."""
+        """Wait for a message of this type with this data."""
         return _told(self.page.call("published.until", type, data, since, seconds))
 
     def answered(self, since: float) -> None:
@@ -111,7 +111,7 @@ class PublishedCall:
         self.page.call("published.microphone", enabled)
 
     def context(self) -> Sequence[Mapping[str, Any]]:
-        """The messages of the conversation, as the bot has them."""
+        """Return the messages of the conversation in the bot."""
         request: Mapping[str, Any] = {"service": "llm", "action": "get_context", "arguments": {}}
         messages: Sequence[Mapping[str, Any]] = self.page.call("published.request", "action", request)["messages"]
         return messages
@@ -123,12 +123,12 @@ def _told(each: Mapping[str, Any]) -> Told:
 
 @frozen
 class PageCall:
-    """A conversation on our own page. What came is read from its log, as a user would copy it."""
+    """A conversation on our own page. Messages are read from its log, as a user would copy it."""
 
     page: Page
 
     def state(self, state: str) -> None:
-        """Wait for it to be somebody's turn."""
+        """Wait until the page shows this state."""
         self.page.element(f"#state[data-state={state}]", "waitFor")
 
     def answered(self, since: float) -> None:
@@ -152,7 +152,7 @@ class PageCall:
         self.page.element("#log li:has-text('bot-ready') >> nth=1", "waitFor", {"state": "attached"})
 
     def says(self, who: str, text: str) -> str:
-        """Wait for an entry of the transcript with such a text; returns the whole entry."""
+        """Wait for an entry of the transcript with this text. Return the whole entry."""
         entry = f"#transcript li[data-who={who}]:has-text({json.dumps(text)}) .words"
         self.page.element(entry, "waitFor")
         return str(self.page.element(entry, "innerText"))
@@ -164,21 +164,21 @@ def _logged(line: Mapping[str, Any], origin: float) -> Told:
 
 
 def ask(call: Call, question: str) -> Exchange:
-    """Speak a question, and listen until its answer is over."""
+    """Speak a question, and listen until the answer is over."""
     since = call.page.now()
     call.page.speak(say(question))
     return listen(call, question, since)
 
 
 def write(call: Call, question: str) -> Exchange:
-    """Type a question, and listen until its answer is over."""
+    """Type a question, and listen until the answer is over."""
     since = call.page.now()
     call.write(question)
     return listen(call, question, since)
 
 
 def listen(call: Call, question: str, since: float) -> Exchange:
-    """Wait until the answer is over, and silence has come; returns what there was since then."""
+    """Wait until the answer is over and there is silence. Return everything since that time."""
     call.answered(since)
     call.page.until_silent()
     return Exchange(question, call.messages(since), call.page.played(since).voice())
@@ -200,7 +200,7 @@ def calling(
 
 @contextmanager
 def visiting(browser: Browser, server: str, transport: str = "websocket", **options: Any) -> Generator[PageCall]:
-    """Our own page, in a call until the block ends."""
+    """Open our own page, in a call until the block ends."""
     page = browser.open(f"{server}/", **options)
     call = PageCall(page)
     try:
@@ -216,7 +216,7 @@ def visiting(browser: Browser, server: str, transport: str = "websocket", **opti
 
 
 def chain(messages: Sequence[Told], *types: str) -> bool:
-    """Whether the first of each of these types came after the first of the type before it."""
+    """Return whether the first of each of these types came after the first of the type before it."""
     came = [each.type for each in messages if each.type != "user-transcription" or each.data["final"]]
     places = [came.index(type) for type in types if type in came]
     return len(places) == len(types) and places == sorted(places)

@@ -1,4 +1,4 @@
-"""Headless Chromium with a microphone that speaks on command and an ear for all that it plays, driven through Node."""
+"""Headless Chromium, driven through Node. Its microphone speaks on command, and what it plays is recorded."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Spoken:
 
 @define(eq=False)
 class Browser:
-    """A browser, and where it serves the page of the published clients. Several threads may use it at once."""
+    """A browser, and the address of its page with the published clients. Several threads may use it at once."""
 
     pages: str
     _stdin: IO[str]
@@ -48,7 +48,7 @@ class Browser:
         return Page(self, self.execute("open", url=url, **options))
 
     def execute(self, name: str, **values: Any) -> Any:
-        """Have the driver run one of its operations, and return its result. `RuntimeError` says why not."""
+        """Make the driver run an operation, and return the result. `RuntimeError` has the reason of a failure."""
         number, outcome = next(self._ids), Future[Any]()
         self._waiting[number] = outcome
         self._stdin.write(json.dumps({"id": number, "do": name, **values}) + "\n")
@@ -56,7 +56,7 @@ class Browser:
         return outcome.result(ANSWERED_WITHIN)
 
     def take(self, lines: IO[str]) -> None:
-        """Hand every outcome to whoever waits for it, until the driver has ended."""
+        """Pass each outcome to the thread that waits for it, until the driver has ended."""
         for line in lines:
             reply = json.loads(line)
             outcome = self._waiting.pop(reply["id"])
@@ -76,23 +76,23 @@ class Page:
     number: int
 
     def call(self, name: str, *values: Any) -> Any:
-        """Call a function of the page, as in `"microphone.speak"`, and wait for what it promises."""
+        """Call a function of the page, as in `"microphone.speak"`, and wait for its promise."""
         return self._do("call", path=name, values=values)
 
     def element(self, selector: str, method: str, *values: Any) -> Any:
-        """Do something with an element: a method of Playwright's Locator."""
+        """Call a method of Playwright's Locator on an element."""
         return self._do("element", selector=selector, method=method, values=values)
 
     def now(self) -> float:
-        """The page's own clock, in milliseconds."""
+        """Return the time of the page's own clock, in milliseconds."""
         return float(self.call("performance.now"))
 
     def speak(self, speech: bytes) -> Spoken:
-        """Say a WAV file into the microphone, and wait for its end."""
+        """Play a WAV file into the microphone, and wait for its end."""
         return Spoken(**self.call("microphone.speak", base64.b64encode(speech).decode()))
 
     def played(self, since: float) -> Played:
-        """What the page has played since a time of its clock."""
+        """Return what the page has played since a time of its clock."""
         return Played([Tape.of(each) for each in self.call("ear.since", since)])
 
     def until_heard(self, since: float, milliseconds: float = 0, *, seconds: float = 20) -> float:
@@ -100,7 +100,7 @@ class Page:
         return float(self.call("ear.sound", since, milliseconds, seconds))
 
     def until_silent(self, milliseconds: float = 400) -> float:
-        """Wait until nothing has been heard for so long."""
+        """Wait until there was silence for this long."""
         return float(self.call("ear.silent", milliseconds))
 
     def run(self, module: str) -> Sequence[Sequence[Any]]:
@@ -118,7 +118,7 @@ class Page:
         self._do("screenshot", path=str(path))
 
     def complaints(self) -> Sequence[str]:
-        """What the page wrote to its console as errors, and the exceptions that nobody caught."""
+        """Return the errors in the page's console, and the exceptions that were not caught."""
         errors: list[str] = self._do("complaints")
         return errors
 
@@ -154,7 +154,7 @@ def browsing() -> Generator[Browser]:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """Have the driver close its browser; one that does not is an error, and is killed."""
+    """Make the driver close its browser. A driver that does not end is killed, and this is an error."""
     assert process.stdin is not None
     with suppress(BrokenPipeError):
         process.stdin.close()

@@ -16,14 +16,14 @@ BOT = Path(__file__).parent / "bot.py"
 
 @pytest.fixture(scope="package")
 def browser() -> Generator[Browser]:
-    """A browser."""
+    """Run a browser."""
     with browsing() as found:
         yield found
 
 
 @pytest.fixture(scope="package")
 def server(browser: Browser) -> Generator[str]:
-    """The address of a server process with the porter, which lets the page of the published clients in."""
+    """Return the address of a server process with the porter, which accepts the page of the published clients."""
     # A test may leave a session that nobody claims. The server must not wait for it at the end.
     options = ("--port", "0", "--origin", browser.pages, "--drain-seconds", "0")
     command = [sys.executable, "-m", "rtvi_plugins", "run", str(BOT), *options]

@@ -1,4 +1,4 @@
-"""What a newcomer says to the receptionist in four calls, in whose voice, and what counts as an answer to it."""
+"""What a new user says to the receptionist in four calls, with which voices, and which answers are right."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RECEPTIONIST = Path(__file__).parents[2] / "docs" / "examples" / "receptionist" 
 
 @frozen
 class Line:
-    """A sentence, and what its answer is about: a topic of the receptionist, or words that the answer has."""
+    """A sentence, and the subject of its answer: a topic of the receptionist, or words in the answer."""
 
     text: str
     about: str
@@ -27,7 +27,7 @@ class Line:
 
 
 def over(text: str, about: str) -> Line:
-    """A sentence that interrupts the bot."""
+    """Return a sentence that interrupts the bot."""
     return Line(text, about, interrupts=True)
 
 
@@ -88,7 +88,7 @@ VOICES = (0.9, "rms", 1.0, "slt", 1.1, "kal16", 1.2, "awb")
 
 
 def voices() -> Mapping[Line, str | float]:
-    """The voice of each line."""
+    """Return the voice of each line."""
     return dict(zip(chain(*CALLS.values()), cycle(VOICES)))
 
 
@@ -103,7 +103,7 @@ def _hotel() -> ModuleType:
 
 
 def is_answer(text: str, about: str) -> bool:
-    """Whether the bot's text is an answer about this. It may go on, as with a question about the booking."""
+    """Return whether the bot's text is an answer about this. More may follow, such as a question about the booking."""
     topics, functions = _hotel().TOPICS, _hotel().FUNCTIONS
     if about in topics:
         accepted = topics[about]["answers"]

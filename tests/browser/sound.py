@@ -1,4 +1,4 @@
-"""What a page has played, as samples on the page's clock, and how high and how long a voice is."""
+"""The audio that a page has played, as samples on the page's clock, and the pitch and length of voices."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LOUD = 300
 
 @frozen
 class Tape:
-    """What one audio context, or one media element, has played. `times` is when each sample was, in milliseconds."""
+    """What one audio context or media element has played. `times` has the time of each sample, in milliseconds."""
 
     rate: int
     samples: Samples
@@ -29,7 +29,7 @@ class Tape:
 
     @classmethod
     def of(cls, recording: Mapping[str, Any]) -> Tape:
-        """The tape that the page tells about; `RuntimeError` if it broke."""
+        """Return the tape from the page's data. Raise `RuntimeError` if the tape broke."""
         if recording["failure"]:
             raise RuntimeError(f"A tape of what was played broke: {recording['failure']}")
         rate = int(recording["rate"]) or 1
@@ -39,24 +39,24 @@ class Tape:
         return cls(rate, samples, np.concatenate(times) if times else np.zeros(0))
 
     def between(self, start: float, end: float) -> Tape:
-        """What was played between two times."""
+        """Return what was played between two times."""
         kept = (self.times >= start) & (self.times < end)
         return Tape(self.rate, self.samples[kept], self.times[kept])
 
     def loud(self) -> npt.NDArray[np.float64]:
-        """When it was not silent."""
+        """Return when it was not silent."""
         found: npt.NDArray[np.float64] = self.times[np.abs(self.samples.astype(np.int32)) > LOUD]
         return found
 
 
 @frozen
 class Played:
-    """All that a page has played. A bot has one voice, so at most one of the tapes is not silent."""
+    """Everything that a page has played. A bot has one voice, so at most one of the tapes is not silent."""
 
     tapes: Sequence[Tape]
 
     def voice(self) -> Tape:
-        """The tape that is not silent."""
+        """Return the tape that is not silent."""
         found = [tape for tape in self.tapes if tape.loud().size]
         if len(found) != 1:
             raise AssertionError(f"{len(found)} of {len(self.tapes)} tapes have sound; one should have.")
@@ -64,24 +64,24 @@ class Played:
 
 
 def resampled(samples: Samples, rate: int, to: int) -> Samples:
-    """The same sound at another rate."""
+    """Return the same sound at another rate."""
     made: Samples = samples if rate == to else cast("Any", soxr).resample(samples, rate, to)
     return made
 
 
 def trimmed(samples: Samples) -> Samples:
-    """From the first sound to the last."""
+    """Return the part from the first sound to the last."""
     loud = np.flatnonzero(np.abs(samples.astype(np.int32)) > LOUD)
     return samples[loud[0] : loud[-1] + 1] if loud.size else samples[:0]
 
 
 def span(samples: Samples, rate: int) -> float:
-    """Seconds from the first sound to the last."""
+    """Return the seconds from the first sound to the last."""
     return len(trimmed(samples)) / rate
 
 
 def fundamental(samples: Samples, rate: int) -> float:
-    """How high a voice is, in Hz: the median over its voiced parts of the period at which they repeat themselves."""
+    """Return the pitch of a voice in Hz: the median of its voiced parts."""
     sound = resampled(samples, rate, 8000).astype(np.float64)
     found = [_pitch(sound[at : at + 400], 8000) for at in range(0, len(sound) - 400, 200)]
     voiced = [pitch for pitch in found if pitch]
@@ -89,7 +89,7 @@ def fundamental(samples: Samples, rate: int) -> float:
 
 
 def _pitch(frame: npt.NDArray[np.float64], rate: int) -> float:
-    """The fundamental of 50 ms, between 60 and 400 Hz; 0 where it is unvoiced or too quiet."""
+    """Return the pitch of 50 ms, between 60 and 400 Hz, or 0 if it is unvoiced or too quiet."""
     frame = frame - frame.mean()
     if np.sqrt(np.mean(frame**2)) < LOUD:
         return 0.0

@@ -1,4 +1,4 @@
-"""Speech for a microphone, and a listener who knows which sentences may be said to it."""
+"""Speech for a microphone, and a listener that recognises a limited number of sentences."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ NEAR = 0.15
 
 
 def say(text: str, voice: str = "rms") -> bytes:
-    """A WAV file in which flite says a text, in a voice that dictation understands."""
+    """Return a WAV file in which flite says a text, in a voice that the recogniser understands."""
     with TemporaryDirectory() as folder:
         file = Path(folder, "speech.wav")
         subprocess.run(["flite", "-voice", voice, "-t", text, "-o", str(file)], check=True, timeout=30)
@@ -43,7 +43,7 @@ def say(text: str, voice: str = "rms") -> bytes:
 
 @cache
 def synthesised(text: str) -> tuple[Samples, int]:
-    """A sentence in the porter's voice, and its rate in Hz."""
+    """Return a sentence in the porter's voice, and its rate in Hz."""
 
     async def speak() -> Sequence[Audio]:
         async def pieces() -> AsyncGenerator[str]:
@@ -66,7 +66,7 @@ L = TypeVar("L", bound=_HasText)
 
 
 def say_all(voices: Mapping[L, str | float]) -> Mapping[L, bytes]:
-    """WAV files of texts, without silence at the end. A voice is one of flite, or the speed of Piper's."""
+    """Return WAV files of texts, without silence at the end. A voice is one of flite, or the speed of Piper's."""
 
     async def made() -> Mapping[L, bytes]:
         async with piper_tts() as piper:
@@ -95,7 +95,7 @@ def _cut(speech: bytes) -> bytes:
 
 
 def _wav(samples: Samples, rate: int) -> bytes:
-    """A WAV file that ends with the last sound: what comes after it is not speech, and would be taken for delay."""
+    """Return a WAV file that ends with the last sound. Otherwise, the silence after it would count as delay."""
     loud = np.flatnonzero(np.abs(samples.astype(np.int32)) > LOUD)
     to = BytesIO()
     with wave.open(to, "wb") as file:
@@ -107,12 +107,12 @@ def _wav(samples: Samples, rate: int) -> bytes:
 
 
 def words(text: str) -> Sequence[str]:
-    """The words of a text, without case and punctuation."""
+    """Return the words of a text, without case and punctuation."""
     return re.findall(r"[a-z']+", text.lower())
 
 
 def word_errors(said: Sequence[str], heard: Sequence[str]) -> int:
-    """How many words must be put in, left out or replaced to make one from the other (Levenshtein's distance)."""
+    """Return how many words must be added, removed or replaced to make one from the other (Levenshtein's distance)."""
     row = list(range(len(heard) + 1))
     for place, word in enumerate(said, 1):
         last, row = row, [place]
@@ -122,11 +122,11 @@ def word_errors(said: Sequence[str], heard: Sequence[str]) -> int:
 
 
 class Listener:
-    """Tells which of its sentences was said, and that it was none of them.
+    """Recognises which of its sentences was said, or that it was another one.
 
-    Espeak's voice is beyond dictation, but not beyond a grammar. A grammar alone would find one of its sentences in
-    almost anything; so what it finds counts only if it is also among the nearest to the sounds that are recognised
-    without any grammar.
+    Free dictation does not understand espeak's voice, but a grammar does. A grammar alone would find one of its
+    sentences in almost any sound. So its result counts only if it is also among the most similar to the sounds that
+    are recognised without a grammar.
     """
 
     def __init__(self, sentences: Iterable[str]) -> None:
@@ -141,7 +141,7 @@ class Listener:
         self._sounds = {text: self._sounds_of(text) for text in self._sentences}
 
     def hear(self, samples: Samples, rate: int) -> str | None:
-        """The sentence that was said; None if it was none of them."""
+        """Return the sentence that was said, or None if it was another one."""
         silence = np.zeros(RATE // 4, np.int16)
         # Long digital silence would spoil what it takes for the loudness of the voice.
         sound = np.concatenate([silence, resampled(trimmed(samples), rate, RATE), silence])
@@ -156,7 +156,7 @@ class Listener:
 
 
 def _likeness(expected: Sequence[str], heard: Sequence[str]) -> float:
-    """1 for the same sounds, 0 for sounds that have nothing in common."""
+    """Return 1 for the same sounds, and 0 for sounds that have nothing in common."""
     return 1 - word_errors(expected, heard) / max(len(expected), len(heard))
 
 
@@ -165,7 +165,7 @@ def _decoder(**options: Any) -> Any:
 
 
 def _recognise(decoder: Any, sound: Samples) -> str:
-    """What is recognised at the second hearing: the first tells how loud and how bright the voice is."""
+    """Return what is recognised the second time. The first time measures how loud and bright the voice is."""
     for _ in range(2):
         decoder.start_utt()
         # In small pieces, as from a microphone: given all at once, it would level the sound in another way.

@@ -1,4 +1,4 @@
-"""Use from code: each program that the page shows for an action and an option runs, and does what the form does."""
+"""Each program that the page shows for an action and an option runs, and does the same as the form."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HARD = """it's "$HOME" `x` \\n \\\\ ü😀"""
 
 @pytest.fixture(scope="module")
 def page(browser: Browser, server: str) -> Generator[Page]:
-    """The page, before a call."""
+    """Open the page, before a call."""
     page = browser.open(f"{server}/")
     page.element("#options [name=politely]", "waitFor")
     yield page
@@ -31,9 +31,9 @@ def page(browser: Browser, server: str) -> Generator[Page]:
 
 @pytest.fixture
 def runner(browser: Browser) -> Generator[Page]:
-    """A page of another origin that may use the server.
+    """Open a page of another origin that may use the server.
 
-    Its errors are not looked at: the published client raises one if it is disconnected while it lists the microphones.
+    Its errors are not checked: the published client raises one if it is disconnected while it lists the microphones.
     """
     page = browser.open(browser.pages)
     yield page
@@ -64,7 +64,7 @@ SAY = "#action-bot-repeat"
 
 @pytest.fixture
 def say(page: Page) -> str:
-    """The form of an action, filled in."""
+    """Fill in the form of an action."""
     page.element("#tab-actions", "click")
     if page.element(SAY, "getAttribute", "open") is None:
         page.element(f"{SAY} > summary", "click")
@@ -96,7 +96,7 @@ POLITELY = "#options .whole-field:has([name=politely])"
 
 @pytest.fixture
 def politely(page: Page) -> str:
-    """The field of an option, filled in."""
+    """Fill in the field of an option."""
     page.element("#tab-options", "click")
     page.element("#options [name=politely]", "fill", HARD)
     return POLITELY

@@ -22,7 +22,7 @@ SPEAKS_WITHIN = 10.0
 
 @pytest.fixture(scope="module")
 def bot(browser: Browser) -> Generator[str]:
-    """The address of the bot on the page."""
+    """Return the address of the bot on the page."""
     # A page that is closed leaves its session to a timeout, for which the server must not wait at the end.
     options = ("--dev", "--port", "0", "--origin", browser.pages, "--plugin", "webrtc", "--drain-seconds", "0")
     command = [sys.executable, "-m", "rtvi_plugins", "run", str(BOT), *options]

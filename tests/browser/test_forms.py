@@ -65,7 +65,7 @@ DEFAULTS: Mapping[str, Any] = {"count": 1, "crust": "thin", "toppings": [], "not
 
 @pytest.fixture(scope="module")
 def server() -> Generator[str]:
-    """The address of a server with the bot."""
+    """Return the address of a server with the bot."""
     command = [sys.executable, "-m", "rtvi_plugins", "run", str(BOT), "--port", "0"]
     with running(command, r"(http://127\.0\.0\.1:\d+)", env=environment(PYTHONUNBUFFERED="1")) as process:
         yield process.matched
@@ -73,7 +73,7 @@ def server() -> Generator[str]:
 
 @pytest.fixture(scope="module")
 def page(browser: Browser, server: str) -> Generator[Page]:
-    """The page of the bot, at its actions. It is not connected before the first action is called."""
+    """Open the page of the bot, at its actions. It is not connected before the first action is called."""
     page = browser.open(f"{server}/")
     page.element("#tab-actions", "click")
     page.element("#actions details >> nth=-1", "waitFor")
@@ -207,7 +207,7 @@ def _fits(schema: Schema, value: Any) -> bool:
 
 
 def completed(value: Any) -> Any:
-    """Return a value as the bot has it: with the defaults of the fields that were left out."""
+    """Return a value as the bot gets it, with the defaults of the fields that were left out."""
     if isinstance(value, list):
         return [completed(each) for each in cast("list[Any]", value)]
     if not isinstance(value, dict):
@@ -217,13 +217,13 @@ def completed(value: Any) -> Any:
 
 
 def test_every_type_has_a_value() -> None:
-    """A row that is added to the reference is entered too."""
+    """A row that is added to the reference is tested too."""
     assert list(VALUES) == list(TYPES)
 
 
 @pytest.mark.parametrize("name", TYPES)
 def test_a_value_goes_through_the_form_and_comes_back(page: Page, server: str, name: str) -> None:
-    """It is entered by controls and called; then shown as JSON, shown in the form again, and called again."""
+    """It is entered in the form and called. Then it is shown as JSON, shown in the form again, and called again."""
     form = Form.of(page, name)
     schema = described(page, server)[form.action]
     compound = page.element(f"{form.top} >> .label-row >> nth=0 >> text=JSON", "count") > 0
@@ -248,13 +248,13 @@ def described(page: Page, server: str) -> Mapping[str, Schema]:
 
 
 def clear(form: Form, schema: Schema) -> None:
-    """Remove the rows of the former value."""
+    """Remove the rows of the earlier value."""
     while form.page.element(f"{form.top} >> .rows > .row", "count"):
         form.page.element(f"{form.top} >> .rows > .row > button >> nth=-1", "click")
 
 
 def test_a_problem_that_the_bot_finds_stands_beside_the_innermost_field(page: Page) -> None:
-    """Its field is marked. The problem goes away when the field is edited."""
+    """Its field is marked. The problem disappears when the field is edited."""
     form = Form.of(page, "list[Item]")
     clear(form, {})
     form.enter(form.top, described(page, "")[form.action], [SMALL, {"size": "small", "toppings": ["ham", "H4M"]}])
@@ -269,7 +269,7 @@ def test_a_problem_that_the_bot_finds_stands_beside_the_innermost_field(page: Pa
 
 
 def test_a_missing_value_is_found_before_anything_is_sent(page: Page) -> None:
-    """It stands beside the field inside the object, which gets the focus."""
+    """The problem is shown at the field inside the object, which gets the focus."""
     form = Form.of(page, "Address")
     page.element(f"{form.action} [name=street]", "fill", "")
     page.element(f"{form.action} button[type=submit]", "click")
@@ -278,7 +278,7 @@ def test_a_missing_value_is_found_before_anything_is_sent(page: Page) -> None:
 
 
 def test_the_slider_and_the_number_beside_it_agree(page: Page) -> None:
-    """Each follows the other."""
+    """Each follows changes of the other."""
     form = Form.of(page, "bounded")
     page.element(f"{form.action} input[type=range]", "fill", "0.5")
     assert page.element(f"{form.action} input[type=number]", "inputValue") == "0.5"

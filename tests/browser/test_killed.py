@@ -63,7 +63,7 @@ def by(*names: str) -> pytest.MarkDecorator:
 
 @frozen
 class Workers:
-    """The front of two worker processes, and the file in which they save sessions."""
+    """The front-end process of two workers, and the file in which they save sessions."""
 
     url: str
     pid: int
@@ -74,7 +74,7 @@ class Workers:
         os.kill(self.owner(), signal.SIGKILL)
 
     def owner(self) -> int:
-        """The process that has the session."""
+        """Return the process that has the session."""
         [owner] = self._saved("owner")
         number = owner.rpartition("/w")[2]
         for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split():
@@ -83,7 +83,7 @@ class Workers:
         raise AssertionError(f"There is no worker {number}.")
 
     def context(self) -> Sequence[Mapping[str, str]]:
-        """The conversation, as it is saved."""
+        """Return the conversation, as it is saved."""
         return [json.loads(each) for each in self._saved("m/%")]
 
     def until_forgotten(self) -> None:
@@ -101,7 +101,7 @@ class Workers:
 
 @pytest.fixture(scope="module")
 def workers(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Generator[Workers]:
-    """Two workers, with a bot that says a greeting."""
+    """Run two workers, with a bot that says a greeting."""
     store = tmp_path_factory.mktemp("killed") / "sessions.db"
     command: list[str | Path] = [sys.executable, "-m", "rtvi_plugins", "run", BOT, "--port", "0", "--workers", "2"]
     command += ["--resume", store, "--drain-seconds", "0", "--origin", browser.pages]
@@ -112,13 +112,13 @@ def workers(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Gener
 
 @pytest.fixture(scope="module")
 def listener() -> Listener:
-    """Somebody who knows what the porter may say."""
+    """Return a listener that knows the porter's sentences."""
     return Listener([*ANSWERS.values(), GREETING])
 
 
 @pytest.fixture
 def call(browser: Browser, workers: Workers, request: pytest.FixtureRequest) -> Generator[Call]:
-    """A conversation in which the bot has said its greeting."""
+    """Begin a conversation, in which the bot has said its greeting."""
     with CALLS[request.param](browser, workers.url) as made:
         made.page.until_heard(0)
         made.page.until_silent(1000)
@@ -128,9 +128,9 @@ def call(browser: Browser, workers: Workers, request: pytest.FixtureRequest) -> 
 
 @by("page-webrtc")
 def test_an_answer_that_a_kill_cuts_short_is_heard_to_its_end(call: Call, workers: Workers, listener: Listener) -> None:
-    """It starts over in the other process. The greeting, the question and the answer are there once.
+    """It starts again in the other process. The greeting, the question and the answer are there once.
 
-    The page says that it connects again, and marks the answer that was cut.
+    The page says that it connects again, and marks the interrupted answer.
     """
     since = call.page.now()
     call.page.speak(say(FIRST))
@@ -154,7 +154,7 @@ def test_an_answer_that_a_kill_cuts_short_is_heard_to_its_end(call: Call, worker
 
 @by("client-websocket")
 def test_a_question_that_a_kill_cuts_short_can_be_asked_again(call: Call, workers: Workers, listener: Listener) -> None:
-    """The next one is answered. Of the one that was cut there is at most what was heard, and nothing is there twice."""
+    """The next one is answered. At most the heard part of the interrupted one is there, and nothing is there twice."""
     with ThreadPoolExecutor() as pool:
         speaking = pool.submit(call.page.speak, say(FIRST))
         time.sleep(ASKING_SECONDS)
@@ -177,7 +177,7 @@ def test_a_question_that_a_kill_cuts_short_can_be_asked_again(call: Call, worker
 
 @pytest.mark.parametrize("transport", ["websocket", "webrtc"][: 1 + bool(ROUNDS)])
 def test_the_page_leaves_a_process_that_is_silent(browser: Browser, workers: Workers, transport: str) -> None:
-    """A frozen process closes nothing, as after a power failure. The page notices within three seconds."""
+    """A frozen process closes nothing, as after a power failure. The page notices it within three seconds."""
     with visiting(browser, workers.url, transport) as call:
         write(call, FIRST)
         frozen_one = workers.owner()
@@ -196,7 +196,7 @@ def test_the_page_leaves_a_process_that_is_silent(browser: Browser, workers: Wor
 
 
 def test_a_published_client_comes_back_over_webrtc(browser: Browser, workers: Workers) -> None:
-    """Its start has the token. It reaches the worker that has the session, whichever answers the start."""
+    """Its start has the token. It reaches the worker that has the session, whichever worker answers the start."""
     with calling(browser, workers.url, "webrtc") as first:
         first.page.until_heard(0)
         first.page.until_silent(1000)
@@ -217,6 +217,6 @@ def test_a_published_client_comes_back_over_webrtc(browser: Browser, workers: Wo
 
 
 def is_heard(message: Mapping[str, str], question: str) -> bool:
-    """Whether this is what was understood of a question."""
+    """Return whether this is what was understood of a question."""
     said, heard = words(question), words(message["content"])
     return message["role"] == "user" and word_errors(said, heard) <= MISHEARD

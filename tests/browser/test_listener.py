@@ -1,4 +1,4 @@
-"""The listener that the tests of this folder judge answers by: what it rejects."""
+"""The listener that judges answers in these tests rejects other sentences."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ pytestmark = pytest.mark.timeout(280)
 
 
 def test_other_sentences_are_not_taken_for_answers() -> None:
-    """What recognises the answers rejects the same voice when it says anything else."""
+    """A listener that recognises the answers rejects other sentences of the same voice."""
     listener, others = Listener(ANSWERS.values()), [*STORY, *ANSWERS]
     assert {text: listener.hear(*synthesised(text)) for text in others} == dict.fromkeys(others)

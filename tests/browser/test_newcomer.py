@@ -48,13 +48,13 @@ class Exchange:
 
     @property
     def understood(self) -> str:
-        """What was recognised."""
+        """Return what was recognised."""
         final = [each.data for each in self.messages if each.type == "user-transcription" and each.data["final"]]
         return " | ".join(each["text"] for each in final)
 
     @property
     def answer(self) -> str:
-        """The text of the last answer."""
+        """Return the text of the last answer."""
         text = ""
         for each in self.messages:
             if each.type == "bot-llm-started":
@@ -65,20 +65,20 @@ class Exchange:
 
     @property
     def voice_to_voice(self) -> float | None:
-        """From the end of the sentence to the first sound of the answer, as the page plays it; None without a sound."""
+        """Return the time from the end of the sentence to the first sound of the answer, or None without a sound."""
         times = [] if self.sound is None else [at for at in self.sound.loud() if at > self.spoken.ended]
         return min(times) - self.spoken.ended if times else None
 
     @property
     def parts(self) -> Mapping[str, float]:
-        """How much of that the recogniser, the language model and the voice took, as the bot measured it."""
+        """Return the parts of recogniser, language model and voice in that time, as the bot measured them."""
         metrics = [each.data for each in self.messages if each.type == "metrics"]
         found = [part for each in metrics for part in each.get("ttfb", ())]
         return {each["processor"]: 1000 * each["value"] for each in reversed(found)}
 
     @property
     def fell_silent(self) -> bool:
-        """Whether the bot stopped soon, where it was interrupted."""
+        """Return whether the bot stopped soon after an interruption."""
         if not self.line.interrupts:
             return True
         if self.sound is None or all(each.type != "bot-interrupted" for each in self.messages):
@@ -88,7 +88,7 @@ class Exchange:
 
     @property
     def as_meant(self) -> bool:
-        """Whether the bot answered, aloud and about what was meant, and let itself be interrupted."""
+        """Return whether the bot answered aloud and about the right subject, and could be interrupted."""
         return self.voice_to_voice is not None and self.fell_silent and is_answer(self.answer, self.line.about)
 
     def __str__(self) -> str:
@@ -101,7 +101,7 @@ class Exchange:
 
 
 def converse(call: PageCall, lines: Sequence[Line], speech: Mapping[Line, bytes]) -> Sequence[Exchange]:
-    """Say all lines, each when the answer before is over, or in the middle of it."""
+    """Say all lines, each after the previous answer, or in the middle of it."""
     call.page.until_heard(0)
     _hear_all(call)
     since, spoken, heard = call.page.now(), list[Spoken](), False
@@ -132,21 +132,21 @@ def converse(call: PageCall, lines: Sequence[Line], speech: Mapping[Line, bytes]
 
 
 def _hear_all(call: PageCall) -> None:
-    """Wait until the bot has said all."""
+    """Wait until the bot has said everything."""
     call.state("listening")
     call.page.until_silent()
 
 
 @pytest.fixture(scope="module")
 def speech() -> Mapping[Line, bytes]:
-    """What the newcomer will say. The last call is made only if the others go badly."""
+    """Return what the user will say. The last call is made only if the others are not good enough."""
     said = {line for lines in list(CALLS.values())[: MADE + 1] for line in lines}
     return say_all({line: voice for line, voice in voices().items() if line in said})
 
 
 @pytest.fixture(scope="module")
 def receptionist(speech: Mapping[Line, bytes]) -> Generator[str]:
-    """The address of the receptionist, whose voices and recogniser are those of `start.py`."""
+    """Return the address of the receptionist, with the voices and the recogniser of `start.py`."""
     command = [sys.executable, "-m", "rtvi_plugins", "run", str(RECEPTIONIST), "--dev", "--no-reload", "--port", "0"]
     options = ["--plugin", "webrtc", "--service-option", MODEL, "--drain-seconds", "0"]
     with running([*command, *options], r"(http://127\.0\.0\.1:\d+)", env=environment(PYTHONUNBUFFERED="1")) as process:
@@ -155,10 +155,10 @@ def receptionist(speech: Mapping[Line, bytes]) -> Generator[str]:
 
 @pytest.fixture(scope="module")
 def exchanges(browser: Browser, receptionist: str, speech: Mapping[Line, bytes]) -> Sequence[Exchange]:
-    """All sentences with their answers, and a report of them on stdout.
+    """Return all sentences with their answers, and print a report of them.
 
-    A sentence of a booking that is misheard brings others with it, and Piper never says one twice in the same way. So
-    if too few are answered as meant, there is one more call, and the share is that of all.
+    If one sentence of a booking is misheard, others fail as well, and Piper never says a sentence twice in the same
+    way. So if too few are answered as meant, there is one more call, and the share is that of all calls.
     """
     found: list[Exchange] = []
     for number, lines in enumerate(CALLS.values()):
@@ -186,17 +186,17 @@ def report(exchanges: Sequence[Exchange]) -> str:
 
 
 def test_sentences_are_answered_as_meant(exchanges: Sequence[Exchange]) -> None:
-    """Also those that interrupt the bot, and those of a booking with a correction."""
+    """This includes sentences that interrupt the bot, and a booking with a correction."""
     assert are_enough(exchanges), report(exchanges)
 
 
 def test_answers_begin_soon(exchanges: Sequence[Exchange]) -> None:
-    """From the end of the sentence to the first sound in the browser."""
+    """The delay is from the end of the sentence to the first sound in the browser."""
     assert median(each.voice_to_voice or float("inf") for each in exchanges) < WITHIN, report(exchanges)
 
 
 def test_a_call_has_ten_sentences_and_a_quarter_interrupt() -> None:
-    """Half of them are Piper's."""
+    """Half of the sentences have Piper's voice."""
     lines = [line for each in CALLS.values() for line in each]
     assert [len(each) for each in CALLS.values()] == [10] * 4
     assert sum(line.interrupts for line in lines) == 10

@@ -1,6 +1,6 @@
-"""Our own page in Chromium: talking, typing, interrupting, options, actions and providers, by what a user sees.
+"""Our own page in Chromium: talking, typing, interrupting, options, actions and providers, as users see them.
 
-With RTVI_SCREENSHOTS=1 the pictures of it in the documentation are made anew.
+With RTVI_SCREENSHOTS=1, it makes its pictures in the documentation again.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ TO_THE_END = "(({scrollHeight, scrollTop, clientHeight}) => scrollHeight - scrol
 
 @pytest.fixture(params=("websocket", "webrtc"))
 def call(browser: Browser, server: str, request: pytest.FixtureRequest) -> Generator[PageCall]:
-    """A call over each transport that the page offers. No error is shown, and none is written to the console."""
+    """Begin a call over each transport that the page offers. No error is shown, or written to the console."""
     with visiting(browser, server, request.param) as made:
         yield made
         assert not made.page.element("#error", "isVisible")
@@ -42,7 +42,7 @@ def call(browser: Browser, server: str, request: pytest.FixtureRequest) -> Gener
 
 @pytest.fixture
 def socket_call(browser: Browser, server: str) -> Generator[PageCall]:
-    """A call over a WebSocket, for what does not depend on the transport."""
+    """Begin a call over a WebSocket, for tests that do not depend on the transport."""
     with visiting(browser, server) as made:
         yield made
         assert made.page.complaints() == []
@@ -50,18 +50,18 @@ def socket_call(browser: Browser, server: str) -> Generator[PageCall]:
 
 @pytest.fixture(scope="module")
 def listener() -> Listener:
-    """Somebody who knows the porter's twenty answers."""
+    """Return a listener that knows the porter's twenty answers."""
     return Listener(ANSWERS.values())
 
 
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
-    """Where pictures are written: beside the documentation if that is asked for, else to a folder that goes away."""
+    """Return the folder for pictures: that of the documentation if this is requested, otherwise a temporary one."""
     return IMAGES if os.environ.get("RTVI_SCREENSHOTS") else tmp_path
 
 
 def test_speech_is_shown_answered_and_heard(call: PageCall, listener: Listener) -> None:
-    """Both sides stand in the transcript, the answer is played, and the page listens again."""
+    """The transcript has both sides, the answer is played, and the page listens again."""
     exchange = ask(call, FIRST)
     assert words(call.says("user", "airport")) == exchange.heard
     assert call.says("bot", ANSWERS[FIRST]).strip() == ANSWERS[FIRST]
@@ -69,14 +69,14 @@ def test_speech_is_shown_answered_and_heard(call: PageCall, listener: Listener) 
 
 
 def test_what_is_typed_is_answered_aloud(call: PageCall, listener: Listener) -> None:
-    """Typed text stands in the transcript as it was typed, and its answer is played."""
+    """The transcript has the typed text unchanged, and its answer is played."""
     exchange = write(call, SECOND)
     assert call.says("user", SECOND).strip() == SECOND
     assert listener.hear(exchange.answer.samples, exchange.answer.rate) == ANSWERS[SECOND]
 
 
 def test_speech_over_an_answer_is_shown_as_an_interruption(call: PageCall, listener: Listener) -> None:
-    """The story falls silent and is marked as interrupted; the question is answered."""
+    """The story becomes silent and is marked as interrupted. The question is answered."""
     since = call.page.now()
     call.write(LONG_STORY)
     call.page.element("#transcript .heard:has-text('Nobody')", "waitFor")
@@ -96,7 +96,7 @@ def test_speech_over_an_answer_is_shown_as_an_interruption(call: PageCall, liste
 
 
 def test_a_form_changes_an_option(socket_call: PageCall) -> None:
-    """The options are a form, made of their descriptions; what is applied shows in the next answer."""
+    """The form is made from the descriptions of the options. The next answer shows the change."""
     socket_call.page.element("#options [name=politely]", "fill", "Dear guest!")
     socket_call.page.element("#apply", "click")
     socket_call.page.element("#options-status:has-text('Revision')", "waitFor")
@@ -104,7 +104,7 @@ def test_a_form_changes_an_option(socket_call: PageCall) -> None:
 
 
 def test_a_form_calls_an_action(socket_call: PageCall) -> None:
-    """Each action is a form with its arguments, and the answer stands below it."""
+    """Each action is a form with its arguments. The answer is shown below it."""
     socket_call.page.element("#tab-actions", "click")
     ring = "#action-bot-ring"
     socket_call.page.element(f"{ring} summary", "click")
@@ -114,7 +114,7 @@ def test_a_form_calls_an_action(socket_call: PageCall) -> None:
 
 
 def test_a_provider_is_switched_in_a_call(socket_call: PageCall) -> None:
-    """Who is chosen in the middle of a conversation answers from then on."""
+    """A provider that is chosen during a conversation answers from then on."""
     socket_call.page.element("#provider-llm:not([disabled])", "waitFor")
     socket_call.page.element("#provider-llm", "selectOption", "rules")
     socket_call.page.element("#provider-llm:not([disabled])", "waitFor")
@@ -123,7 +123,7 @@ def test_a_provider_is_switched_in_a_call(socket_call: PageCall) -> None:
 
 
 def test_the_page_is_useful_before_a_call(browser: Browser, server: str) -> None:
-    """Options, actions and missing keys are shown. What is changed then applies to the call."""
+    """Options, actions and missing keys are shown. Changes apply to the call that follows."""
     page = browser.open(f"{server}/")
     call = PageCall(page)
     page.element("#actions #action-bot-ring", "waitFor", {"state": "attached"})
@@ -144,7 +144,7 @@ def test_the_page_is_useful_before_a_call(browser: Browser, server: str) -> None
 
 
 def test_an_action_connects_before_it_is_called(browser: Browser, server: str) -> None:
-    """The answer of an action without a call is that of the bot, and the call has started."""
+    """The action is answered by the bot, because the page has started a call."""
     page = browser.open(f"{server}/")
     page.element("#tab-actions", "click")
     page.element("#action-bot-ring summary", "click")
@@ -167,7 +167,7 @@ def test_a_start_that_an_option_spoils_says_so_beside_the_field(browser: Browser
 
 
 def test_the_theme_is_kept(browser: Browser, server: str) -> None:
-    """It is that of the system, unless the user chooses another, which is there when the page is opened again."""
+    """The theme is that of the system until the user chooses another, which is used when the page is opened again."""
     page = browser.open(f"{server}/", colorScheme="light")
     paper = "getComputedStyle(document.body).backgroundColor"
     light = page.element("html", "evaluate", paper)
@@ -184,7 +184,7 @@ def test_the_theme_is_kept(browser: Browser, server: str) -> None:
 
 
 def test_a_typed_turn_is_timed_and_its_sentence_has_one_row(browser: Browser, server: str) -> None:
-    """The turn is in the plot with its total. The pieces of a sentence share a row of the messages."""
+    """The plot has the turn with its total. The pieces of a sentence share a row of the messages."""
     with visiting(browser, server) as call:
         page = call.page
         page.element("#duration:has-text('0:0')", "waitFor")
@@ -200,7 +200,7 @@ def test_a_typed_turn_is_timed_and_its_sentence_has_one_row(browser: Browser, se
 
 
 def test_a_page_that_was_left_and_is_shown_again_can_call(browser: Browser, server: str) -> None:
-    """A browser may keep a page and bring it back as it was: the call is over then, and the next one is answered."""
+    """A browser may keep a page and show it again later. The call is over then, and a new call works."""
     with visiting(browser, server) as call:
         call.page.element("body", "dispatchEvent", "pagehide")
         call.state("offline")
@@ -210,7 +210,7 @@ def test_a_page_that_was_left_and_is_shown_again_can_call(browser: Browser, serv
 
 
 def test_the_keyboard_switches_push_to_talk_on_and_off(browser: Browser, server: str) -> None:
-    """Where the keyboard is on the switch, the space bar turns it; after a click, the space bar is for speaking."""
+    """If the switch has the focus, the space bar changes it. After a click, the space bar is for speaking."""
     with visiting(browser, server) as call:
         call.page.element("#mute:has-text('Mute')", "press", "Tab")
         for expected in (True, False):
@@ -234,7 +234,7 @@ def test_nothing_stands_beside_a_narrow_screen(browser: Browser, server: str) ->
 
 @pytest.mark.parametrize("size", [DESK, NARROW], ids=["desk", "narrow"])
 def test_what_is_sent_and_answered_is_in_sight(browser: Browser, server: str, size: Mapping[str, int]) -> None:
-    """However much was typed, the end of the transcript shows; on a narrow screen too there is room for it."""
+    """The end of the transcript is visible after any amount of typing, even on a narrow screen."""
     with visiting(browser, server, size=size) as call:
         for number, question in enumerate([FIRST, SECOND, THIRD, FIRST]):
             call.write(question)
@@ -245,7 +245,7 @@ def test_what_is_sent_and_answered_is_in_sight(browser: Browser, server: str, si
 
 
 def test_everything_has_its_room_on_a_narrow_screen(browser: Browser, server: str) -> None:
-    """The tabs fit, and Apply is in sight while any of the options is."""
+    """The tabs fit, and Apply is visible together with any of the options."""
     page = browser.open(f"{server}/", size=NARROW)
     call = PageCall(page)
     call.write(FIRST)
@@ -261,7 +261,7 @@ def test_everything_has_its_room_on_a_narrow_screen(browser: Browser, server: st
 
 
 def test_what_a_provider_refuses_stands_beside_its_field(browser: Browser, server: str) -> None:
-    """What only the provider knows to be wrong is told there, and is gone with Undo."""
+    """A problem that only the provider finds is shown there, and disappears with Undo."""
     with visiting(browser, server) as call:
         assert call.page.element("#undo", "isDisabled")
         call.page.element("#options [name=voice]", "fill", "en-uk")
@@ -275,7 +275,7 @@ def test_what_a_provider_refuses_stands_beside_its_field(browser: Browser, serve
 
 
 def test_the_answer_of_an_action_is_scrolled_to(browser: Browser, server: str) -> None:
-    """Also where the last one's form ends at the fold."""
+    """This is so even if the last action's form ends at the edge of the screen."""
     with visiting(browser, server, size=NARROW) as call:
         call.page.element("#tab-actions", "click")
         call.page.element("#actions details >> nth=-1", "waitFor")
@@ -287,7 +287,7 @@ def test_the_answer_of_an_action_is_scrolled_to(browser: Browser, server: str) -
 
 
 def test_a_call_that_fails_leaves_the_former_one_to_be_read(browser: Browser, server: str) -> None:
-    """Only a new conversation takes the place of the old one."""
+    """Only a new conversation replaces the old one."""
     page = browser.open(f"{server}/")
     call = PageCall(page)
     call.write(FIRST)
@@ -305,7 +305,7 @@ def test_a_call_that_fails_leaves_the_former_one_to_be_read(browser: Browser, se
 
 
 def test_the_documentation_shows_the_page(browser: Browser, server: str, images: Path) -> None:
-    """Pictures of a conversation, of the forms, of the timing and of a phone can be made."""
+    """It can make pictures of a conversation, of the forms, of the timing and of a phone."""
     images.mkdir(exist_ok=True)
     with visiting(browser, server) as call:
         ask(call, FIRST)
@@ -318,7 +318,7 @@ def test_the_documentation_shows_the_page(browser: Browser, server: str, images:
 
 
 def picture(call: PageCall, folder: Path, tab: str, name: str = "") -> Path:
-    """A picture of the page with one of its tabs open."""
+    """Take a picture of the page with one of its tabs open."""
     call.page.element(f"#tab-{tab}", "click")
     if tab == "actions":
         call.page.element("#action-bot-repeat summary", "click")

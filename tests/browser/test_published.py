@@ -29,20 +29,20 @@ FIRST, SECOND, THIRD = list(ANSWERS)[4:7]
 
 @pytest.fixture(params=("websocket", "webrtc"))
 def call(browser: Browser, server: str, request: pytest.FixtureRequest) -> Generator[PublishedCall]:
-    """A conversation over each transport."""
+    """Begin a conversation over each transport."""
     with calling(browser, server, request.param) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
 def listener() -> Listener:
-    """Somebody who knows the porter's twenty answers."""
+    """Return a listener that knows the porter's twenty answers."""
     return Listener(ANSWERS.values())
 
 
 @pytest.mark.parametrize("transport", ["websocket", "webrtc"])
 def test_a_client_that_disconnects_ends_its_session_at_once(browser: Browser, server: str, transport: str) -> None:
-    """Nobody waits for a client to come back that has said that it leaves."""
+    """The server does not wait for a client that has said that it leaves."""
     with calling(browser, server, transport):
         assert open_sessions(server) == 1
     deadline = time.monotonic() + ENDED_WITHIN
@@ -51,13 +51,13 @@ def test_a_client_that_disconnects_ends_its_session_at_once(browser: Browser, se
 
 
 def open_sessions(server: str) -> int:
-    """How many sessions the server holds."""
+    """Return how many sessions the server holds."""
     with urlopen(f"{server}/health") as response:
         return int(json.load(response)["open_sessions"])
 
 
 def test_speech_over_an_answer_silences_it(call: PublishedCall, listener: Listener) -> None:
-    """The bot falls silent, says nothing more of what it was saying, and answers what was said instead."""
+    """The bot becomes silent, does not continue its answer, and answers the new question."""
     since = call.page.now()
     call.write(LONG_STORY)
     call.until("bot-tts-text", since, text="remembers")  # in its second sentence
@@ -76,7 +76,7 @@ def test_speech_over_an_answer_silences_it(call: PublishedCall, listener: Listen
 
 
 def test_the_context_has_what_was_heard_of_an_interrupted_answer(call: PublishedCall) -> None:
-    """The story ends where it was interrupted, and is marked; the answer that was heard to its end is not."""
+    """The story ends where it was interrupted, and is marked. The answer that was heard completely is not."""
     call.write(LONG_STORY)
     call.until("bot-tts-text", text="remembers")
     ask(call, FIRST)
@@ -93,7 +93,7 @@ def test_the_context_has_what_was_heard_of_an_interrupted_answer(call: Published
 
 
 def test_speech_and_typing_go_together(call: PublishedCall, listener: Listener) -> None:
-    """In one conversation, what is typed is answered like what is spoken: in text, and aloud."""
+    """In one conversation, typed and spoken questions are answered in text and aloud."""
     for by, question in ((ask, FIRST), (write, SECOND), (ask, THIRD)):
         exchange = by(call, question)
         assert exchange.text == ANSWERS[question]
@@ -102,7 +102,7 @@ def test_speech_and_typing_go_together(call: PublishedCall, listener: Listener) 
 
 
 def test_a_microphone_that_is_off_is_not_heard(call: PublishedCall) -> None:
-    """What is said while it is off is not transcribed; once it is on again, the next words are."""
+    """Speech while it is off is not transcribed. Speech after it is on again is."""
     since = call.page.now()
     call.microphone(False)
     call.page.speak(say(FIRST))
@@ -113,7 +113,7 @@ def test_a_microphone_that_is_off_is_not_heard(call: PublishedCall) -> None:
 
 
 def test_an_utterance_ends_with_the_microphone(call: PublishedCall) -> None:
-    """Whoever switches it off while speaking has finished, although no silence is sent."""
+    """A user who switches it off while speaking has finished, although no silence is sent."""
     since = call.page.now()
     with ThreadPoolExecutor() as pool:
         speaking = pool.submit(call.page.speak, say(f"{FIRST} {SECOND} {THIRD}"))

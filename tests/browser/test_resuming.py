@@ -1,4 +1,4 @@
-"""Our own page comes back to its session after the server process was killed."""
+"""Our own page resumes its session after the server process was killed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FIRST, SECOND = list(ANSWERS)[4:6]
 
 
 def test_a_call_survives_the_kill_of_its_server(browser: Browser, tmp_path: Path) -> None:
-    """The page says that it connects again, and the conversation goes on: it is still shown, and the bot knows it."""
+    """The page says that it connects again, and shows the conversation, which continues. The bot remembers it."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command: list[str | Path] = [

@@ -31,7 +31,7 @@ AT_ONCE = 2
 
 @frozen
 class Conversation:
-    """Every question with its answer, and what the browser complained about meanwhile."""
+    """Every question with its answer, and the browser's errors during the conversation."""
 
     exchanges: Sequence[Exchange]
     complaints: Sequence[str]
@@ -56,7 +56,7 @@ def converse(call: AbstractContextManager[Call], questions: Sequence[str]) -> Co
 
 @pytest.fixture(scope="module")
 def conversations(browser: Browser, server: str) -> Generator[Mapping[str, Sequence[Future[Conversation]]]]:
-    """Everybody's calls."""
+    """Return the calls of all clients."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
         yield {
             name: [pool.submit(converse, asker(browser, server), questions) for questions in calls]
@@ -76,12 +76,12 @@ def conversation(
 
 @pytest.fixture(scope="module")
 def listener() -> Listener:
-    """Somebody who knows the porter's twenty answers."""
+    """Return a listener that knows the porter's twenty answers."""
     return Listener(ANSWERS.values())
 
 
 def test_what_is_spoken_is_understood(conversation: Conversation) -> None:
-    """Of the words of twenty sentences, at most 15 % are wrong in the final transcriptions."""
+    """At most 15 % of the words of twenty sentences are wrong in the final transcriptions."""
     errors = [(each.question, word_errors(words(each.question), each.heard)) for each in conversation.exchanges]
     spoken = sum(len(words(question)) for question in ANSWERS)
     assert sum(number for _, number in errors) / spoken <= 0.15, errors
@@ -93,27 +93,27 @@ def test_answers_arrive_as_text(conversation: Conversation) -> None:
 
 
 def test_answers_are_heard(conversation: Conversation, listener: Listener) -> None:
-    """What the browser played is recognised as the sentence that answers the question."""
+    """The audio that the browser played is recognised as the sentence that answers the question."""
     heard = {each.question: listener.hear(each.answer.samples, each.answer.rate) for each in conversation.exchanges}
     assert heard == ANSWERS
 
 
 def test_answers_are_played_as_high_and_as_long_as_they_are(conversation: Conversation) -> None:
-    """Played at another rate than it was made for, a voice would be too high and too fast, or the reverse."""
+    """At a wrong sample rate, a voice would be too high and too short, or too low and too long."""
     pairs = [((each.answer.samples, each.answer.rate), synthesised(each.text)) for each in conversation.exchanges]
     assert median(fundamental(*heard) / fundamental(*made) for heard, made in pairs) == pytest.approx(1, abs=0.05)
     assert median(span(*heard) / span(*made) for heard, made in pairs) == pytest.approx(1, abs=0.05)
 
 
 def test_events_come_in_the_documented_order(conversation: Conversation) -> None:
-    """Each exchange tells of hearing, thinking and speaking in this order."""
+    """The events of each exchange show hearing, thinking and speaking in this order."""
     for each in conversation.exchanges:
         assert chain(each.messages, "user-started-speaking", "user-stopped-speaking", "user-transcription", *ANSWERED)
         assert chain(each.messages, "bot-tts-started", "bot-started-speaking", "bot-tts-text", "bot-stopped-speaking")
 
 
 def test_the_browser_complains_about_nothing(conversation: Conversation) -> None:
-    """No error is written to the console, and no exception is left uncaught."""
+    """No error is written to the console, and every exception is caught."""
     assert conversation.complaints == []
 
 

@@ -1,4 +1,4 @@
-"""The bots that the published clients are tried against: actions that behave in every way, and a conversation."""
+"""The bots for the tests of the published clients: actions that behave in every way, and a conversation."""
 
 from __future__ import annotations
 
@@ -66,13 +66,13 @@ OWN = [
     public=True,
 )
 async def open_bot(session: Session, /, llm: LLM, tts: TTS) -> None:
-    """Anybody may start this one."""
+    """Anyone may start this bot."""
     await converse(session, llm=llm)
 
 
 @bot(services={"llm": "rules"}, config=CONFIG, client=STANDARD)
 async def closed_bot(session: Session, /, llm: LLM) -> None:
-    """Only the operator may start this one."""
+    """Only the operator may start this bot."""
     await converse(session, llm=llm)
 
 

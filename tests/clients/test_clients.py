@@ -32,7 +32,7 @@ Results = Mapping[str, Mapping[str, Any]]
 
 
 def _checks() -> list[tuple[str, str]]:
-    """Every check by client, as Node lists them; without Node there is one check, which cannot pass."""
+    """Return every check by client, as Node lists them. Without Node, there is one check, which fails."""
     if shutil.which("node") is None:
         return [("any client", "Node is installed")]
     listed = subprocess.run(["node", str(RUN), "--list"], capture_output=True, text=True, check=True, timeout=30)
@@ -46,7 +46,7 @@ CLIENTS = list(dict.fromkeys(client for client, _ in CHECKS))
 
 @contextmanager
 def _server(bot: str, *options: str | Path) -> Generator[tuple[str, int]]:
-    """The address and the process id of a server that runs one of the bots."""
+    """Return the address and the process id of a server that runs one of the bots."""
     command = [sys.executable, "-m", "rtvi_plugins", "run", f"{HERE / 'bot.py'}:{bot}", "--port", "0"]
     command += ["--limit", "function_seconds=5"]  # what a client that never answers a call is waited for
     command += ["--limit", "unclaimed_per_address=64"]  # all the clients have one address
@@ -60,7 +60,7 @@ def _server(bot: str, *options: str | Path) -> Generator[tuple[str, int]]:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """End a server as an operator would; one that does not go is an error, and is killed."""
+    """End a server as an operator does. A server that does not end is killed, and this is an error."""
     process.terminate()
     try:
         process.wait(timeout=ENDED_WITHIN)
@@ -78,7 +78,7 @@ def _address(process: subprocess.Popen[str]) -> str:
 
 
 class Run:
-    """The run of one client, in a process that writes to files: nobody reads a pipe while the others are waited for."""
+    """The run of one client in a process that writes to files, because nobody reads a pipe while others run."""
 
     def __init__(self, client: str, addresses: Mapping[str, Any], folder: Path) -> None:
         self.out, self.err = folder / f"{client}.out", folder / f"{client}.err"
@@ -87,7 +87,7 @@ class Run:
             self.process = subprocess.Popen(command, stdout=out, stderr=err)
 
     def results(self) -> Results:
-        """The line of each check; what was said beside them stands under an empty name."""
+        """Return the line of each check. Other output has an empty name."""
         try:
             self.process.wait(timeout=DONE_WITHIN)
         except subprocess.TimeoutExpired:
@@ -99,7 +99,7 @@ class Run:
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Results]]:
-    """What every check of every client came to."""
+    """Return the result of each check of each client."""
     if not (HERE / "node_modules").is_dir():
         pytest.fail(f"The clients are not installed. Run `npm install` in {HERE}.")
     folder = tmp_path_factory.mktemp("clients")
@@ -119,7 +119,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, R
 
 @pytest.mark.parametrize(("client", "check"), CHECKS, ids=[f"{client}: {check}" for client, check in CHECKS])
 def test_published_client(results: Mapping[str, Results], client: str, check: str) -> None:
-    """The check ran with this client, and what it claims is so."""
+    """The check ran with this client, and it succeeded."""
     done = results[client]
     assert check in done, f"The check did not run. {done['']['detail']}"
     assert done[check]["ok"], done[check]["detail"]
@@ -127,6 +127,6 @@ def test_published_client(results: Mapping[str, Results], client: str, check: st
 
 @pytest.mark.parametrize("client", CLIENTS)
 def test_nothing_ran_that_is_not_listed(results: Mapping[str, Results], client: str) -> None:
-    """A check that is run but not listed would otherwise fail unseen."""
+    """Otherwise, the failure of a check that is run but not listed would not be seen."""
     listed = {check for name, check in CHECKS if name == client}
     assert set(results[client]) - {""} <= listed

@@ -1,4 +1,4 @@
-"""What type checkers must accept, and what they must know of a decorated function."""
+"""Code that type checkers must accept, and what they must know about a decorated function."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hold both type checkers to `reject.py`: each marked line is flagged, and no other line is."""
+"""Compare both type checkers with `reject.py`: each marked line has an error, and no other line has one."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ STRICT = {"typeCheckingMode": "strict", "include": [REJECT.name], "pythonVersion
 
 
 def marked() -> set[int]:
-    """The lines that say of themselves that they are wrong."""
+    """Return the lines that are marked as wrong."""
     lines = REJECT.read_text("utf-8").splitlines()
     return {number for number, line in enumerate(lines, 1) if "  # rejected: " in line}
 
 
 def flagged_by_pyright() -> set[int]:
-    """The lines on which pyright reports an error."""
+    """Return the lines on which pyright reports an error."""
     project = HERE / ".reject.json"
     project.write_text(json.dumps(STRICT))
     try:
@@ -31,19 +31,19 @@ def flagged_by_pyright() -> set[int]:
 
 
 def flagged_by_mypy() -> set[int]:
-    """The lines on which mypy reports an error."""
+    """Return the lines on which mypy reports an error."""
     found = output("mypy", "--strict", "--config-file=", "--no-error-summary", REJECT.name)
     return {int(line) for line in re.findall(rf"^{REJECT.name}:(\d+): error:", found, re.MULTILINE)}
 
 
 def output(checker: str, *arguments: str) -> str:
-    """What a checker prints; finding errors is what it is here for."""
+    """Return a checker's output. Errors in it are expected."""
     command = [sys.executable, "-m", checker, *arguments]
     return subprocess.run(command, cwd=HERE, capture_output=True, text=True, check=False).stdout
 
 
 def main() -> int:
-    """Compare, and name each line on which a checker and the file differ."""
+    """Compare, and print each line on which a checker and the file differ."""
     wanted, differences = marked(), 0
     for checker, flagged in {"pyright": flagged_by_pyright(), "mypy": flagged_by_mypy()}.items():
         for line in sorted(wanted ^ flagged):

@@ -1,4 +1,4 @@
-"""Hold what `rtvi new` makes to the checks of its own workflow: ruff with names of any length, and type checkers."""
+"""Run the checks of its own workflow on what `rtvi new` makes: ruff with names of any length, and type checkers."""
 
 from __future__ import annotations
 

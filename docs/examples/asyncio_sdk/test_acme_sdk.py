@@ -60,7 +60,7 @@ async def test_an_interruption_closes_the_connection() -> None:
 
 
 async def test_failures_have_a_category() -> None:
-    """At the start, and while audio is sent."""
+    """They fail at the start, or while audio is sent."""
     async with acme.acme_stt(Secret("key-that-acme-refuses")) as stt:
         with pytest.raises(ProviderError) as refused:
             await anext(stt.transcribe(STTRequest(silence())))
@@ -78,7 +78,7 @@ async def test_failures_have_a_category() -> None:
 
 
 async def test_it_is_a_good_provider() -> None:
-    """On the event loop that it needs."""
+    """It runs on the event loop that it needs."""
     await check_providers(acme)
 
 
@@ -90,7 +90,7 @@ async def phone(session: Session, /, stt: STT) -> None:
 
 @pytest.mark.parametrize("anyio_backend", ["trio"])
 async def test_trio_is_refused_with_a_sentence() -> None:
-    """The session does not start. The check has nothing to try."""
+    """The session does not start. There is no call on which the check could run its rules."""
     with pytest.raises(StartFailed, match="'acme' runs on asyncio only, and this server runs on trio"):
         async with connect(phone, acme, api_keys=KEYS):
             raise AssertionError("it started")

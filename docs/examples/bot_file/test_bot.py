@@ -17,7 +17,7 @@ async def test_it_answers() -> None:
 
 
 async def test_a_client_may_only_do_what_the_file_grants() -> None:
-    """Within the bounds that it sets."""
+    """The limits of the file apply."""
     async with connect(load_bot_file(FILE)) as client:
         await client.update_config({"tts": {"words_per_minute": 150}})
         with pytest.raises(RequestError):
@@ -25,7 +25,7 @@ async def test_a_client_may_only_do_what_the_file_grants() -> None:
 
 
 async def test_the_llm_calls_an_action_of_a_python_file() -> None:
-    """Without a package."""
+    """The file needs no package."""
     async with connect(load_bot_file(FILE.with_name("kitchen.toml"))) as client:
         assert "pizza 4 needs 5 minutes" in await client.ask("What is the time left for pizza 4?")
 

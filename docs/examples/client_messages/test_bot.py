@@ -21,7 +21,7 @@ async def ask(client: Client, type: str, data: Any = None) -> Any:
 
 
 async def test_messages_are_answered() -> None:
-    """With the result of the action."""
+    """The answer is the result of the action."""
     async with connect(receptionist) as client:
         assert await ask(client, "set-language", "de") == "German"
         assert await ask(client, "page-opened", {"path": "/rooms", "rooms": [7, 8]}) is None
@@ -32,7 +32,7 @@ async def test_messages_are_answered() -> None:
 
 
 async def test_invalid_messages_are_refused() -> None:
-    """Data of another type, and types that the bot does not handle."""
+    """Examples are data of another type, and types that the bot does not handle."""
     async with connect(receptionist) as client:
         with pytest.raises(InvalidArguments):
             await ask(client, "set-language", "fr")

@@ -59,7 +59,7 @@ def test_the_program_holds_a_conversation(tmp_path: Path, example: str, package:
 
 
 def test_the_python_program_holds_a_conversation() -> None:
-    """Its output is the one on the page."""
+    """Its output is that of the page."""
     with rtvi_run(HERE / "bot.py") as server:
         command = [sys.executable, str(HERE / "python_client.py"), server]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=50)

@@ -77,7 +77,7 @@ async def acme() -> AsyncGenerator[Acme]:
 
 
 async def test_the_echo_bot_repeats_what_the_user_writes() -> None:
-    """And the client learns of the end of each turn."""
+    """The client also gets the end of each turn."""
     async with connect(echo.echo) as client:
         for text in ("hello", "bye"):
             await client.send_text(text)
@@ -90,7 +90,7 @@ async def test_the_echo_bot_repeats_what_the_user_writes() -> None:
 
 
 async def test_the_model_hears_calls_a_function_and_is_heard() -> None:
-    """In real time; the client is told who speaks, and both sides are in the context."""
+    """Audio is in real time. The client gets events about the speakers, and both sides are in the context."""
     clock = ManualClock()
     async with host_for(bot.receptionist, sys.modules[__name__], clock=clock, dev=True) as host, call(host) as line:
         await speak(line, clock, 0.4)
@@ -117,7 +117,7 @@ async def test_the_model_hears_calls_a_function_and_is_heard() -> None:
 
 
 async def test_speech_interrupts_the_model() -> None:
-    """At once. The next answer has its own turn."""
+    """The interruption is immediate. The next answer has its own turn."""
     clock = ManualClock()
     async with host_for(bot.receptionist, sys.modules[__name__], clock=clock, dev=True) as host, call(host) as line:
         await speak(line, clock, 0.4)

@@ -46,7 +46,7 @@ def logs_in(folder: Path) -> str:
 
 @pytest.mark.parametrize(("name", "count"), [("receptionist", 7), ("interruption", 1), ("spoken", 3)])
 def test_the_scenarios_pass(server: str, tmp_path: Path, name: str, count: int) -> None:
-    """Typed and spoken, with function calls, contexts, interruptions and latencies."""
+    """Scenarios are typed and spoken, with function calls, contexts, interruptions and latencies."""
     done = evaluate(server, HERE / f"{name}.yaml", tmp_path)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}\n{logs_in(tmp_path)}"
     assert f"{count}/{count} passed" in done.stdout

@@ -75,7 +75,7 @@ async def answer_to(client: Client, text: str) -> tuple[str, list[Any]]:
 
 
 async def test_the_next_vendor_answers(start: Start, openai: FakeVendor, together: FakeVendor) -> None:
-    """The client is told who serves. The next turn does not ask the vendor that fails."""
+    """The client reads which provider serves. The next turn does not ask the vendor that fails."""
     async with start(receptionist) as client:
         answer, messages = await answer_to(client, "Hello?")
         assert answer == "Good evening."
@@ -94,7 +94,7 @@ async def test_the_next_vendor_answers(start: Start, openai: FakeVendor, togethe
 
 
 async def test_a_bot_file_says_the_same(start: Start) -> None:
-    """It has a table in place of the class."""
+    """It has a table instead of the class."""
     async with start(load_bot_file(Path(__file__).with_name("bot.toml"))) as client:
         assert (await answer_to(client, "Hello?"))[0] == "Good evening."
 

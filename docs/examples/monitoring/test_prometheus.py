@@ -1,4 +1,4 @@
-"""Prometheus' configuration: what it says is what the server wants, and the answer is what Prometheus reads."""
+"""Prometheus' configuration fits the server, and Prometheus can read the answer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SECRET = "secret-of-a-test"
 
 @pytest.mark.slow
 def test_prometheus_reads_the_metrics() -> None:
-    """Only the port is another here. Prometheus asks for /metrics, with the credentials as a bearer token."""
+    """Only the port differs here. Prometheus requests /metrics, with the credentials as a bearer token."""
     config = (HERE / "prometheus.yml").read_text()
     assert re.search(r"authorization:\n +credentials_file: ", config)
     assert re.search(r'targets: \["127\.0\.0\.1:7860"\]', config)

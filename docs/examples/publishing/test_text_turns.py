@@ -13,7 +13,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_user_and_assistant_take_turns() -> None:
-    """The bot greets first, so a turn of the user is added. The result of a function and the next text are one turn."""
+    """The bot greets first, so a user's turn is added. The result of a function and the next text are one turn."""
     order = {"id": "c1", "type": "function", "function": {"name": "order", "arguments": '{"pizza": "funghi"}'}}
     request = LLMRequest(
         [

@@ -12,7 +12,7 @@ HERE = Path(__file__).parent
 
 
 def test_the_program_does_what_it_says() -> None:
-    """Its output is the one on the page."""
+    """Its output is that of the page."""
     with rtvi_run(HERE.parent / "clients" / "bot.py") as server:
         command = [sys.executable, str(HERE / "client.py"), server]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=50)

@@ -62,7 +62,7 @@ async def test_a_guest_books_a_room() -> None:
 
 
 async def test_a_question_in_between_is_answered() -> None:
-    """Then the bot goes on with the booking, in other words than before."""
+    """Then the bot continues with the booking, in other words than before."""
     said = await conversation(["Book a room.", "What about my dog?", "How far is the beach?", "two", "Ann", "Yes"])
     assert said[0] == "How many nights would you like to stay?"
     assert (said[1].partition(". ")[0], said[1].endswith("For how many nights, please?")) == ("Pets are welcome", True)
@@ -72,7 +72,7 @@ async def test_a_question_in_between_is_answered() -> None:
 
 
 async def test_a_name_is_no_question() -> None:
-    """Also when it is said before the bot asks for it, and a topic has "in my name" in an example."""
+    """This is so even before the bot asks for it, and although an example of a topic has "in my name"."""
     said = await conversation(["Book a room.", "My name is Robert.", "Four nights."])
     assert said[1] == "For how many nights, please?"
     assert said[2] == "Four nights for Robert from today, 320 euros. Shall I book it?"
@@ -80,7 +80,7 @@ async def test_a_name_is_no_question() -> None:
 
 
 async def test_a_full_hotel_says_so_to_the_guest() -> None:
-    """In a sentence, too."""
+    """The bot says it in a sentence."""
     free_rooms.clear()
     *_, answer = await conversation(["A room for three nights, please.", "Robert", "Yes"])
     assert answer == "I am sorry, that did not work. All twelve rooms are taken."

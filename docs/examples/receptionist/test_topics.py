@@ -89,7 +89,7 @@ def shares(sentences: Sentences) -> tuple[float, float, Sequence[str]]:
 
 
 def test_each_topic_has_ten_sentences() -> None:
-    """And each sentence was recorded."""
+    """Each sentence was also recorded."""
     assert set(TYPED) == {*TOPICS, "booking", "robot"}
     for each in (TYPED, *(heard for heard, _, _ in RECOGNISED)):
         assert list(each) == list(TYPED)
@@ -112,13 +112,13 @@ def plain(text: str) -> str:
 
 @pytest.mark.parametrize("topic", TYPED)
 def test_every_topic_is_answered(topic: str) -> None:
-    """At least seven of ten typed sentences."""
+    """At least seven of ten typed sentences are answered."""
     right = [text for text in TYPED[topic] if is_answered(topic, text)]
     assert len(right) >= 7, [text for text in TYPED[topic] if text not in right]
 
 
 def test_typed_sentences_are_answered_as_meant() -> None:
-    """At least 19 of 20. Asking back is better than a wrong answer."""
+    """At least 19 of 20 are. A question is better than a wrong answer."""
     right, wrong, texts = shares(TYPED)
     assert right >= 0.95, texts
     assert wrong <= 0.02, texts
@@ -126,7 +126,7 @@ def test_typed_sentences_are_answered_as_meant() -> None:
 
 @pytest.mark.parametrize("written", CALLERS, ids=["1", "2"])
 def test_sentences_of_callers_are_answered_as_meant(written: Sentences) -> None:
-    """Not only those of the people who wrote the topics."""
+    """These are not only sentences of the people who wrote the topics."""
     right, wrong, texts = shares(written)
     assert right >= 0.95, texts
     assert wrong <= 0.02, texts
@@ -134,14 +134,14 @@ def test_sentences_of_callers_are_answered_as_meant(written: Sentences) -> None:
 
 @pytest.mark.parametrize(("heard", "least", "most_wrong"), RECOGNISED, ids=["pocketsphinx", "whisper"])
 def test_recognised_sentences_are_answered_as_meant(heard: Sentences, least: float, most_wrong: float) -> None:
-    """Also by a recogniser that gets every third word wrong, as pocketsphinx does."""
+    """This includes a recogniser that gets every third word wrong, as pocketsphinx does."""
     right, wrong, texts = shares(heard)
     assert right >= least, texts
     assert wrong <= most_wrong, texts
 
 
 def test_it_asks_back_which_topic_is_meant() -> None:
-    """And takes the answer by its place or by its words."""
+    """It understands an answer by its position or by its words."""
     question = replies("Can my friend come and join us for breakfast if she's not staying?")[0]
     assert question == "I am not sure what you mean. Is it about breakfast or the restaurant?"
     for choice, topic in [("yes", "breakfast"), ("The second one, please.", "restaurant"), ("breakfast", "breakfast")]:
@@ -153,7 +153,7 @@ def test_it_asks_back_which_topic_is_meant() -> None:
 
 
 def test_one_sentence_may_say_all() -> None:
-    """Nothing is asked that the guest has said."""
+    """It does not ask for anything that the guest has said."""
     (question,) = replies("A room from Friday to Sunday under the name of Miller, please.")
     assert question == "Two nights for Miller from Friday, 160 euros. Shall I book it?"
 
@@ -183,7 +183,7 @@ def test_the_guest_changes_it(correction: str, question: str) -> None:
 
 
 def test_it_does_not_repeat_itself() -> None:
-    """Neither an answer nor that it has not understood."""
+    """It repeats neither an answer nor the sentence that it has not understood."""
     said = replies("How much is a room?", "What does it cost?", "Flugelhorn", "Flugelhorn", "Flugelhorn")
     assert len(set(said)) == 5
 

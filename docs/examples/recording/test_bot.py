@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_recording_has_two_files(tmp_path: Path) -> None:
-    """A transcript, and one audio file with both sides."""
+    """They are a transcript, and an audio file with both sides."""
     folder = tmp_path / "recordings"
     clock = ManualClock()
     fake_speech.lines.extend(["My name is Ada."])

@@ -25,7 +25,7 @@ async def test_it_takes_an_order_and_answers_a_question_in_between() -> None:
 
 
 async def test_it_orders_nothing_against_the_users_will() -> None:
-    """One may change one's mind."""
+    """Users may change their minds."""
     async with connect(pizzeria) as client:
         assert await client.ask("Can I order something?") == "Funghi or Margherita?"
         assert await client.ask("Never mind.") == "All right, I have not ordered anything."

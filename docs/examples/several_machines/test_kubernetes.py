@@ -33,13 +33,13 @@ def named(kind: str, name: str) -> Any:
 
 @pytest.mark.parametrize("manifest", manifests(), ids=lambda each: f"{each['kind']}-{each['metadata']['name']}")
 def test_a_manifest_fits_the_schema(manifest: Any) -> None:
-    """Of the oldest and of the newest Kubernetes that is looked at. An unknown field is a mistake."""
+    """The schemas are those of the oldest and the newest Kubernetes that are tested. An unknown field is an error."""
     for version in ("1.30", "1.34"):
         kubernetes_validate.validate(manifest, version, strict=True)
 
 
 def test_the_objects_find_each_other() -> None:
-    """By names, labels and ports."""
+    """They refer to each other by names, labels and ports."""
     pods = named("StatefulSet", "hotel-bot")["spec"]
     labels, (container,) = pods["template"]["metadata"]["labels"], pods["template"]["spec"]["containers"]
     assert pods["serviceName"] == named("Service", "hotel-bot")["metadata"]["name"]
@@ -56,7 +56,7 @@ def test_the_objects_find_each_other() -> None:
 
 
 def test_a_pod_serves_and_answers_its_probes(tmp_path: Path) -> None:
-    """With the arguments of the manifest; only addresses, names and how long it waits at its end are different here."""
+    """It runs with the manifest's arguments. Only addresses, names and the time to wait at the end differ here."""
     spec = named("StatefulSet", "hotel-bot")["spec"]["template"]["spec"]
     (container,) = spec["containers"]
     assert container["command"] == ["/opt/hotel/.venv/bin/rtvi"]

@@ -149,7 +149,7 @@ async def next_process(client: Client, first: int) -> int:
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGKILL], ids=["terminated", "killed"])
 @pytest.mark.parametrize("proxy", [haproxy, gateway], ids=["haproxy", "gateway"])
 def test_a_session_goes_on_at_another_machine(proxy: Proxy, sign: signal.Signals, tmp_path: Path) -> None:
-    """When its own ends. Others start there meanwhile."""
+    """It moves when its own machine ends. New sessions start there meanwhile."""
 
     async def call(url: str) -> None:
         async with connect(url, resume_delay=0.1) as client:

@@ -34,7 +34,7 @@ async def spoken(*sentences: str) -> list[TTSPiece]:
 
 
 async def test_they_keep_the_contract() -> None:
-    """They open and close, also twice at once, and accept their own options."""
+    """They can be opened twice at the same time, close properly, and accept their own options."""
     await check_providers(morse)
 
 

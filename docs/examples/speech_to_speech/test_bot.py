@@ -35,7 +35,7 @@ async def test_it_books_a_room() -> None:
 
 
 async def test_a_stop_is_passed_on() -> None:
-    """The model is told how much of its answer the user has heard."""
+    """The model gets the length of the part of its answer that the user has heard."""
     model = ScriptedSpeechModel("Good evening, this is the hotel.")
     clock = ManualClock()
     async with host_for(receptionist, fake_provider("speech.openai", model), clock=clock) as host, call(host) as line:

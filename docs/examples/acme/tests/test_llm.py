@@ -105,7 +105,7 @@ async def test_it_lists_its_models() -> None:
 
 
 async def test_it_shows_its_credit() -> None:
-    """In dollars."""
+    """The credit is in dollars."""
     async with opened(ANSWER) as (llm, _):
         assert await provider.show_credit(llm) == 4.5
 
