@@ -252,7 +252,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
 
 
 def generated(page: str) -> str:
-    """Return the text of a page with its tables generated anew."""
+    """Return the text of a page with its tables generated again."""
     return _PART.sub(lambda part: f"{part[1]}\n{PARTS[part['name']]()}\n{part[4]}", page)
 
 

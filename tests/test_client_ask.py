@@ -77,7 +77,7 @@ async def test_the_pieces_come_as_the_bot_sends_them() -> None:
         assert (answer.text, await answer) == ("One, two.", "One, two.")
 
 
-async def test_an_answer_goes_on_after_a_function() -> None:
+async def test_an_answer_continues_after_a_function() -> None:
     """The texts before and after the function are one answer, with a space between them."""
     fakes = Fakes([Text("One moment."), ToolCall("1", "book", {"nights": 2})], [Text("Done.")])
     async with connect(clerk, fakes) as client:
@@ -85,7 +85,7 @@ async def test_an_answer_goes_on_after_a_function() -> None:
 
 
 @pytest.mark.parametrize("before", ["", "One moment."])
-async def test_an_answer_goes_on_with_the_persona_that_takes_over(before: str) -> None:
+async def test_an_answer_continues_with_the_persona_that_takes_over(before: str) -> None:
     """This is its LLM's text, or its greeting. The next question has its own answer."""
     said = [Text(before)] if before else []
     fakes = Fakes(

@@ -756,7 +756,7 @@ def test_call_tells_what_the_server_refuses(call: Run) -> None:
     assert call("bot:greet", "name=you", "--config", "llm.voice=low")[2].endswith("(not-granted)\n")
 
 
-def test_call_waits_for_what_goes_on_in_the_background(call: Run) -> None:
+def test_call_waits_for_what_continues_in_the_background(call: Run) -> None:
     """Progress is printed to stderr, and the result to stdout. A failure is an exit code."""
     assert call("bot:count", "to=3") == (OK, "3\n", "0\n1\n2\n")
     code, out, err = call("bot:count", "to=-1")

@@ -246,7 +246,7 @@ def test_a_session_that_is_not_there_is_named(run: Run) -> None:
     )
 
 
-def test_one_that_is_gone_keeps_nobody_from_deleting_the_others(run: Run) -> None:
+def test_others_can_be_deleted_although_one_is_gone(run: Run) -> None:
     """Another operator may delete sessions at the same time."""
     id = hold({})
     code, out, err = run("sessions", "delete", "nobody", id)
@@ -255,9 +255,7 @@ def test_one_that_is_gone_keeps_nobody_from_deleting_the_others(run: Run) -> Non
     assert run("sessions", "list") == (0, "The store has no such sessions.\n", "")
 
 
-def test_one_that_was_changed_outside_keeps_nobody_from_exporting_the_others(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_others_can_be_exported_although_one_was_changed_outside(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """The reason is named, and the exit code says that something is missing."""
     key = base64.b64encode(os.urandom(32)).decode()
     changed, whole = hold({}, key=key), hold({}, key=key)

@@ -265,7 +265,7 @@ def test_a_plugin_for_another_api_is_not_even_imported(scratch: Scratch) -> None
     assert scratch.marks() == set()
 
 
-def test_an_ambiguous_name_harms_nobody_who_does_not_use_it(scratch: Scratch) -> None:
+def test_an_ambiguous_name_is_an_error_only_for_bots_that_use_it(scratch: Scratch) -> None:
     """It is listed with its qualified name."""
     with scratch.serving("plain", trouble=True):
         pass

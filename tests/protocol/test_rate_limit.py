@@ -48,7 +48,7 @@ def test_work_that_was_done_delays_and_makes_no_flood() -> None:
     assert rate.take(1.0, 3.0)
 
 
-def test_a_client_that_goes_on_after_it_was_refused_is_a_flood() -> None:
+def test_a_client_that_continues_after_it_was_refused_is_a_flood() -> None:
     """A client that waits is not a flood, whatever it has sent before."""
     rate = Rate(_LIMITS, 0.0)
     for _ in range(29):

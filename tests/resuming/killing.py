@@ -28,7 +28,7 @@ from rtvi_plugins_client import connect
 from ..tools.patience import PATIENCE
 from ..tools.processes import environment
 
-__all__ = ("Door", "Outcome", "Servers", "Watcher", "kill_and_resume")
+__all__ = ("LoadBalancer", "Outcome", "Servers", "Watcher", "kill_and_resume")
 
 BOT = Path(__file__).with_name("shop.py")
 
@@ -103,8 +103,8 @@ class Servers:
                 servers.end(each)
 
 
-class Door(httpx2.AsyncBaseTransport):
-    """Replaces the load balancer: it sends each start to the process that is alive."""
+class LoadBalancer(httpx2.AsyncBaseTransport):
+    """A load balancer in this process. It sends each start to the process that is alive."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -240,13 +240,13 @@ class Guest:
 
 
 @contextlib.asynccontextmanager
-async def guests(door: Door, count: int, seed: int) -> AsyncGenerator[list[Guest]]:
+async def guests(balancer: LoadBalancer, count: int, seed: int) -> AsyncGenerator[list[Guest]]:
     """Connect this number of clients."""
     async with contextlib.AsyncExitStack() as stack:
-        http = await stack.enter_async_context(httpx2.AsyncClient(transport=door))
+        http = await stack.enter_async_context(httpx2.AsyncClient(transport=balancer))
         found: list[Guest] = []
         for number in range(count):
-            way = connect(f"http://127.0.0.1:{door.port}", http=http, resume_delay=0.0)
+            way = connect(f"http://127.0.0.1:{balancer.port}", http=http, resume_delay=0.0)
             client = await stack.enter_async_context(way)
             found.append(Guest(client, f"g{number}", random.Random(f"{seed}-{number}")))
         yield found
@@ -267,9 +267,9 @@ async def kill_and_resume(
         if encrypted:
             servers.options, servers.environ = ["--keep-days", "1"], {"RTVI_STORE_KEY": _new_key()}
         live, spare = servers.start(), servers.start()
-        door, watcher, outcome, stop = Door(live.port), Watcher(), Outcome(), anyio.Event()
+        balancer, watcher, outcome, stop = LoadBalancer(live.port), Watcher(), Outcome(), anyio.Event()
         with watcher.watching():
-            async with guests(door, sessions, seed) as clients:
+            async with guests(balancer, sessions, seed) as clients:
                 async with anyio.create_task_group() as tasks:
                     for each in clients:
                         tasks.start_soon(each.be_busy, stop)
@@ -277,7 +277,7 @@ async def kill_and_resume(
                     for _ in range(kills):
                         await anyio.sleep(0.3 + 0.7 * chance.random())
                         before, killed = len(watcher.ready), time.perf_counter()
-                        door.port = spare.port
+                        balancer.port = spare.port
                         live.signal(signal.SIGKILL)
                         await watcher.until_ready(before + sessions)
                         outcome.resumes += [each - killed for each in watcher.ready[before:]]

@@ -186,7 +186,7 @@ async def test_a_session_whose_process_was_lost_cannot_be_resumed_for_as_long_as
         assert [each["type"] for each in await history(store)] == ["started", "said"]
 
 
-async def test_the_history_goes_on_in_another_process() -> None:
+async def test_the_history_continues_in_another_process() -> None:
     """An action that was running has no outcome. Its arguments were written before it began."""
     store = MemoryStore()
     async with host(store) as one, host(store) as other, visitor() as client:

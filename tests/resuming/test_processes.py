@@ -16,7 +16,7 @@ import pytest
 from rtvi_plugins_client import connect
 
 from ..tools.databases import store_in
-from .killing import Door, Servers, kill_and_resume
+from .killing import LoadBalancer, Servers, kill_and_resume
 from .raw import Raw
 
 pytestmark = [
@@ -100,14 +100,14 @@ async def test_a_silent_network_is_noticed(tmp_path: Path) -> None:
     """A machine without power closes no connection. The client's pings notice it, and it resumes in seconds."""
     with Servers.in_folder(tmp_path) as servers:
         live, spare = servers.start(), servers.start()
-        door = Door(live.port)
+        balancer = LoadBalancer(live.port)
         async with (
-            httpx2.AsyncClient(transport=door) as http,
+            httpx2.AsyncClient(transport=balancer) as http,
             connect(f"http://127.0.0.1:{live.port}", http=http, resume_delay=0.0) as client,
         ):
             await client.action("bot:book", name="a")
             live.signal(signal.SIGSTOP)
-            door.port = spare.port
+            balancer.port = spare.port
             assert await client.action("bot:book", name="b", timeout=8) == "booked b"
         assert servers.done() == {"a": 1, "b": 1}
 
@@ -116,14 +116,14 @@ async def test_a_release_loses_no_session(tmp_path: Path) -> None:
     """After SIGTERM, a new process uses the same store. The client continues, and its data is right."""
     with Servers.in_folder(tmp_path) as servers:
         live = servers.start()
-        door = Door(live.port)
+        balancer = LoadBalancer(live.port)
         async with (
-            httpx2.AsyncClient(transport=door) as http,
+            httpx2.AsyncClient(transport=balancer) as http,
             connect(f"http://127.0.0.1:{live.port}", http=http, resume_delay=0.0) as client,
         ):
             await client.update_config({"llm": {"name": "Ada"}})
             spare = servers.start()
-            door.port = spare.port
+            balancer.port = spare.port
             live.signal(signal.SIGTERM)
             assert live.process.wait(30) == 0
             assert await client.action("bot:book", name="a") == "booked a"
@@ -154,9 +154,9 @@ async def test_ask_returns_the_whole_answer_of_the_next_process(tmp_path: Path) 
     """It does not return the beginning twice."""
     with Servers.in_folder(tmp_path) as servers:
         live, spare = servers.start(), servers.start()
-        door = Door(live.port)
+        balancer = LoadBalancer(live.port)
         async with (
-            httpx2.AsyncClient(transport=door) as http,
+            httpx2.AsyncClient(transport=balancer) as http,
             connect(
                 f"http://127.0.0.1:{live.port}",
                 http=http,
@@ -166,7 +166,7 @@ async def test_ask_returns_the_whole_answer_of_the_next_process(tmp_path: Path) 
         ):
             answer = client.ask("Who are you?")
             first = await anext(answer)
-            door.port = spare.port
+            balancer.port = spare.port
             live.signal(signal.SIGKILL)
             whole = await answer
             assert whole.startswith(first)

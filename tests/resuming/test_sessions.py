@@ -403,7 +403,7 @@ async def test_the_session_of_one_http_request_is_not_saved() -> None:
 # ---- a lost process --------------------------------------------------------------------------------------------------
 
 
-async def test_another_process_goes_on_where_the_first_one_was() -> None:
+async def test_another_process_continues_where_the_first_one_was() -> None:
     """Config, revision, conversation, state, functions and answers are the same. The bot does not greet again."""
     store = MemoryStore()
     async with host(store) as one, host(store) as other, visitor() as client:
@@ -542,7 +542,7 @@ async def test_a_text_is_told_only_when_it_is_saved() -> None:
         assert next(text for key, text in after.items() if key.startswith("begun/")) is None
 
 
-async def test_times_go_on() -> None:
+async def test_times_continue() -> None:
     """A resume does not make a session live longer, in its process or in another one."""
     store, limits = Counting(), Limits(session_seconds=100, idle_seconds=50)
     clocks = [ManualClock(), ManualClock()]
@@ -678,7 +678,7 @@ async def test_a_turn_starts_over_in_the_other_process() -> None:
         assert contents[1:] == ["Good day.", "What time is it?", "It is noon."]
 
 
-async def test_a_turn_goes_on_while_the_connection_is_lost() -> None:
+async def test_a_turn_continues_while_the_connection_is_lost() -> None:
     """The client gets the text when it is back."""
     fakes = Fakes([Text("It is "), Text("noon.")])
     async with host(MemoryStore(), fakes) as one, visitor() as client:
@@ -831,7 +831,7 @@ async def test_two_resumes_at_once_make_one_session() -> None:
 # ---- the store does not answer ---------------------------------------------------------------------------------------
 
 
-async def test_a_session_goes_on_without_its_store(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_session_continues_without_its_store(caplog: pytest.LogCaptureFixture) -> None:
     """It is saved again when the store answers. Before, nobody can resume it elsewhere."""
     store, clock = Counting(), ManualClock()
     async with host(store, clock=clock) as one, host(store) as other, visitor() as client:
@@ -912,7 +912,7 @@ async def test_a_session_that_went_on_elsewhere_during_an_outage_is_not_written_
 # ---- what a client must not do ---------------------------------------------------------------------------------------
 
 
-async def test_who_repeats_a_resume_keeps_nobody_out() -> None:
+async def test_a_client_that_repeats_a_resume_does_not_lock_out_others() -> None:
     """A session waits for one connection, however often its client starts to resume it. The newest start is used."""
     async with host(MemoryStore(), limits=Limits(unclaimed=3)) as one, visitor() as client:
         await client.start(one)

@@ -235,7 +235,7 @@ def test_the_client_is_told_once_when_the_bot_begins_and_when_it_stops() -> None
     assert transport.events == [BotStartedSpeaking(), BotStoppedSpeaking()]
 
 
-def test_whoever_asks_is_told_how_much_was_heard() -> None:
+def test_a_caller_can_ask_how_much_was_heard() -> None:
     """The number grows until the end of the turn."""
     transport, playback = playing()
     reports = list[float]()
@@ -269,7 +269,7 @@ def test_whoever_fails_when_it_is_told_is_reported_once_and_the_rest_is_played(
 
 
 @pytest.mark.anyio
-async def test_whoever_waits_for_the_end_waits_until_all_was_heard() -> None:
+async def test_waiting_for_the_end_lasts_until_all_was_heard() -> None:
     """This includes the lead, and a rest of less than a frame."""
     transport, playback = playing()
     playback.play(samples(1, 0.51))

@@ -252,7 +252,7 @@ async def test_a_value_of_another_class_is_reported_at_the_start() -> None:
 
 
 @pytest.mark.parametrize("error", [OSError("broken"), SystemExit(1), KeyboardInterrupt()])
-async def test_a_failure_while_closing_is_logged_and_harms_nobody(
+async def test_a_failure_while_closing_is_logged_and_affects_nothing_else(
     error: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The other lifespans are closed nevertheless."""

@@ -184,7 +184,7 @@ async def interrupted(fakes: Fakes, wire: Wire, function: str, *then: Any) -> No
     await settle()
 
 
-async def test_a_function_goes_on_when_the_user_interrupts_and_the_llm_reads_its_result() -> None:
+async def test_a_function_continues_when_the_user_interrupts_and_the_llm_reads_its_result() -> None:
     """The LLM first reads that the function still runs, then its result. So it calls nothing twice, and reports it."""
     fakes = Fakes()
     async with connected(clerk, fakes) as wire:
@@ -361,7 +361,7 @@ async def until(condition: Callable[[], bool]) -> None:
             await anyio.sleep(0.001)
 
 
-async def test_the_thread_of_a_function_goes_on_and_its_result_is_read() -> None:
+async def test_the_thread_of_a_function_continues_and_its_result_is_read() -> None:
     """A thread cannot be stopped, so its result is awaited."""
     fakes = Fakes()
     async with connected(clerk, fakes) as wire:

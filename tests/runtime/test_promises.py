@@ -286,7 +286,7 @@ async def test_what_ends_no_process_ends_no_other_session(faults: Faults, deadly
 # ---- 2: long actions -----------------------------------------------------------------------------------------------
 
 
-async def test_a_long_action_is_answered_at_once_and_tells_how_it_goes_on(faults: Faults) -> None:
+async def test_a_long_action_is_answered_at_once_and_tells_how_it_continues(faults: Faults) -> None:
     """The answer is a job. Its progress and its one end follow in order."""
     async with connected(faults.faulty) as wire:
         job = (await wire.result(wire.call("bot:count", to=2)))["job"]
@@ -374,7 +374,7 @@ async def test_an_interrupt_overtakes_what_is_being_said(faults: Faults) -> None
         assert len(wire.data_of("bot-interrupted")) == 1
 
 
-async def test_a_plain_function_runs_in_a_thread_and_holds_up_nobody(faults: Faults) -> None:
+async def test_a_plain_function_runs_in_a_thread_and_delays_no_other(faults: Faults) -> None:
     """A blocking function blocks only its own thread."""
     async with connected(faults.faulty) as wire:
         blocking = wire.call("bot:block")

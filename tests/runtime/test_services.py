@@ -273,7 +273,7 @@ async def test_a_service_stays_open_when_the_session_is_cancelled() -> None:
     assert log == ["open plain", "close plain"]
 
 
-async def test_a_service_that_raises_when_it_is_closed_harms_nobody(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_service_that_raises_when_it_is_closed_affects_nothing_else(caplog: pytest.LogCaptureFixture) -> None:
     """The log has the name of the exception."""
     with caplog.at_level(logging.INFO, "rtvi_plugins"):
         async with anyio.create_task_group() as tasks:

@@ -188,7 +188,7 @@ async def test_several_reasons_are_each_reported() -> None:
         assert len(errors(wire)) == 3
 
 
-async def test_a_session_that_cannot_be_recorded_without_the_resampler_goes_on(
+async def test_a_session_that_cannot_be_recorded_without_the_resampler_continues(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The bot's audio has another rate than the recording."""

@@ -88,7 +88,7 @@ async def test_a_job_may_submit_others(workers: Pool) -> None:
     assert len(seen) == 4
 
 
-async def test_a_job_that_waits_holds_up_nobody(workers: Pool) -> None:
+async def test_a_job_that_waits_delays_no_other(workers: Pool) -> None:
     """Also if all jobs wait at once. Each one continues when the test lets it."""
     gates = [anyio.Event() for _ in range(30)]
     done: list[int] = []

@@ -141,7 +141,7 @@ async def converse_at_random(seed: int) -> None:
 
 
 @pytest.mark.slow
-async def test_any_conversation_goes_on(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+async def test_any_conversation_continues(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """The state machine refuses no event, and each of the bot's transitions occurs in one of them."""
     occurred = set[tuple[BotState, Event]]()
     process = SpokenTurn.process

@@ -81,7 +81,7 @@ async def test_a_cough_does_not_interrupt() -> None:
         assert await said(wire) == [("user", "go"), ("assistant", FORTY)]
 
 
-async def test_speech_that_goes_on_before_the_answer_is_heard_is_one_turn() -> None:
+async def test_speech_that_continues_before_the_answer_is_heard_is_one_turn() -> None:
     """Nothing of the first answer was heard, so nothing of it is remembered."""
     fakes = Fakes([WAIT], [Text("Fine.")])
     async with fakes.session() as wire:
@@ -94,7 +94,7 @@ async def test_speech_that_goes_on_before_the_answer_is_heard_is_one_turn() -> N
         assert texts(wire.data_of("user-llm-text")) == ["hello there", "hello there and then"]
 
 
-async def test_a_bot_that_may_not_be_interrupted_goes_on() -> None:
+async def test_a_bot_that_may_not_be_interrupted_continues() -> None:
     """What the user says during the bot's turn is ignored."""
     fakes = Fakes(**POLITE)
     async with fakes.session() as wire:

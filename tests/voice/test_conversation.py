@@ -211,7 +211,7 @@ async def test_merged_words_are_recorded_too(tmp_path: Path) -> None:
     assert "".join(chr(each) for each, _ in groupby(each for each in samples[1::2] if each)).strip() == "Fine."
 
 
-async def test_a_session_that_cannot_be_recorded_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_session_that_cannot_be_recorded_continues(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The log has a line about it."""
     fakes = Fakes([Text("Fine.")])
     folder = tmp_path / "recordings"

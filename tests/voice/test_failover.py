@@ -414,7 +414,7 @@ async def test_a_client_sees_and_sets_the_provider_that_it_has_chosen(vendors: V
         assert await answer(wire) == "llm.a answers again."
 
 
-async def test_a_stand_in_keeps_its_options_whatever_their_type(vendors: Vendors) -> None:
+async def test_an_alternative_keeps_its_options_whatever_their_type(vendors: Vendors) -> None:
     """Its options are set once, and it stays open from turn to turn."""
 
     def tone(llm: Any, /, tone: Tone = Tone(), more: Sequence[Tone] = (Tone(),)) -> None:

@@ -73,7 +73,7 @@ async def test_a_tts_that_fails_leaves_the_text() -> None:
         assert [each["code"] for each in wire.data_of("error")] == ["provider-failed"]
 
 
-async def test_an_llm_that_hangs_is_given_up_and_the_bot_goes_on() -> None:
+async def test_an_llm_that_hangs_is_given_up_and_the_bot_continues() -> None:
     """The time is half a minute. The client gets an error of the category timeout, and the bot apologises."""
 
     async def respond(request: LLMRequest) -> AsyncGenerator[LLMPiece]:
@@ -95,7 +95,7 @@ async def test_an_llm_that_hangs_is_given_up_and_the_bot_goes_on() -> None:
 
 
 @pytest.mark.parametrize("beginning", ["", "One "])
-async def test_a_tts_that_hangs_is_given_up_and_the_bot_goes_on(beginning: str) -> None:
+async def test_a_tts_that_hangs_is_given_up_and_the_bot_continues(beginning: str) -> None:
     """The client has shown the text, so it counts as said. The next answer is spoken."""
 
     async def speak(request: TTSRequest) -> AsyncGenerator[TTSPiece]:

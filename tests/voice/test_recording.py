@@ -399,7 +399,7 @@ async def test_a_disk_that_is_full_at_the_start_is_said_at_the_start(
 @pytest.mark.parametrize(
     ("seconds", "reason"), [(200, "the disk is too slow"), (2, "the disk does not finish the last write in time")]
 )
-async def test_a_disk_that_hangs_fills_no_memory_and_holds_nobody_up(
+async def test_a_disk_that_hangs_fills_no_memory_and_delays_nothing(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -421,7 +421,7 @@ async def test_a_disk_that_hangs_fills_no_memory_and_holds_nobody_up(
     assert logged == [f"The recording {recorder.recording.audio} is not complete: {reason}."]
 
 
-async def test_a_recording_ends_where_no_wav_file_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_recording_ends_where_no_wav_file_continues(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """After 18 hours, the log has a line. What was recorded stays."""
     async with recorded(tmp_path) as recorder:
         recorder.user(1_000, piece(1, 400))

@@ -443,7 +443,7 @@ async def test_it_says_what_it_is_asked_to_say() -> None:
         assert await said(wire) == [("assistant", "News!")]
 
 
-async def test_another_provider_goes_on_with_the_conversation() -> None:
+async def test_another_provider_continues_with_the_conversation() -> None:
     """The first stream is closed. The second one gets the conversation."""
     first, second = ScriptedSpeechModel("One."), ScriptedSpeechModel("Two.")
     async with talking(first, second) as wire:

@@ -340,7 +340,7 @@ LONG = "x" * 20_000_000
     [ToolCall(LONG, "look", {}), ToolCall("1", LONG, {}), ToolCall("1", "look", {"x": LONG}), Usage(model=LONG)],
     ids=["id", "name", "argument", "model"],
 )
-async def test_the_conversation_goes_on_after_a_piece_of_any_length(piece: LLMPiece) -> None:
+async def test_the_conversation_continues_after_a_piece_of_any_length(piece: LLMPiece) -> None:
     """A vendor may send a piece that is too long for the client."""
     fakes = Fakes([Text("Well."), piece], [Text("Yes?")], [Text("Yes?")])
     async with talking(fakes) as wire:

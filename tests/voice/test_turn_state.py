@@ -65,7 +65,7 @@ def test_every_state_can_be_reached() -> None:
     assert reached == set(TRANSITIONS)
 
 
-def test_whoever_listens_gets_each_event_after_the_change() -> None:
+def test_listeners_get_each_event_after_the_change() -> None:
     """The callback also gets the bot's state before the event. A refused event is not reported."""
     seen: list[tuple[Event, BotState, BotState]] = []
     turn = SpokenTurn()

@@ -119,7 +119,7 @@ process.exit(0);
 """
 
 
-def test_the_program_that_resumes_goes_on_with_its_session(tmp_path: Path) -> None:
+def test_the_program_that_resumes_continues_with_its_session(tmp_path: Path) -> None:
     """After its socket was cut, the options of the start are still set. It says when the session is over."""
     for each in ("transport.mjs", "resuming.mjs"):
         shutil.copy(HERE / each, tmp_path)

@@ -4,7 +4,7 @@ from rtvi_plugins.kinds import LLMRequest, Text
 
 @bot(services={"llm": "rules"}, client=["bot:answer"])
 async def assistant(session: Session, /, llm: LLM) -> None:
-    """Answers questions beside the conversation."""
+    """Answers questions outside of the conversation."""
     await converse(session, llm=llm)
 
 

@@ -148,7 +148,7 @@ async def next_process(client: Client, first: int) -> int:
 
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGKILL], ids=["terminated", "killed"])
 @pytest.mark.parametrize("proxy", [haproxy, gateway], ids=["haproxy", "gateway"])
-def test_a_session_goes_on_at_another_machine(proxy: Proxy, sign: signal.Signals, tmp_path: Path) -> None:
+def test_a_session_continues_at_another_machine(proxy: Proxy, sign: signal.Signals, tmp_path: Path) -> None:
     """It moves when its own machine ends. New sessions start there meanwhile."""
 
     async def call(url: str) -> None:

@@ -164,7 +164,7 @@ async def test_after_an_interruption_the_next_sentence_is_whole(tts: EspeakTTS) 
     assert await pid_of(tts) == pid
 
 
-async def test_whoever_is_cancelled_while_waiting_for_a_turn_takes_none(tts: EspeakTTS) -> None:
+async def test_a_request_that_is_cancelled_while_it_waits_takes_no_turn(tts: EspeakTTS) -> None:
     """After twenty requests that were cancelled immediately, the next request gets only its own audio."""
     whole = await listen(tts, SENTENCE)
     for _ in range(20):

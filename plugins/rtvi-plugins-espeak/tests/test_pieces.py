@@ -56,7 +56,7 @@ def test_words_that_espeak_passed_over_share_the_time_of_the_one_before() -> Non
     assert [type(piece) for piece in said[:3]] == [Word, Word, Audio]
 
 
-def test_the_next_part_goes_on_where_this_one_ended() -> None:
+def test_the_next_part_continues_where_this_one_ended() -> None:
     """Times count from the start of the whole request."""
     pieces = Pieces(RATE)
     pieces.begin("One")

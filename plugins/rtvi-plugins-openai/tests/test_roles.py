@@ -20,7 +20,7 @@ def message(role: str, content: Any, **more: Any) -> dict[str, Any]:
 CALL = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
 ASKS = message("assistant", None, tool_calls=[CALL])
 RESULT = message("tool", "seen", tool_call_id="c1")
-BEGINS, GOES_ON = message("user", "(The conversation begins.)"), message("user", "(Please go on.)")
+BEGINS, CONTINUE = message("user", "(The conversation begins.)"), message("user", "(Please go on.)")
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ BEGINS, GOES_ON = message("user", "(The conversation begins.)"), message("user",
         ),
         (
             [message("user", "a"), message("assistant", "b"), message("assistant", "c")],
-            [message("user", "a"), message("assistant", "b\n\nc"), GOES_ON],
+            [message("user", "a"), message("assistant", "b\n\nc"), CONTINUE],
         ),
         (
             [message("user", "a"), message("assistant", "One moment."), ASKS, RESULT],

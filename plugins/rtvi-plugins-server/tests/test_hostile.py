@@ -261,7 +261,7 @@ def test_one_address_cannot_start_all_the_sessions_that_may_wait(served: Served)
     assert served.is_polite_to_others()
 
 
-def test_a_server_without_descriptors_logs_little_and_goes_on(tmp_path: Path) -> None:
+def test_a_server_without_descriptors_logs_little_and_continues(tmp_path: Path) -> None:
     """It accepts connections again when there are free descriptors."""
     with serving(tmp_path, descriptors=64) as served, ExitStack() as held:
         for _ in range(100):

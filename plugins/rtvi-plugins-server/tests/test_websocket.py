@@ -389,7 +389,7 @@ def test_each_turn_of_the_loop_handles_a_few_frames() -> None:
     asyncio.run(run())
 
 
-def test_a_client_that_goes_on_after_the_end_is_not_read() -> None:
+def test_a_client_that_continues_after_the_end_is_not_read() -> None:
     """What was already sent is dropped. What comes later stays with the client."""
 
     async def run() -> None:

@@ -184,7 +184,7 @@ def test_a_frame_of_another_size_is_refused(frame: Audio) -> None:
 
 
 @pytest.mark.anyio
-async def test_it_opens_as_a_vad_while_the_loop_goes_on() -> None:
+async def test_it_opens_as_a_vad_while_the_loop_continues() -> None:
     """A thread loads the model, while another task runs."""
     order: list[str] = []
 

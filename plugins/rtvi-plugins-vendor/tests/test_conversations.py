@@ -10,7 +10,7 @@ from rtvi_plugins_vendor import arguments_of, in_text_turns, in_turns, text_of
 USER: Message = {"role": "user", "content": "a"}
 ASSISTANT: Message = {"role": "assistant", "content": "b"}
 SYSTEM: Message = {"role": "system", "content": "s"}
-BEGINS, GOES_ON = ("user", ["(The conversation begins.)"]), ("user", ["(Please go on.)"])
+BEGINS, CONTINUE = ("user", ["(The conversation begins.)"]), ("user", ["(Please go on.)"])
 
 
 def parts(message: Message) -> list[str]:
@@ -26,7 +26,7 @@ def parts(message: Message) -> list[str]:
         ([SYSTEM, {"role": "developer", "content": "d"}, USER], ("s\n\nd", [("user", ["a"])])),
         ([USER, USER], ("", [("user", ["a", "a"])])),
         ([ASSISTANT, USER], ("", [BEGINS, ("assistant", ["b"]), ("user", ["a"])])),
-        ([USER, ASSISTANT], ("", [("user", ["a"]), ("assistant", ["b"]), GOES_ON])),
+        ([USER, ASSISTANT], ("", [("user", ["a"]), ("assistant", ["b"]), CONTINUE])),
         ([USER, SYSTEM, {"role": "tool", "content": "t"}], ("", [("user", ["a", "s", "t"])])),
         ([USER, {"role": "assistant", "content": None}, USER], ("", [("user", ["a", "a"])])),
     ],

@@ -113,7 +113,7 @@ async def test_the_connection_before_is_told_that_another_one_has_replaced_it(sa
             assert (await again.call("hush"))["data"] == {"result": None}
 
 
-async def test_another_process_goes_on_with_a_session(tmp_path: Path) -> None:
+async def test_another_process_continues_with_a_session(tmp_path: Path) -> None:
     """The session is loaded from the store, and has sound."""
     file = tmp_path / "sessions.db"
     one, two = (Host(desk, environ={}, store=SQLiteStore(file), address=each) for each in ("http://one", "http://two"))

@@ -159,7 +159,7 @@ async def test_leaving_does_not_wait_for_the_model(monkeypatch: pytest.MonkeyPat
         go_on.set()
 
 
-async def test_the_event_loop_goes_on_while_the_model_works(speech: Speech) -> None:
+async def test_the_event_loop_continues_while_the_model_works(speech: Speech) -> None:
     """Python's lock is free meanwhile, so other tasks run hundreds of times."""
     turns = 0
 

@@ -39,7 +39,7 @@ Sent: TypeAlias = "dict[str, Any]"
 
 #: Delivered to the reader after an answer was stopped.
 STOPPED: Final[Sent] = {"stopped": True}
-_GO_ON: Final = "(Please go on.)"
+_CONTINUE: Final = "(Please go on.)"
 _SAY: Final = "Say the following text, word for word, and nothing else:\n"
 _RATE: Final = re.compile(r"rate=(\d+)")
 #: The rate of the vendor's audio, unless a message says otherwise, in Hz.
@@ -107,7 +107,7 @@ class Live:
             case Added(message):
                 self._added.append(f"({message['role']}: {text_of(message['content'])})")
             case Respond(say):
-                self._waiting.append(_GO_ON if say is None else f"{_SAY}{say}")
+                self._waiting.append(_CONTINUE if say is None else f"{_SAY}{say}")
             case FunctionResult(id, result, respond):
                 if respond:  # the vendor continues by itself
                     self._active = _Answer(asked=True)

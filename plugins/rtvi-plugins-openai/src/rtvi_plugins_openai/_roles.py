@@ -15,7 +15,7 @@ Sent: TypeAlias = "dict[str, Any]"
 
 #: These replace a missing turn.
 _BEGINS: Sent = {"role": "user", "content": "(The conversation begins.)"}
-_GOES_ON: Sent = {"role": "user", "content": "(Please go on.)"}
+_CONTINUE: Sent = {"role": "user", "content": "(Please go on.)"}
 _UNANSWERED: Sent = {"role": "assistant", "content": "(No answer.)"}
 
 
@@ -32,7 +32,7 @@ def alternating(messages: Sequence[Sent]) -> list[Sent]:
         message = {**each, "role": "user"} if each["role"] == "system" else each
         _add(turns, message)
     if not turns or turns[-1]["role"] == "assistant":
-        turns.append(_GOES_ON if turns else _BEGINS)
+        turns.append(_CONTINUE if turns else _BEGINS)
     return [*system, *turns]
 
 

@@ -247,10 +247,10 @@ def build(
     worker: Any = Worker
     front_end: Any = FrontEnd
     bound = worker.options(**options).bind(target, sent)
-    doors: dict[str, Any] = {"num_replicas": front_ends, "ray_actor_options": {"num_cpus": 0}}
+    front_end_options: dict[str, Any] = {"num_replicas": front_ends, "ray_actor_options": {"num_cpus": 0}}
     if front_ends > 1 and has_several_nodes():
-        doors["max_replicas_per_node"] = front_ends - 1  # if one node dies, a front end must be left
-    return front_end.options(**doors).bind(bound, sent)
+        front_end_options["max_replicas_per_node"] = front_ends - 1  # if one node dies, a front end must be left
+    return front_end.options(**front_end_options).bind(bound, sent)
 
 
 def has_several_nodes() -> bool:

@@ -16,7 +16,7 @@ Turn: TypeAlias = tuple[Literal["user", "assistant"], list[Part]]
 
 #: Vendors want the user to speak first, and many models want the user to speak last.
 _BEGINS = "(The conversation begins.)"
-_GOES_ON = "(Please go on.)"
+_CONTINUE = "(Please go on.)"
 
 
 def in_turns(
@@ -44,7 +44,7 @@ def in_turns(
     if not turns or turns[0][0] == "assistant":
         turns.insert(0, ("user", [text(_BEGINS)]))
     if turns[-1][0] == "assistant":
-        turns.append(("user", [text(_GOES_ON)]))
+        turns.append(("user", [text(_CONTINUE)]))
     return system, turns
 
 
