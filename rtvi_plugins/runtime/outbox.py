@@ -197,6 +197,7 @@ class Outbox:
         """Let the last texts leave."""
         self._last_texts_held = False
         self._outgoing += self._take_unsaved()
+        self._calls_on_sendable = True  # also for a transport that has not taken what came before
         self._wake()
 
     @property

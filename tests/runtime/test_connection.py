@@ -167,6 +167,17 @@ async def test_a_transport_is_called_at_the_end() -> None:
         assert seen == [True]
 
 
+async def test_a_transport_that_takes_nothing_yet_is_called_at_the_end_too() -> None:
+    """Such as one whose client has not sent its first message, so its form is not known."""
+    seen: list[bool] = []
+    async with opened() as connection:
+        connection.on_sendable = lambda: seen.append(connection.closed)
+        connection.receive(READY)
+        connection.close()
+        await settle()
+        assert seen == [False, True]
+
+
 async def test_frames_are_counted_whatever_they_hold() -> None:
     """If a client continues to send too many frames, its session ends with a code."""
     clock = ManualClock()
