@@ -191,7 +191,7 @@ def test_what_is_said_before_the_first_frame_is_sent_after_it(
 def test_a_client_that_sends_nothing_is_closed_with_its_session(loop: str) -> None:
     """Its connection does not outlive the session."""
     host = limited(idle_seconds=0.1)
-    with live(host, loop=loop) as server, bare(server) as client:
+    with live(host, ConnectionLimits(close_seconds=0.2), loop=loop) as server, bare(server) as client:
         assert client.closed()[0] == 1008
         server.until(lambda: (host.open_sessions, len(server.server.limiter)) == (0, 0))
 
