@@ -10,9 +10,10 @@ from typing import Any, TypeAlias
 import aioice.ice
 import httpx2
 import pytest
+from rtc_bots import desk
 from rtc_caller import Caller, Message
 
-from rtvi_plugins.hosting import Host
+from rtvi_plugins.hosting import Host, Limits
 from rtvi_plugins_server import create_app
 from rtvi_plugins_webrtc import _ice
 
@@ -46,6 +47,26 @@ async def test_a_start_is_checked_as_any(host: Host, calling: Calling) -> None:
     async with calling(host) as caller:
         refused = await caller.http.post("/webrtc/start", json={"services": {"llm": "acme"}})
         assert_readable(refused, 400, "unknown-service")
+
+
+@pytest.mark.anyio
+async def test_an_address_can_have_few_sessions_that_are_not_connected(calling: Calling) -> None:
+    """An offer is no client yet. A session that was connected does not count, and a token that is refused is kept."""
+    host = Host(desk, environ={}, limits=Limits(unclaimed_per_address=1))
+    async with calling(host) as connected:
+        await connected.connect()
+        others = [Caller(connected.http) for _ in range(2)]
+        try:
+            for each in others:
+                await each.start()
+                offer = await each.make_offer()
+                if each is others[0]:
+                    assert (await each.post(offer)).status_code == 200
+            for _ in range(2):
+                assert_readable(await each.post(offer), 503, "server-full")
+        finally:
+            for each in others:
+                await each.close()
 
 
 @pytest.mark.anyio

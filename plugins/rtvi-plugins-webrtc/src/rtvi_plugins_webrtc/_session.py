@@ -52,7 +52,17 @@ class Timeouts:
 class WebRTCSession:
     """Connects one session to its WebRTC client. `run` ends with the session, and ends it when the client is gone."""
 
-    def __init__(self, connection: Connection, servers: IceServers, timeouts: Timeouts, *, outbox_size: int) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        servers: IceServers,
+        timeouts: Timeouts,
+        *,
+        outbox_size: int,
+        address: str | None = None,
+    ) -> None:
+        #: The address that has claimed the session, if known, and whether its client was ever connected.
+        self.address, self.was_connected = address, False
         #: Names the peer connection in requests. It stays the same when there is a new one.
         self.pc_id = secrets.token_urlsafe(12)
         self._connection = connection
@@ -202,6 +212,7 @@ class WebRTCSession:
 
     def _changed(self) -> None:
         self._changes.set()
+        self.was_connected = self.was_connected or (self._peer is not None and self._peer.was_connected)
         if self._peer is not None and self._peer.left and not self._connection.closed:
             log.info("a client has left")
             self._connection.disconnected(left=True)

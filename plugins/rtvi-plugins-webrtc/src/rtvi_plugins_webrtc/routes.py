@@ -14,10 +14,10 @@ from starlette.routing import BaseRoute, Route
 
 # Loading the resampler takes a while, and the first caller must not wait for it.
 import rtvi_plugins.voice.resampling  # noqa: F401  # pyright: ignore[reportUnusedImport]
-from rtvi_plugins.errors import InternalError, UnknownSession
+from rtvi_plugins.errors import InternalError, ServerFull, UnknownSession
 from rtvi_plugins.hookspecs import hookimpl
 from rtvi_plugins.hosting import Host
-from rtvi_plugins_server.starting import PRIVATE, base_url, has_own_url, read_body, start_session
+from rtvi_plugins_server.starting import PRIVATE, base_url, client_address, has_own_url, read_body, start_session
 
 from ._bodies import BODY_BYTES, read_offer, read_trickle
 from ._ice import VARIABLE, IceServers, has_network, read_ice_servers
@@ -91,7 +91,7 @@ class SmallWebRTC:
         servers = self._ready()
         offer = read_offer(await read_body(request, body_bytes=BODY_BYTES))
         id = request.path_params["id"]
-        session = self._sessions.get(id) or self._claim(id, servers)
+        session = self._sessions.get(id) or self._claim(id, servers, client_address(request))
         return JSONResponse(await session.offer(offer), headers=PRIVATE)
 
     async def candidates(self, request: Request) -> Response:
@@ -113,13 +113,18 @@ class SmallWebRTC:
             raise InternalError(f"The operator's {VARIABLE} is invalid; the log of this server has the reason.")
         return self._servers
 
-    def _claim(self, id: str, servers: IceServers) -> WebRTCSession:
+    def _claim(self, id: str, servers: IceServers, address: str | None) -> WebRTCSession:
+        # Only connecting shows that there is a client. Until then, the session counts as one that waits for its client.
+        most = self._host.limits.unclaimed_per_address
+        connecting = (each for each in self._sessions.values() if each.address == address and not each.was_connected)
+        if address is not None and sum(1 for _ in connecting) >= most:
+            raise ServerFull(f"{most} sessions of this address are not connected yet; try again later.")
         try:
             connection = self._host.claim(id)
         except UnknownSession:
             raise NoSuchSession("The session is unknown, over, or was not claimed in time; start again.") from None
         session = self._sessions[id] = WebRTCSession(
-            connection, servers, self._timeouts, outbox_size=self._host.limits.outbox_size
+            connection, servers, self._timeouts, outbox_size=self._host.limits.outbox_size, address=address
         )
         self._host.start_soon(self._run, id, session)
         return session
