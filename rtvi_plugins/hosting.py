@@ -472,11 +472,14 @@ class Host:
         if read is None or self._saved is None:
             raise UnknownSession("This is not a resume token of this server; start a new session.")
         id, proof = read
-        while (restoring := self._restoring.get(id)) is not None:
-            await restoring.wait()
-        session = self._sessions.get(id)
-        if session is not None and session.closed:
-            await session.finished.wait()
+        while True:  # several may wait, and only one of them may go on
+            session = self._sessions.get(id)
+            if (restoring := self._restoring.get(id)) is not None:
+                await restoring.wait()
+            elif session is not None and session.closed and not session.finished.is_set():
+                await session.finished.wait()
+            else:
+                break
         if session is None or session.closed:
             self._admit()
             done = self._restoring[id] = anyio.Event()

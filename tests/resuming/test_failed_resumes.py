@@ -277,3 +277,37 @@ async def until(is_true: Callable[[], bool]) -> None:
     with anyio.fail_after(20):
         while not is_true():  # noqa: ASYNC110 - a thread sets no event
             await anyio.sleep(0.002)
+
+
+class FailsOnce(MemoryStore):
+    """A store whose first claim fails, after a while."""
+
+    failed = False
+
+    async def claim(self, session: str, owner: str, proof: str) -> Any:
+        """Fail once."""
+        await settle()
+        if not self.failed:
+            self.failed = True
+            raise OSError("no route to the store")
+        return await super().claim(session, owner, proof)
+
+
+async def test_resumes_that_wait_for_one_that_fails() -> None:
+    """They go on one after the other, and the session is opened once more only."""
+    store, codes = FailsOnce(), list[str]()
+    async with host(store, address="one") as one, host(store, address="two") as two, visitor() as client:
+        await start(client, one)
+
+        async def try_to_resume() -> None:
+            try:
+                await two.start({"resume": client.token}, secret=OPERATOR)
+            except RequestError as error:
+                codes.append(error.code)
+            else:
+                codes.append("")
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(4):
+                tasks.start_soon(try_to_resume)
+        assert (sorted(codes), two.open_sessions) == (["", "", "", "store-unavailable"], 1)
