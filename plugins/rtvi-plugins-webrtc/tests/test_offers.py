@@ -55,18 +55,17 @@ async def test_an_address_can_have_few_sessions_that_are_not_connected(calling: 
     host = Host(desk, environ={}, limits=Limits(unclaimed_per_address=1))
     async with calling(host) as connected:
         await connected.connect()
-        others = [Caller(connected.http) for _ in range(2)]
+        first, other = Caller(connected.http), Caller(connected.http)
         try:
-            for each in others:
-                await each.start()
-                offer = await each.make_offer()
-                if each is others[0]:
-                    assert (await each.post(offer)).status_code == 200
+            await first.start()
+            assert (await first.post(await first.make_offer())).status_code == 200
+            await other.start()
+            offer = await other.make_offer()
             for _ in range(2):
-                assert_readable(await each.post(offer), 503, "server-full")
+                assert_readable(await other.post(offer), 503, "server-full")
         finally:
-            for each in others:
-                await each.close()
+            await first.close()
+            await other.close()
 
 
 @pytest.mark.anyio
