@@ -28,6 +28,7 @@ _NAMES = dict(zip(_CONTESTANTS, ("ours", "on asyncio's loop", "our bridge", "Liv
 #: Whom to be ahead of. Our bridge is shown beside them: it is LiveKit's classes, and a part of ours.
 _RIVALS = ("livekit", "pipecat")
 _VENDORS = tuple(dict.fromkeys(vendor for vendor, _ in SERVICES))
+_KINDS = tuple(dict.fromkeys(kind for _, kind in SERVICES))
 
 
 def _run(contestant: str, script: str, *arguments: str) -> dict[str, float]:
@@ -42,7 +43,8 @@ def _run(contestant: str, script: str, *arguments: str) -> dict[str, float]:
     return {f"{name} {key}": value for name, figures in found.items() for key, value in figures.items()}
 
 
-def _operations(contestant: str) -> dict[str, float]:
+def _operations(contestant: str, kind: str) -> dict[str, float]:
+    services = [f"{vendor} {each}" for vendor, each in SERVICES if each == kind]
     server = subprocess.Popen(
         [sys.executable, str(HERE / "vendors" / "server.py")],
         stdin=subprocess.PIPE,
@@ -53,18 +55,21 @@ def _operations(contestant: str) -> dict[str, float]:
     assert server.stdin is not None
     assert server.stdout is not None
     try:
-        return _run(contestant, "drive.py", server.stdout.readline().strip())
+        return _run(contestant, "drive.py", server.stdout.readline().strip(), *services)
     finally:
         server.stdin.close()
         server.wait(10)
 
 
 CASES: dict[str, Callable[[], dict[str, float]]] = {
-    **{each: partial(_operations, each) for each in _CONTESTANTS},
+    # Kind by kind, so that little time is between the contestants: the speed of a machine changes.
+    **{f"{each}: {kind}": partial(_operations, each, kind) for kind in _KINDS for each in _CONTESTANTS},
     **{f"{each}, imported": partial(_run, each, "imports.py") for each in _CONTESTANTS if each != "asyncio"},
 }
 STARTED = {
-    case.format(each): environment for each, environment in _ENVIRONMENTS.items() for case in ("{}", "{}, imported")
+    case.format(each): environment
+    for each, environment in _ENVIRONMENTS.items()
+    for case in (*(f"{{}}: {kind}" for kind in _KINDS), "{}, imported")
 }
 
 #: The figures of a service: the name in the table, the figure, its unit, and by how much to divide it.
@@ -95,7 +100,7 @@ _BESIDE_THE_CORE = (
 def rows(rounds: Rounds) -> list[Row]:
     return [
         *(
-            _row(rounds, f"{vendor} {kind}: {what}", "{}", f"{vendor} {kind} {key}", unit, by)
+            _row(rounds, f"{vendor} {kind}: {what}", f"{{}}: {kind}", f"{vendor} {kind} {key}", unit, by)
             for vendor, kind in SERVICES
             for what, key, unit, by in (_OF_HEARING if kind == "stt" else _OF_ANSWERS)
         ),
