@@ -40,6 +40,7 @@ from rtvi_plugins.voice.provider_streams import Feed
 from rtvi_plugins_google import speech as module
 from rtvi_plugins_google.speech import google_speech, hearing, speaking
 from rtvi_plugins_vendor.provider_tests import answer_of, feed_of, undocumented_options
+from rtvi_plugins_vendor.scripts import timeout_for
 from rtvi_plugins_vendor.testing import Answer
 
 pytestmark = pytest.mark.anyio
@@ -255,7 +256,7 @@ async def test_options_are_sent() -> None:
 )
 async def test_a_vendor_may_fail_in_every_way(script: str, category: str) -> None:
     """The failure comes in the middle of an answer, or before it."""
-    async with talking(Typed("Hello"), timeout=0.4 if script == "silent" else 4.0) as (pieces, _, vendor):
+    async with talking(Typed("Hello"), timeout=timeout_for(0.4, script)) as (pieces, _, vendor):
         vendor.script(script)
         with pytest.raises(ProviderError) as failed:
             await answer_of(pieces)

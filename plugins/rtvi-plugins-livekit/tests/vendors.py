@@ -13,7 +13,7 @@ from typing import Any
 
 from attrs import define, field
 
-from rtvi_plugins_vendor.scripts import ScriptedVendor, scripted_vendor
+from rtvi_plugins_vendor.scripts import ScriptedVendor, scripted_vendor, timeout_for
 from rtvi_plugins_vendor.testing import Answer, FakeRequest, FakeSocket, FakeVendor, fake_vendor
 
 __all__ = ("RATE", "SocketVendor", "cartesia", "deepgram", "openai_chat", "openai_speech", "tone")
@@ -121,9 +121,7 @@ class SocketVendor:
 
     def script(self, name: str, /) -> None:
         """Follow one of the kit's scripts."""
-        # As in `scripted_vendor`: a busy machine delays all failures, and two scripts need the timeout.
-        timeout = _TIMEOUT if name in ("silent", "hang") else 10 * _TIMEOUT
-        self.service_options = {**self.service_options, "timeout": timeout}
+        self.service_options = {**self.service_options, "timeout": timeout_for(_TIMEOUT, name)}
         if name.isdigit():
             headers = {"retry-after": "7"} if name == "429" else {}
             self.vendor.on(self._path, Answer(int(name), lambda request: _refuse(int(name), request), headers=headers))

@@ -39,6 +39,7 @@ from rtvi_plugins.voice.provider_streams import Feed
 from rtvi_plugins_openai import speech as module
 from rtvi_plugins_openai.speech import hearing, openai_speech, speaking
 from rtvi_plugins_vendor.provider_tests import answer_of, feed_of, tone, undocumented_options
+from rtvi_plugins_vendor.scripts import timeout_for
 from rtvi_plugins_vendor.testing import Answer
 
 pytestmark = pytest.mark.anyio
@@ -297,7 +298,7 @@ async def test_a_vendor_may_fail_in_every_way(script: str, category: str) -> Non
     """The failure comes in the middle of an answer, or before it."""
     async with talking(Typed("Hello")) as (_, _, vendor):
         vendor.script(script)
-        async with openai_speech(KEY, base_url=vendor.vendor.url, timeout=0.2 if script == "silent" else 4.0) as speech:
+        async with openai_speech(KEY, base_url=vendor.vendor.url, timeout=timeout_for(0.4, script)) as speech:
             speaking(speech)
             hearing(speech)
             with pytest.raises(ProviderError) as failed:

@@ -22,7 +22,7 @@ from attrs import define, field
 
 from .testing import Answer, FakeRequest, FakeSocket, FakeVendor, fake_vendor
 
-__all__ = ("EVENT_STREAM", "ScriptedVendor", "SocketVendor", "scripted_vendor")
+__all__ = ("EVENT_STREAM", "ScriptedVendor", "SocketVendor", "scripted_vendor", "timeout_for")
 
 #: The headers of server-sent events.
 EVENT_STREAM: Mapping[str, str] = {"content-type": "text/event-stream"}
@@ -46,7 +46,7 @@ class ScriptedVendor:
 
     def script(self, *names: str) -> None:
         """Follow these scripts, one for each request from now on. The last one stays."""
-        self.service_options = {**self.service_options, "timeout": _timeout_for(self._timeout, *names)}
+        self.service_options = {**self.service_options, "timeout": timeout_for(self._timeout, *names)}
         self.vendor.on(self._path, *(self._answers[each] for each in names))
 
     async def wait_until_left(self) -> None:
@@ -92,7 +92,8 @@ async def scripted_vendor(
         yield scripted
 
 
-def _timeout_for(shortest: float, *scripts: str) -> float:
+def timeout_for(shortest: float, *scripts: str) -> float:
+    """Return the service option `timeout` for these scripts, in seconds, as `scripted_vendor` describes it."""
     return shortest if {"silent", "hang"} & {*scripts} else 10 * shortest
 
 
@@ -138,7 +139,7 @@ class SocketVendor:
 
     def script(self, name: str, /) -> None:
         """Follow a script for all connections from now on."""
-        self.service_options = {"base_url": self.vendor.url, "timeout": _timeout_for(_TIMEOUT, name)}
+        self.service_options = {"base_url": self.vendor.url, "timeout": timeout_for(_TIMEOUT, name)}
         if name.isdigit():
             self.vendor.on(self.path, _refusal(int(name), _quote))
         elif name == "answer":
