@@ -144,7 +144,7 @@ def test_no_character_of_an_export_controls_the_terminal(run: Run) -> None:
 
 
 def test_no_value_chooses_a_session_whose_start_has_no_such_field(run: Run) -> None:
-    """This is true for null too. Sessions of nobody must not be deleted with those of a user."""
+    """`user=null` chooses only starts that send `null`, and none that has no field `user`."""
     hold({"user": "ada"})
     null = hold({"user": None})
     hold({})

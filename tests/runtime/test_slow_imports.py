@@ -242,7 +242,7 @@ async def test_an_alternative_with_a_lifespan_is_refused(caplog: pytest.LogCaptu
 
 
 async def test_leaving_does_not_wait_for_the_import() -> None:
-    """If somebody stops a server that has just started, they need not wait for seconds."""
+    """So a server that has just started can be stopped at once."""
     slow = Import()
     with anyio.fail_after(5):
         async with host_of(reader, slow):

@@ -316,7 +316,7 @@ async def soak(requests: int, seed: int) -> Outcome:
 
 
 async def bad_starts(host: Host, clock: ManualClock, rng: random.Random, outcome: Outcome) -> None:
-    """Send starts that are refused, and one that no client connects to."""
+    """Send starts that are refused, and sometimes one whose session no client connects to."""
     for body in rng.sample(BAD_STARTS, 2):
         try:
             await host.start(body, secret=OPERATOR)

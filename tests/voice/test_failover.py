@@ -121,7 +121,7 @@ async def test_while_all_is_well_the_first_provider_serves(vendors: Vendors) -> 
 
 @pytest.mark.parametrize("category", REPLACED)
 async def test_the_next_provider_answers_in_the_same_turn(vendors: Vendors, category: str) -> None:
-    """It gets the same request. The user does not notice, and the client is told."""
+    """It gets the same request. The conversation has one answer, and the client receives an event."""
     vendors.before["llm.a"] = failure(category)
     async with connected(typist, vendors) as wire:
         assert await answer(wire) == "llm.b answers instead."

@@ -533,7 +533,7 @@ def test_the_operators_secret_comes_from_the_environment(start: Start) -> None:
     [(["--dev"], "every client is granted everything but service options"), ([], "RTVI_OPERATOR_SECRET is not set")],
 )
 def test_who_may_start_is_said_at_the_start(start: Start, options: list[str], sentence: str) -> None:
-    """The log has a sentence for a bot that grants everything, and for a bot that nobody can start."""
+    """The log has a sentence for a bot that grants everything, and for a bot that no client can start."""
     with start("office", *options) as running:
         running.signal()
         assert running.process.stderr is not None
