@@ -28,7 +28,9 @@ _NAMES = dict(zip(_CONTESTANTS, ("ours", "on asyncio's loop", "our bridge", "Liv
 #: Whom to be ahead of. Our bridge is shown beside them: it is LiveKit's classes, and a part of ours.
 _RIVALS = ("livekit", "pipecat")
 _VENDORS = tuple(dict.fromkeys(vendor for vendor, _ in SERVICES))
-_KINDS = tuple(dict.fromkeys(kind for _, kind in SERVICES))
+_SERVICES = tuple(f"{vendor} {kind}" for vendor, kind in SERVICES)
+#: Those that are compared stand side by side.
+_ORDER = ("pipecat", "native", "livekit", "asyncio", "bridge")
 
 
 def _run(contestant: str, script: str, *arguments: str) -> dict[str, float]:
@@ -43,8 +45,7 @@ def _run(contestant: str, script: str, *arguments: str) -> dict[str, float]:
     return {f"{name} {key}": value for name, figures in found.items() for key, value in figures.items()}
 
 
-def _operations(contestant: str, kind: str) -> dict[str, float]:
-    services = [f"{vendor} {each}" for vendor, each in SERVICES if each == kind]
+def _operations(contestant: str, service: str) -> dict[str, float]:
     server = subprocess.Popen(
         [sys.executable, str(HERE / "vendors" / "server.py")],
         stdin=subprocess.PIPE,
@@ -55,21 +56,21 @@ def _operations(contestant: str, kind: str) -> dict[str, float]:
     assert server.stdin is not None
     assert server.stdout is not None
     try:
-        return _run(contestant, "drive.py", server.stdout.readline().strip(), *services)
+        return _run(contestant, "drive.py", server.stdout.readline().strip(), service)
     finally:
         server.stdin.close()
         server.wait(10)
 
 
 CASES: dict[str, Callable[[], dict[str, float]]] = {
-    # Kind by kind, so that little time is between the contestants: the speed of a machine changes.
-    **{f"{each}: {kind}": partial(_operations, each, kind) for kind in _KINDS for each in _CONTESTANTS},
+    # Service by service, so that little time is between the contestants: the speed of a machine changes.
+    **{f"{each}: {service}": partial(_operations, each, service) for service in _SERVICES for each in _ORDER},
     **{f"{each}, imported": partial(_run, each, "imports.py") for each in _CONTESTANTS if each != "asyncio"},
 }
 STARTED = {
     case.format(each): environment
     for each, environment in _ENVIRONMENTS.items()
-    for case in (*(f"{{}}: {kind}" for kind in _KINDS), "{}, imported")
+    for case in (*(f"{{}}: {service}" for service in _SERVICES), "{}, imported")
 }
 
 #: The figures of a service: the name in the table, the figure, its unit, and by how much to divide it.
@@ -100,7 +101,7 @@ _BESIDE_THE_CORE = (
 def rows(rounds: Rounds) -> list[Row]:
     return [
         *(
-            _row(rounds, f"{vendor} {kind}: {what}", f"{{}}: {kind}", f"{vendor} {kind} {key}", unit, by)
+            _row(rounds, f"{vendor} {kind}: {what}", f"{{}}: {vendor} {kind}", f"{vendor} {kind} {key}", unit, by)
             for vendor, kind in SERVICES
             for what, key, unit, by in (_OF_HEARING if kind == "stt" else _OF_ANSWERS)
         ),
