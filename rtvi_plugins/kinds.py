@@ -134,7 +134,7 @@ def _must_be(what: str, *, or_none: bool = False) -> Any:
     is_valid, wanted = _FIELDS[what], f"{what.replace(' or ', ', ')} or None" if or_none else what
 
     def validate(piece: object, attribute: Attribute[Any], value: Any) -> None:
-        if not ((value is None and or_none) or is_valid(value)):
+        if not (is_valid(value) or (value is None and or_none)):
             shown = repr(value) if _is_number(value) else f"<{type(value).__name__}>"  # a text may be of the user
             found = f"{type(piece).__name__}({attribute.name}={shown}) ({authors_line()})"
             raise _InvalidField(f"{found}: {attribute.name} must be {wanted}.")
