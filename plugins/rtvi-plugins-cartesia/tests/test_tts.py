@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from typing import Any
 
 import anyio
 import pytest
@@ -12,6 +13,7 @@ from cartesia_server import SPOKEN, Cartesia, cartesia
 from rtvi_plugins.errors import ProviderError
 from rtvi_plugins.kinds import Audio, TTSPiece, TTSRequest, Usage, Word
 from rtvi_plugins.session import Secret
+from rtvi_plugins_cartesia import tts as tts_module
 from rtvi_plugins_cartesia.tts import RATE, CartesiaTTS, cartesia_tts, speech
 from rtvi_plugins_vendor.provider_tests import one_by_one, tone
 from rtvi_plugins_vendor.testing import Answer, FakeSocket
@@ -106,27 +108,29 @@ async def test_an_interruption_cancels_the_context() -> None:
     assert cancel == {"context_id": request.messages[0]["context_id"], "cancel": True}
 
 
-async def test_a_context_that_expires_is_followed_by_another() -> None:
+async def test_a_context_that_expires_is_followed_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
     """The LLM may pause for longer than a second. The times of the words continue."""
-    spoken = anyio.Event()
+    expired, one_request = anyio.Event(), tts_module._Speech  # pyright: ignore[reportPrivateUsage]
+    read = one_request.read
+
+    def noted(self: Any, message: dict[str, Any]) -> list[Audio | Word]:
+        found = read(self, message)
+        if message["type"] == "done":
+            expired.set()
+        return found
 
     async def late(*, more: bool) -> AsyncIterator[str]:
         yield "One two."
-        await spoken.wait()
+        await expired.wait()
         if more:
             yield "Three."
 
+    monkeypatch.setattr(one_request, "read", noted)
     async with opened() as (fake, tts):
         fake.expires = True
         for more in (True, False):
-            spoken = anyio.Event()
-            pieces: list[TTSPiece] = []
-            async with aclosing(tts.synthesize(TTSRequest(late(more=more)))) as stream:
-                async for piece in stream:
-                    pieces.append(piece)
-                    if len(words(pieces)) == 2:
-                        await anyio.wait_all_tasks_blocked()
-                        spoken.set()
+            expired = anyio.Event()
+            pieces = [piece async for piece in tts.synthesize(TTSRequest(late(more=more)))]
             assert words(pieces) == [("One", 0.0), ("two.", 0.1), ("Three.", 0.2)][: 3 if more else 2]
             assert isinstance(pieces[-1], Usage)
 

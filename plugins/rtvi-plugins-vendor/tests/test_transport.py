@@ -188,6 +188,54 @@ async def test_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
             assert await response.json() == ["a"]
 
 
+async def test_bytes_are_taken_as_they_arrive() -> None:
+    """Those that arrived before are taken first. It returns when the vendor has ended its side."""
+    taken = b""
+
+    def take(data: bytes) -> None:
+        nonlocal taken
+        taken += data
+
+    async def serve(stream: SocketStream) -> None:
+        async with stream:
+            await stream.send(MUCH)
+            await stream.receive()
+            await stream.send(MUCH[::-1])
+
+    async with connected(serve) as stream:
+        await stream.write(b"go on")
+        await anyio.wait_all_tasks_blocked()
+        await stream.read_all(take)
+        assert taken == MUCH + MUCH[::-1]
+        await stream.read_all(take)
+        assert await stream.read(1) == b""
+    assert taken == MUCH + MUCH[::-1]
+
+
+async def test_who_takes_bytes_may_raise_or_leave() -> None:
+    """What arrives later can be read."""
+
+    def refuse(data: bytes) -> None:
+        raise ValueError(data)
+
+    async def serve(stream: SocketStream) -> None:
+        async with stream:
+            async for data in stream:
+                await stream.send(data)
+
+    async with connected(serve) as stream:
+        await stream.write(b"first")
+        with pytest.raises(ValueError, match="first"):
+            await stream.read_all(refuse)
+        await stream.write(b"second")
+        assert await stream.read(100) == b"second"
+    async with connected(serve) as stream:
+        with anyio.move_on_after(0):
+            await stream.read_all(refuse)
+        await stream.write(b"third")
+        assert await stream.read(100) == b"third"
+
+
 async def test_what_is_not_read_stays_with_the_vendor() -> None:
     """Otherwise it would fill the memory. Everything can be read later, in pieces of any size."""
     sent = 0

@@ -26,7 +26,7 @@ from rtvi_plugins_vendor import (
     connect_websockets,
 )
 from rtvi_plugins_vendor._connection import Connection
-from rtvi_plugins_vendor._session import Lost, open_session
+from rtvi_plugins_vendor._session import Closed, Lost, open_session
 from rtvi_plugins_vendor.testing import Answer, FakeSocket, FakeVendor, fake_vendor
 
 pytestmark = pytest.mark.anyio
@@ -594,7 +594,8 @@ async def test_a_connection_that_is_being_closed_takes_no_message() -> None:
     async with fake_vendor() as vendor, httpx2.AsyncClient(base_url=vendor.url) as client:
         vendor.on("/ws", lambda socket: socket.close(1000))
         async with open_session(client, "ws", {}, {}) as session:
-            assert await session.receive() == []
+            with pytest.raises(Closed):
+                await session.receive(lambda messages: None)
             with pytest.raises(Lost):
                 session.put(b"audio", is_text=False)
             assert session.ping() is None

@@ -176,12 +176,14 @@ class Connection:
                 tasks.cancel_scope.cancel()
 
     async def _read(self, session: Session) -> None:
+        def deliver(messages: list[Message]) -> None:
+            for data, is_text in messages:
+                self._deliver(orjson.loads(data) if is_text else data, len(data))
+            if session.has_output:
+                self._news.set()
+
         try:
-            while True:
-                for data, is_text in await session.receive():
-                    self._deliver(orjson.loads(data) if is_text else data, len(data))
-                if session.has_output:
-                    self._news.set()
+            await session.receive(deliver)
         except Closed as closed:
             self._closing = True
             # This side also ends a connection, after a malformed or too long message.

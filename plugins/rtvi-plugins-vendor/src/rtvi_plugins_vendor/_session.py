@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 from base64 import b64encode
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from secrets import token_bytes
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import anyio
 import anyio.lowlevel
@@ -103,21 +103,29 @@ class Session:
         beneath = getattr(self._stream, "_stream", None)
         self._beneath = beneath if isinstance(beneath, TransportStream) else None
 
-    async def receive(self) -> list[Message]:
-        """Return the messages of one read. Raise `Closed` or `Lost` at the end of the connection.
+    async def receive(self, deliver: Callable[[list[Message]], object]) -> NoReturn:
+        """Deliver the messages of each read, until the connection ends. Then raise `Closed` or `Lost`.
 
-        It may also have something to write, such as the answer to a ping.
+        With them there may be something to write, such as the answer to a ping. Raises what `deliver` raises.
         """
-        protocol = self._protocol
-        if (close := protocol.close_rcvd) is not None:
-            raise Closed(close.code, close.reason, by_vendor=bool(protocol.close_rcvd_then_sent))
-        if protocol.parser_exc is not None:  # it was malformed or too long
-            raise Lost
-        data = await self._read()
-        if not data:
-            raise Lost
-        protocol.receive_data(data)
-        return [message for event in protocol.events_received() if (message := self._take(event)) is not None]
+
+        def take(data: bytes) -> None:
+            self._protocol.receive_data(data)
+            received = self._protocol.events_received()
+            deliver([message for event in received if (message := self._take(event)) is not None])
+            if (close := self._protocol.close_rcvd) is not None:
+                raise Closed(close.code, close.reason, by_vendor=bool(self._protocol.close_rcvd_then_sent))
+            if self._protocol.parser_exc is not None:  # it was malformed or too long
+                raise Lost
+
+        if self._beneath is not None:
+            # httpcore2 has what came together with the response that opened the connection.
+            with anyio.move_on_after(0):
+                take(await self._read())
+            await self._beneath.read_all(take)
+        while data := await self._read():
+            take(data)
+        raise Lost
 
     def put(self, data: bytes, *, is_text: bool) -> None:
         """Have `flush` send a message. Raise `Lost` if the connection is being closed."""

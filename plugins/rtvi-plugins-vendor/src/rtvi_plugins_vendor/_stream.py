@@ -60,6 +60,10 @@ class WebSocketStream:
         self._inbox.want_by(deadline)
         self._connection.look_by(deadline)
 
+    def post(self, message: Outgoing) -> None:
+        """Have a message written, and do not wait for that. The reader learns if the connection has ended."""
+        self._connection.post(message)
+
     async def send(self, message: Outgoing) -> None:
         """Send bytes, text, or a value as JSON. It returns once the message is written.
 

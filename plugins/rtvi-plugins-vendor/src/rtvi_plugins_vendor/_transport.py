@@ -73,6 +73,9 @@ class TransportStream(httpcore2.AsyncNetworkStream, asyncio.Protocol):
     _error: Exception | None = field(default=None, init=False)
     _readable: _Signal = field(init=False)
     _writable: _Signal = field(init=False)
+    #: What takes the bytes as they arrive, and what it has raised.
+    _take: Callable[[bytes], object] | None = field(default=None, init=False)
+    _raised: Exception | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         """Take the transport over."""
@@ -102,6 +105,24 @@ class TransportStream(httpcore2.AsyncNetworkStream, asyncio.Protocol):
         if not self._chunks and not self._socket.is_closing():
             self._socket.resume_reading()
         return data
+
+    async def read_all(self, take: Callable[[bytes], object]) -> None:
+        """Call `take` with the bytes as they arrive, until the connection ends or `take` raises.
+
+        It is called by the loop and not in the task that waits here. To wake that for each message costs more than to
+        read it.
+        """
+        while self._chunks:  # they have arrived before
+            take(await self.read(_MANY_BYTES))
+        if not self._is_over:
+            self._take = take
+            try:
+                await self._readable.wait(None)
+            finally:
+                self._take = None
+        raised, self._raised = self._raised, None
+        if raised is not None:
+            raise raised
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """Write, and return when the system has taken all of it."""
@@ -162,6 +183,13 @@ class TransportStream(httpcore2.AsyncNetworkStream, asyncio.Protocol):
     # ---- called by the transport -------------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
+        if self._take is not None:
+            try:
+                self._take(data)
+            except Exception as raised:
+                self._take, self._raised = None, raised
+                self._readable.set()
+            return
         self._chunks.append(data)
         self._size += len(data)
         if self._size > _MANY_BYTES and not self._socket.is_closing():

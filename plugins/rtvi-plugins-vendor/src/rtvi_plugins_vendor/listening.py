@@ -107,10 +107,13 @@ class Listening(AsyncIterator[Any]):
     async def _messages(self) -> AsyncGenerator[Outgoing]:
         async with aclosing(audio_messages(self.audio, pause=self.pause, least=self.least)) as messages:
             async for message in messages:
-                if message is self.pause:
-                    self.is_paused = True
-                    self._expect()
-                yield message
+                if message is not self.pause:
+                    yield message
+                    continue
+                self.is_paused = True
+                # The user waits for what follows, so it is written before anything else is done.
+                self.stream.post(message)
+                self._expect()
 
     def _expect(self) -> None:
         quiet = self.quiet if self._heard else None
