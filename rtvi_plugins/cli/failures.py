@@ -59,9 +59,23 @@ def guarded(run: Callable[[], int], *, traceback: bool = False) -> int:
     With `traceback` the whole traceback is written. Exceptions in threads and finalizers are written too. Secrets are
     removed from everything that Python code writes to stderr in the meantime.
     """
+    _open_closed_streams()
     _known = secrets_in_environment(os.environ)  # kept until the end: a bot's module may fail before there is a host
     with redacted_stderr():
         return _guarded(run, traceback=traceback)
+
+
+def _open_closed_streams() -> None:
+    """Open the null device for standard streams that were closed when the process started: Python has None for them.
+
+    It takes their descriptors too. Otherwise the next file or socket would, and a child would write to it.
+    """
+    for descriptor, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:
+            stream = open(os.devnull, mode, encoding="utf-8")  # noqa: PTH123, SIM115 - open until the end
+            if stream.fileno() == descriptor:
+                os.set_inheritable(descriptor, True)
+            setattr(sys, name, stream)
 
 
 def _guarded(run: Callable[[], int], *, traceback: bool) -> int:

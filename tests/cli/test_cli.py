@@ -452,6 +452,32 @@ def test_whatever_is_raised_becomes_an_exit_code(
     assert capsys.readouterr().err.count("\n") <= 1
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no shell to close a stream")
+@pytest.mark.parametrize(("words", "code"), [(["plugins"], OK), (["console", BOT], OK), (["nothing"], USAGE)])
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_closed_stream_is_like_the_null_device(words: list[str], code: int, closed: str) -> None:
+    """A command reads nothing from it, and what it writes there is lost."""
+    command = ["sh", "-c", f'exec "$@" {closed}', "sh", *RTVI, *words]
+    done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, timeout=PATIENCE, check=False)
+    assert (done.returncode, b"NoneType" in done.stderr) == (code, False)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no shell to close a stream")
+def test_a_file_does_not_take_the_place_of_a_closed_stream(tmp_path: Path) -> None:
+    """A child process would write its output into the file."""
+    script = (
+        "import os, sys; from rtvi_plugins.cli import guarded\n"
+        "def run():\n"
+        "    with open(sys.argv[1], 'w') as file:\n"
+        "        os.system('echo printed')\n"
+        "    return 0\n"
+        "guarded(run)"
+    )
+    file = tmp_path / "file"
+    subprocess.run(["sh", "-c", 'exec "$@" >&- 2>&-', "sh", sys.executable, "-c", script, str(file)], check=True)
+    assert file.read_text() == ""
+
+
 # ---- values --------------------------------------------------------------------------------------------------------
 
 

@@ -300,6 +300,23 @@ def test_an_idle_process_ends_at_once(start: Start, number: int) -> None:
         assert running.ended() == 0
 
 
+def test_a_process_serves_without_standard_streams() -> None:
+    """Some supervisors close them."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    argv = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *RUN, f"{DESK}:desk", "--port", str(port)]
+    with subprocess.Popen(argv) as process:
+        try:
+            while process.poll() is None:
+                with suppress(httpx2.ConnectError):
+                    assert httpx2.get(f"http://127.0.0.1:{port}/health", trust_env=False).status_code == 200
+                    process.terminate()
+                    break
+            assert process.wait(timeout=PATIENCE) == 0
+        finally:
+            process.kill()
+
+
 @pytest.mark.parametrize("how", ["KeyboardInterrupt", "SystemExit", "GeneratorExit"])
 def test_what_a_plugin_raises_does_not_end_the_process(start: Start, action: Callable[..., str], how: str) -> None:
     """This is true for any exception from any place. A signal still ends the process."""
