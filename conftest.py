@@ -1,4 +1,4 @@
-"""Rules for every test of this repository and its plugins: the event loops, and that CI skips none."""
+"""Rules for every test of this repository and its plugins: the event loops, and what CI does with the tests."""
 
 from __future__ import annotations
 
@@ -25,6 +25,16 @@ BACKENDS: dict[str, tuple[str, dict[str, Any]]] = {
     "asyncio+uvloop": ("asyncio", {"use_uvloop": True}),
 }
 
+#: Files that take a minute or more.
+LONG_FILES = (
+    "plugins/rtvi-plugins-server/tests/test_hostile.py",
+    "plugins/rtvi-plugins-server/tests/test_websocket.py",
+    "tests/testing/test_conformance.py",
+    "tests/soak/test_speech.py",
+    "plugins/rtvi-plugins-server/tests/test_command.py",
+    "plugins/rtvi-plugins-server/tests/test_connections.py",
+)
+
 
 @pytest.fixture(scope="module", params=["asyncio", "trio"])
 def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
@@ -42,6 +52,13 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add `--no-skips`, which CI gives."""
     parser.addoption("--no-skips", action="store_true", help="a skipped or expectedly failing test is a failure")
+    parser.addoption("--long-first", action="store_true", help="begin with the files that take longest, as CI does")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put the longest files first. If one were last, it would run alone."""
+    if config.getoption("--long-first"):
+        items.sort(key=lambda item: not item.path.as_posix().endswith(LONG_FILES))
 
 
 def pytest_collection_finish() -> None:

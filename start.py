@@ -145,7 +145,7 @@ def test() -> int:
     files = sorted(str(path) for each in REAL_TIME for path in Path(each).glob("test_*.py"))
     timed = [each for each in files if each not in TIMELESS]
     # Most tests wait for other processes, so two at a time are faster also beside others. A file's share servers.
-    at_once = ["--numprocesses=2", "--dist=loadfile"]
+    at_once = ["--numprocesses=2", "--dist=loadfile", "--no-loadscope-reorder", "--long-first"]
     cores = [[f"core-{each}"] for each in TESTED if each != version]
     with checks(*cores, *CHECKS, nice=CHECKS_NICE) as checked:
         if code := run(*pytest, *at_once, *(f"--ignore={each}" for each in timed)):

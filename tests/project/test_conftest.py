@@ -1,8 +1,9 @@
-"""In CI, a skipped test is a failure. Tests that skip in every possible way are run."""
+"""In CI, a skipped test is a failure, and the longest files come first."""
 
 from __future__ import annotations
 
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -40,3 +41,16 @@ def test_a_skipped_test_fails_with_its_reason(tmp_path: Path) -> None:
 def test_outside_of_ci_a_test_may_be_skipped(tmp_path: Path) -> None:
     """Contributors who lack something can still run the tests."""
     assert run(tmp_path, ["mark", "expected failure"]).returncode == 0
+
+
+def test_the_longest_files_come_first(tmp_path: Path) -> None:
+    """The others keep their order, and so do the tests of a file."""
+    files: tuple[str, ...] = runpy.run_path(str(ROOT / "conftest.py"))["LONG_FILES"]
+    assert [each for each in files if not (ROOT / each).is_file()] == []
+    for each in ("a/test_first.py", files[-1], "z/test_last.py"):
+        tmp_path.joinpath(each).parent.mkdir(parents=True)
+        tmp_path.joinpath(each).write_text("def test_b(): pass\n\ndef test_a(): pass\n")
+    listed = run(tmp_path, [], "--import-mode=importlib", "--collect-only", "-q", "--long-first").stdout
+    assert re.findall(r"(\w+)\.py::test_(.)", listed) == [
+        (name, test) for name in (Path(files[-1]).stem, "test_first", "test_last") for test in "ba"
+    ]
