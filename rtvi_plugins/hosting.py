@@ -37,9 +37,7 @@ from .errors import (
     RequestError,
     ServerFull,
     StartFailed,
-    StoreUnavailable,
     Unauthorized,
-    UnknownSession,
     report,
 )
 from .limits import Limits
@@ -60,7 +58,8 @@ from .runtime.connection import Connection, ConnectionStream
 from .runtime.keys import ProcessKeys, can_check, missing_keys
 from .runtime.lifespans import OpenLifespans
 from .runtime.live_services import Opener
-from .runtime.saved_sessions import SavedSessions, read_token, reading
+from .runtime.resumes import Resumes
+from .runtime.saved_sessions import SavedSession, SavedSessions, reading
 from .runtime.session_core import Shared
 from .runtime.session_life import LiveSession
 from .runtime.slow_imports import Postponed
@@ -79,8 +78,6 @@ __all__ = ("Clock", "Connection", "ConnectionStream", "Host", "Limits", "ManualC
 
 _log = logging.getLogger("rtvi_plugins")
 
-#: How often a resume starts again because the owner has changed the session meanwhile.
-_ATTEMPTS = 3
 #: A day, in seconds.
 _DAY = 86_400.0
 
@@ -157,11 +154,10 @@ class Host:
         self._shared = Shared(
             offers, functions, self._hooks, self.limits, self._clock, threads, lifespans, folder, *saving
         )
-        #: The sessions that are being restored.
-        self._restoring: dict[str, anyio.Event] = {}
-        self._saved = None if store is None else SavedSessions(store, address, self._clock)
         self._unclaimed = UnclaimedSessions(self.limits, self._clock)
         self._sessions: dict[str, LiveSession] = {}
+        saved = None if store is None else SavedSessions(store, address, self._clock)
+        self._resumes = Resumes(self._sessions, saved, self._admit, self._restore)
         self._rates = AddressRates(self.limits)
         self._tasks: TaskGroup | None = None
         self._stack = AsyncExitStack()
@@ -422,7 +418,8 @@ class Host:
     async def _start(self, body: object, secret: str | None, address: str | None) -> Started:
         trusted = self._authorise(secret)
         if is_object(body) and "resume" in body:
-            return await self._resume(body["resume"])
+            session, proof = await self._resumes.find(body["resume"])
+            return Started(self._unclaimed.add(session, None, proof), session.id)
         address = None if trusted else address
         self._admit()
         self._unclaimed.check(address)
@@ -455,64 +452,18 @@ class Host:
         Return None for any other body, for a session of this process, and if the owner is not known. The owner may have
         ended. If it lives, a start there keeps what is under way in the session; a start here moves the session.
         """
-        read = read_token(body.get("resume")) if is_object(body) else None
-        if read is None or self._saved is None:
-            return None
-        if (session := self._sessions.get(read[0])) is not None and not session.closed:
-            return None
-        try:
-            owner = await self._saved.owner(read[0])
-        except StoreUnavailable:  # the start will say so
-            return None
-        return None if owner == self._shared.address else owner
+        return await self._resumes.owner_of(body)
 
-    async def _resume(self, token: object) -> Started:
-        """Find the session of a client that comes back: in this process, or in the store."""
-        read = read_token(token)
-        if read is None or self._saved is None:
-            raise UnknownSession("This is not a resume token of this server; start a new session.")
-        id, proof = read
-        while True:  # several may wait, and only one of them may go on
-            session = self._sessions.get(id)
-            if (restoring := self._restoring.get(id)) is not None:
-                await restoring.wait()
-            elif session is not None and session.closed and not session.finished.is_set():
-                await session.finished.wait()
-            else:
-                break
-        if session is None or session.closed:
-            self._admit()
-            done = self._restoring[id] = anyio.Event()
-            try:
-                session = await self._restore(self._saved, id, proof)
-            except RequestError as error:
-                # Nothing has changed, so another process may succeed.
-                error.retryable = not isinstance(error, UnknownSession)
-                raise
-            finally:
-                del self._restoring[id]
-                done.set()
-        elif session.resumable is None or not session.resumable.tokens.is_valid(proof):
-            raise UnknownSession("The resume token was used already, or was revoked; start a new session.")
-        return Started(self._unclaimed.add(session, None, proof), id)
-
-    async def _restore(self, sessions: SavedSessions, id: str, proof: str) -> LiveSession:
+    async def _restore(self, saved: SavedSession) -> LiveSession:
         """Open the services of a saved session again, restore it, and claim it. Raise a `RequestError`."""
-        for attempt in range(1, _ATTEMPTS + 1):
-            saved = await sessions.read(id, proof)
-            try:
-                with reading():
-                    start, config = decode_json(saved.state["start"]), decode_json(saved.state["config"])
-                    await self._postponed.wait_for([start, config])
-                    request = self._read_saved(id, start)
-                    request = with_config(request, self.registry, config["providers"], config["values"])
-                    session = LiveSession(id, self._shared, request, start, saved)
-                await self._open(session, None)
-                return session
-            except RequestError:
-                if not saved.changed or attempt == _ATTEMPTS:
-                    raise
-        raise AssertionError
+        with reading():
+            start, config = decode_json(saved.state["start"]), decode_json(saved.state["config"])
+            await self._postponed.wait_for([start, config])
+            request = self._read_saved(saved.id, start)
+            request = with_config(request, self.registry, config["providers"], config["values"])
+            session = LiveSession(saved.id, self._shared, request, start, saved)
+        await self._open(session, None)
+        return session
 
     def _read_saved(self, id: str, start: Mapping[str, Any]) -> StartRequest:
         """Read the start request of a saved session again. Another release may not accept it any more."""
