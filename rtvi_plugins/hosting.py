@@ -80,6 +80,9 @@ _log = logging.getLogger("rtvi_plugins")
 
 #: A day, in seconds.
 _DAY = 86_400.0
+#: The longest time that a session may wait for its client, in seconds, and that a history is kept, in days.
+_YEAR = 31_536_000
+_CENTURY = 36_500
 
 
 @frozen
@@ -548,10 +551,15 @@ def _saving(
     store: SessionStore | None, address: str, resume_seconds: float, keep_days: float
 ) -> tuple[SessionStore | None, str, float, float]:
     """Return the fields of `Shared` that say how sessions are saved. Raise `AuthorError` for invalid arguments."""
-    if not 0 < resume_seconds < inf:
-        raise AuthorError(f"resume_seconds= is a number of seconds above 0, as in 60, not {resume_seconds!r}.")
-    if not 0 <= keep_days < inf:
-        raise AuthorError(f"keep_days= is a number of days, as in 30, or 0 to keep nothing, not {keep_days!r}.")
+    if not 0 < resume_seconds <= _YEAR:
+        raise AuthorError(
+            f"resume_seconds= is a number of seconds above 0, as in 60, at most {_YEAR} (a year), not "
+            f"{resume_seconds!r}."
+        )
+    if not 0 <= keep_days <= _CENTURY:
+        raise AuthorError(
+            f"keep_days= is a number of days, as in 30, at most {_CENTURY}, or 0 to keep nothing, not {keep_days!r}."
+        )
     if keep_days and store is None:
         raise AuthorError("keep_days= keeps the history of sessions in a store. Pass store= too.")
     return store, address, resume_seconds, keep_days * _DAY

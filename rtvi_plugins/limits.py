@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from math import inf
+from typing import Final
 
 from attrs import asdict, frozen
 
+from .utils.error_texts import shorten
 from .utils.names import nearest
 
 __all__ = ("Limits",)
+
+#: The greatest limit on a command line. It is never reached.
+_GREATEST: Final = 1_000_000_000_000
 
 
 @frozen(kw_only=True)
@@ -88,4 +93,8 @@ def _number(name: str, written: str, *, whole: bool) -> int | float:
         raise ValueError(f"The limit {name} must be {what}, as in {name}=60, not {written!r}.") from None
     if not value > 0:
         raise ValueError(f"The limit {name} must be greater than 0, not {written!r}.")
+    endless = not whole and name != "rate"
+    if value > _GREATEST and not (endless and value == inf):
+        what = f"at most {_GREATEST}, or inf for no limit" if endless else f"at most {_GREATEST}"
+        raise ValueError(f"The limit {name} must be {what}, not {shorten(written)!r}.")
     return value

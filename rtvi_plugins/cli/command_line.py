@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterable, Mapping
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import AuthorError, BotError
@@ -33,6 +34,9 @@ _BOT_FILES: Final = ".toml"
 
 #: The variable that chooses the environment of a bot file.
 _ENV_VARIABLE: Final = "RTVI_ENV"
+
+#: The longest time on a command line, in seconds. The clock of a system has a limit, too.
+_YEAR: Final = 31_536_000
 
 _SERVICE_OPTION = "service.option=value, as in llm.base_url=http://127.0.0.1:8000/v1"
 
@@ -80,14 +84,17 @@ def _refuse_constant(name: str) -> Any:
 
 
 def read_seconds(text: str) -> float:
-    """Return a number of seconds, more than 0, for `argparse`."""
+    """Return a number of seconds for `argparse`: more than 0 and at most a year, or infinity for no limit."""
     try:
         seconds = float(text)
     except ValueError:
         seconds = 0.0
-    if seconds > 0:  # nor is nan
+    if 0 < seconds <= _YEAR or seconds == inf:
         return seconds
-    raise ArgumentTypeError(f"{text!r} is not a time. Write a number of seconds, more than 0.")
+    raise ArgumentTypeError(
+        f"{text!r} is not a time. Write a number of seconds, more than 0 and at most {_YEAR} (a year), or inf for no "
+        "limit."
+    )
 
 
 def check_url(text: str) -> None:

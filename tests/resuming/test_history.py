@@ -72,6 +72,7 @@ def host(
     store: SessionStore | None,
     *,
     keep_days: float = 1.0,
+    resume_seconds: float = 60.0,
     fakes: Fakes | None = None,
     limits: Limits | None = None,
     clock: ManualClock | None = None,
@@ -85,6 +86,7 @@ def host(
         operator_secret=Secret(OPERATOR),
         store=store,
         keep_days=keep_days,
+        resume_seconds=resume_seconds,
         limits=limits or Limits(),
     )
 
@@ -330,8 +332,17 @@ async def test_a_record_is_kept_for_as_long_as_the_operator_says() -> None:
     assert set(store.kept) == {30 * 24 * 3600.0}
 
 
-@pytest.mark.parametrize(("days", "store"), [(-1.0, MemoryStore()), (float("inf"), MemoryStore()), (1.0, None)])
+@pytest.mark.parametrize(
+    ("days", "store"), [(-1.0, MemoryStore()), (1e300, MemoryStore()), (float("inf"), MemoryStore()), (1.0, None)]
+)
 def test_days_that_cannot_be_are_refused(days: float, store: SessionStore | None) -> None:
     """A history without a store is refused too."""
     with pytest.raises(AuthorError, match="keep_days="):
         host(store, keep_days=days)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1e300, float("inf"), float("nan")])
+def test_a_time_to_resume_that_cannot_be_is_refused(seconds: float) -> None:
+    """A store could not keep a session for so long."""
+    with pytest.raises(AuthorError, match=r"resume_seconds= .* at most 31536000"):
+        host(MemoryStore(), resume_seconds=seconds)

@@ -24,7 +24,7 @@ URL = "http://127.0.0.1:7860"
         (["ws://bots.example/ws", "tts:say"], "write http://bots.example/ws."),
         ([URL, "tts:say", "text=a", "text=b"], "'text' is given twice. Write it once."),
         ([URL, "tts:say", "--config", "llm.model=a", "--config", "llm.model=b"], "'llm.model' is given twice"),
-        ([URL, "tts:say", "--timeout", "0"], "--timeout: '0' is not a time. Write a number of seconds, more than 0."),
+        ([URL, "tts:say", "--timeout", "0"], "--timeout: '0' is not a time. Write a number of seconds, more than 0"),
         ([URL, "tts:say", "--timeout", "nan"], "--timeout: 'nan' is not a time"),
         ([URL, "tts:say", "--timeout", "5", "hello"], "'hello' cannot be read. Write name=value."),
         ([URL, "say"], "'say' names no action; write service:action, as in tts:say."),

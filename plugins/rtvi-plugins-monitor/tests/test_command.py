@@ -103,6 +103,8 @@ def test_a_worker_that_does_not_answer_is_named(
     [
         (["127.0.0.1:7860"], USAGE, "'127.0.0.1:7860' is not an address; write http://127.0.0.1:7860."),
         (["http://127.0.0.1:7860", "--every", "0"], USAGE, "'0' is not a time"),
+        (["http://127.0.0.1:7860", "--every", "1e300"], USAGE, "'1e300' is not a time"),
+        (["http://127.0.0.1:7860", "--every", "inf"], USAGE, "--every inf shows one view; write --once"),
         (["http://127.0.0.1:7860", "--secret-env", "NO_SUCH"], USAGE, "variable NO_SUCH is not set"),
     ],
 )

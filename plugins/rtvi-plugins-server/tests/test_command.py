@@ -64,10 +64,12 @@ def run(argv: list[str]) -> int:
         ([], "the following arguments are required: BOT"),
         (["bot.py", "--port", "x"], "--port"),
         (["bot.py", "--port", "70000"], "--port 70000 is not a port; write 0 to 65535."),
-        (["bot.py", "--drain-seconds", "-1"], "--drain-seconds -1.0 is not a time; write 0 or more."),
-        (["bot.py", "--drain-seconds", "nan"], "--drain-seconds nan is not a time; write 0 or more."),
-        (["bot.py", "--resume-seconds", "0"], "--resume-seconds 0.0 is not a time; write a number above 0."),
-        (["bot.py", "--resume-seconds", "inf"], "--resume-seconds inf is not a time; write a number above 0."),
+        (["bot.py", "--drain-seconds", "-1"], "--drain-seconds -1 is not a time; write 0 to 31536000 (a year), or"),
+        (["bot.py", "--drain-seconds", "nan"], "--drain-seconds nan is not a time; write 0 to 31536000"),
+        (["bot.py", "--drain-seconds", "1e300"], "--drain-seconds 1e+300 is not a time; write 0 to 31536000"),
+        (["bot.py", "--resume-seconds", "0"], "--resume-seconds 0 is not a time; write a number above 0, at most"),
+        (["bot.py", "--resume-seconds", "inf"], "--resume-seconds inf is not a time; write a number above 0, at"),
+        (["bot.py", "--resume", "--resume-seconds", "1e300"], "--resume-seconds 1e+300 is not a time; write a number"),
         (["bot.py", "--resume-seconds", "5"], "--resume-seconds needs --resume, which saves the sessions; add it, or"),
         (["bot.py", "--resume-sync"], "--resume-sync needs --resume, which saves the sessions; add it, or leave out"),
         (["bot.py", "--keep-days", "30"], "--keep-days needs --resume, which saves"),
@@ -75,10 +77,18 @@ def run(argv: list[str]) -> int:
         (["bot.py", "--host", ""], "--host is empty; write a value, or leave it out."),
         (["bot.py", "--public-url", ""], "--public-url is empty"),
         (["bot.py", "--record", ""], "--record is empty"),
-        (["bot.py", "--resume", "--keep-days", "-1"], "--keep-days -1.0 is not a time; write a number of days, or 0"),
+        (["bot.py", "--resume", "--keep-days", "-1"], "--keep-days -1 is not a time; write a number of days, at most"),
+        (["bot.py", "--resume", "--keep-days", "1e300"], "--keep-days 1e+300 is not a time; write a number of days,"),
+        (["bot.py", "--workers", "1000000"], "--workers 1000000 is too many; write 1000 or less."),
         (["bot.py", "--resume", "redis://127.0.0.1/0", "--resume-sync"], "--resume-sync is for files."),
         ([str(DESK), "--limit", "idle_second=5"], "There is no limit 'idle_second'; did you mean 'idle_seconds'?"),
         ([str(DESK), "--limit", "jobs=2.5"], "The limit jobs must be a whole number, as in jobs=60, not '2.5'."),
+        (
+            ["bot.py", "--limit", "idle_seconds=1e300"],
+            "The limit idle_seconds must be at most 1000000000000, or inf for",
+        ),
+        (["bot.py", "--limit", "rate=inf"], "The limit rate must be at most 1000000000000, not 'inf'."),
+        (["bot.py", "--limit", f"burst=1{'0' * 400}"], "The limit burst must be at most 1000000000000, not '1000"),
         ([str(DESK), "--limit", "deadline=-1"], "The limit deadline must be greater than 0, not '-1'."),
         (["bot.py", "--dev", "--host", "0.0.0.0"], "leave out --dev or --host 0.0.0.0."),
         (["bot.py", "--dev", "--public-url", "https://bots.example"], "leave out --dev or --public-url."),
@@ -481,9 +491,10 @@ def test_a_stuck_thread_does_not_hold_up_the_end(start: Start, action: Callable[
         assert running.ended() == 0
 
 
-def test_a_second_signal_ends_at_once(start: Start) -> None:
+@pytest.mark.parametrize(("drain", "most"), [("3600", ", at most 3600 s"), ("inf", "")])
+def test_a_second_signal_ends_at_once(start: Start, drain: str, most: str) -> None:
     """After a second signal, the process does not wait for the drain."""
-    with start("desk", "--drain-seconds", "3600") as running, running.talk() as client:
+    with start("desk", "--drain-seconds", drain) as running, running.talk() as client:
         running.signal()
         running.until_draining()
         running.signal()
@@ -491,7 +502,7 @@ def test_a_second_signal_ends_at_once(start: Start) -> None:
             client.recv(timeout=PATIENCE)
         assert running.ended() == 0
         assert running.process.stderr is not None
-        expected = "Waiting for 1 session to end, at most 3600 s; press Ctrl-C again to end it now.\n"
+        expected = f"Waiting for 1 session to end{most}; press Ctrl-C again to end it now.\n"
         assert running.process.stderr.read() == expected
 
 

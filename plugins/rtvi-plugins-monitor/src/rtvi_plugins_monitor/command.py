@@ -7,9 +7,10 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
+from math import inf
 from typing import Any, Final, cast
 
-from rtvi_plugins.cli import OK, Failure, check_url, examples, read_seconds, read_secret
+from rtvi_plugins.cli import OK, Failure, UsageError, check_url, examples, read_seconds, read_secret
 
 __all__ = ("parser", "top")
 
@@ -22,6 +23,8 @@ def top(argv: Sequence[str]) -> int:
     """Run the command until it is interrupted, or once if its output is not a terminal. Raise if there is no answer."""
     chosen = parser().parse_args(argv)
     check_url(chosen.url)
+    if chosen.every == inf:
+        raise UsageError("--every inf shows one view; write --once for that, or a number of seconds.")
     secret = read_secret(chosen.secret_env)
     headers = {} if secret is None else {"x-rtvi-operator-secret": secret.reveal()}
     while True:

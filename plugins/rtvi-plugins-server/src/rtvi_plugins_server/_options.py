@@ -11,6 +11,7 @@ from ipaddress import ip_address
 from typing import Final
 
 from rtvi_plugins.cli import UsageError, examples
+from rtvi_plugins.limits import Limits
 
 from ._origins import public_origin_of
 
@@ -20,6 +21,11 @@ __all__ = ("is_loopback", "parser", "read_options")
 STORE_VARIABLE: Final = "RTVI_STORE"
 #: How long a saved session waits for its client, in seconds.
 _RESUME_SECONDS: Final = 60.0
+#: The longest time of an option, in seconds, and in days. Stores cannot keep a session for much longer.
+_YEAR: Final = 31_536_000
+_CENTURY: Final = 36_500
+#: A greater number of processes is a mistake.
+_MOST_WORKERS: Final = 1_000
 
 _DEV_IS_LOCAL = (
     "--dev grants every client everything but service options, so it listens on this machine only; leave out --dev or "
@@ -205,21 +211,40 @@ def _check(chosen: argparse.Namespace) -> None:
         if getattr(chosen, option) < 1:
             name = option.replace("_", "-")
             raise UsageError(f"--{name} {getattr(chosen, option)} is too small; write 1 or more.")
-    if not chosen.drain_seconds >= 0:
-        raise UsageError(f"--drain-seconds {chosen.drain_seconds} is not a time; write 0 or more.")
-    if chosen.resume_seconds is not None and not 0 < chosen.resume_seconds < math.inf:
-        raise UsageError(f"--resume-seconds {chosen.resume_seconds} is not a time; write a number above 0.")
-    if not 0 <= chosen.keep_days < math.inf:
-        raise UsageError(f"--keep-days {chosen.keep_days} is not a time; write a number of days, or 0 to keep nothing.")
+    if chosen.workers > _MOST_WORKERS:
+        raise UsageError(f"--workers {chosen.workers} is too many; write {_MOST_WORKERS} or less.")
+    _check_times(chosen)
     for option in ("resume_seconds", "resume_sync", "keep_days"):
         if chosen.resume is None and getattr(chosen, option):
             name = f"--{option.replace('_', '-')}"
             raise UsageError(f"{name} needs --resume, which saves the sessions; add it, or leave out {name}.")
     if chosen.resume_sync and "://" in str(chosen.resume):
         raise UsageError("--resume-sync is for files. A server of a database has settings of its own.")
+    try:
+        Limits.parse(chosen.limit)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
     if chosen.public_url:
         url: str = chosen.public_url
         try:
             public_origin_of(url if chosen.on is None else url.replace("{ip}", "node").replace("{port}", "1"))
         except ValueError as error:
             raise UsageError(f"--public-url: {error}.") from None
+
+
+def _check_times(chosen: argparse.Namespace) -> None:
+    if not 0 <= chosen.drain_seconds <= _YEAR and chosen.drain_seconds != math.inf:
+        raise UsageError(
+            f"--drain-seconds {chosen.drain_seconds:g} is not a time; write 0 to {_YEAR} (a year), or inf to wait for "
+            "the last session."
+        )
+    if chosen.resume_seconds is not None and not 0 < chosen.resume_seconds <= _YEAR:
+        raise UsageError(
+            f"--resume-seconds {chosen.resume_seconds:g} is not a time; write a number above 0, at most {_YEAR} (a "
+            "year)."
+        )
+    if not 0 <= chosen.keep_days <= _CENTURY:
+        raise UsageError(
+            f"--keep-days {chosen.keep_days:g} is not a time; write a number of days, at most {_CENTURY}, or 0 to keep "
+            "nothing."
+        )

@@ -146,10 +146,6 @@ def _host(chosen: argparse.Namespace, environ: Mapping[str, str], place: Place |
     from rtvi_plugins.hosting import Host  # imported here, so that `rtvi run --help` is quick
     from rtvi_plugins.limits import Limits
 
-    try:
-        limits = Limits.parse(chosen.limit)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
     store = None
     if chosen.resume is not None:
         from rtvi_plugins.stores import open_store
@@ -158,7 +154,7 @@ def _host(chosen: argparse.Namespace, environ: Mapping[str, str], place: Place |
     host = Host(
         load(chosen.bot, chosen.env),
         operator_secret=_operator_secrets(environ),
-        limits=limits,
+        limits=Limits.parse(chosen.limit),
         dev=chosen.dev,
         environ=environ,
         plugins=chosen.plugin,

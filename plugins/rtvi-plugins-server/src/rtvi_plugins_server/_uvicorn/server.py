@@ -214,4 +214,5 @@ class Server(uvicorn.Server):
 
 def _waiting(sessions: int, seconds: float) -> str:
     what, them = ("1 session", "it") if sessions == 1 else (f"{sessions} sessions", "them")
-    return f"Waiting for {what} to end, at most {seconds:g} s; press Ctrl-C again to end {them} now."
+    most = "" if seconds == math.inf else f", at most {seconds:g} s"
+    return f"Waiting for {what} to end{most}; press Ctrl-C again to end {them} now."
