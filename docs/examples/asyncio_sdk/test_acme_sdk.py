@@ -90,7 +90,7 @@ async def phone(session: Session, /, stt: STT) -> None:
 
 @pytest.mark.parametrize("anyio_backend", ["trio"])
 async def test_trio_is_refused_with_a_sentence() -> None:
-    """The session does not start. There is no call on which the check could run its rules."""
+    """The session does not start. On trio, `check_providers` has nothing to call."""
     with pytest.raises(StartFailed, match="'acme' runs on asyncio only, and this server runs on trio"):
         async with connect(phone, acme, api_keys=KEYS):
             raise AssertionError("it started")

@@ -8,7 +8,7 @@ from rtvi_plugins.kinds import LLMRequest, Text
 
 
 class Model:
-    """What takes long to load: here, the words of a file."""
+    """A model that takes long to load: here, words of a file."""
 
     def __init__(self, file: Path) -> None:
         self.words = file.read_text("utf-8").split()
