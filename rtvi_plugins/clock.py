@@ -57,7 +57,7 @@ class Clock(ABC):
         return timer
 
     def call_after(self, seconds: float, callback: Callable[[], None]) -> Timer:
-        """Call `callback` after this many seconds. It must neither block nor raise."""
+        """Call `callback` after this many seconds. The callback must neither block nor raise."""
         return self.call_at(self.now() + seconds, callback)
 
     def fire_due(self) -> None:

@@ -340,11 +340,11 @@ class SpeechEnded:
 class ListenRequest:
     """The user's speech in one session, as a live stream without end.
 
-    Each utterance is audio as in `STTRequest`, and then a `Pause`. The next utterance follows when the `Pause` was
-    answered. Between two utterances, nothing comes for seconds or minutes.
+    Each utterance is audio as in `STTRequest`, and then a `Pause`. The next utterance comes after you have yielded
+    `Settled` for the `Pause`. Between two utterances, nothing comes for seconds or minutes.
 
     With `endpointing`, the vendor finds the utterances: the stream has all audio of the microphone, also silence.
-    `Pause` then only says that the microphone is off. It may come at any time, and again.
+    A `Pause` then only means that the microphone is off. It may come at any time, and more than once.
     """
 
     audio: AsyncIterator[Audio | Pause]

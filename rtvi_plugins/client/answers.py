@@ -183,7 +183,7 @@ class BotAnswer(AsyncIterator[str], Awaitable[str]):
         self._message_came.set()
 
     def start_over(self) -> None:
-        """Forget what has come of an unfinished answer: the bot gives it again, from its beginning."""
+        """Forget the received part of an unfinished answer: the bot sends it again from its beginning."""
         if self._begun and not self._is_over:
             self._unread_pieces.clear()
             self._text, self._sentences, self._has_llm_text, self._running = "", [], False, 0

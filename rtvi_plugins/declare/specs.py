@@ -259,8 +259,8 @@ def bots_of(targets: Iterable[object]) -> list[BotSpec]:
 def specs_in(module: ModuleType) -> Sequence[Spec]:
     """Return the declarations of a module, in source order.
 
-    Only functions that are defined in it count: importing another plugin's function, to attach an action to it,
-    does not declare it twice. Raise `DeclarationError` for one under another decorator, which would be ignored.
+    Only functions that are defined in the module count: importing another plugin's function, to attach an action to
+    it, does not declare it twice. Raise `DeclarationError` for a declaration that another decorator hides.
     """
     declared: list[Spec] = []
     for name, value in vars(module).items():

@@ -539,7 +539,7 @@ def restriction(shape: Shape, validator: Validator) -> Rule:
 
 
 def restricted_schema(shape: Shape, validator: Validator) -> Schema:
-    """Return the schema of a shape under a grant's validator."""
+    """Return the JSON Schema of a shape, narrowed by the validator of a grant."""
     return merged([shape.schema, restriction(shape, validator).schema])
 
 

@@ -177,10 +177,9 @@ class ConfigChanges:
     def prepare(
         self, sent: Any, values: Values, offer: Offer, path: str = "$.data.config", *, by_bot: bool = False
     ) -> ConfigChange:
-        """Return the change that a client sent, or the bot.
+        """Return the change that the client or the bot has sent. Raise one `RequestError` with all problems.
 
-        The bot needs no grant, and may set options of one provider, as in `{"tts.espeak": {"voice": "de"}}`. Raises one
-        `RequestError` with all problems.
+        The bot needs no grant, and may set options of one provider, as in `{"tts.espeak": {"voice": "de"}}`.
         """
         problems: list[Problem] = []
         keys = tuple(_keys_of_providers(sent, offer)) if by_bot else ()

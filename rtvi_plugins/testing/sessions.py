@@ -75,9 +75,9 @@ def host_for(
 ) -> Host:
     """Return a host for tests. Providers come from `modules`, then from the installed ones.
 
-    `api_keys` are the only keys that it knows, by provider or lifespan: `{"acme": "key-of-a-test"}`, or
-    `{"acme": {"api_key": "…", "region_key": "…"}}`. A key that nothing takes is a `ValueError`. `environ` has more
-    environment variables.
+    `api_keys` are its only API keys, by provider or lifespan: `{"acme": "key-of-a-test"}`, or
+    `{"acme": {"api_key": "…", "region_key": "…"}}`. Raise `ValueError` for a key that nothing needs. `environ` has
+    more environment variables.
     """
     keys = {taker: {"api_key": given} if isinstance(given, str) else given for taker, given in (api_keys or {}).items()}
     variables = {key_variable(taker, name): key for taker, named in keys.items() for name, key in named.items()}
@@ -280,7 +280,7 @@ async def call(host: Host, body: object = None, *, secret: str | None = None) ->
 async def settle() -> None:
     """Let all tasks run until every one of them waits, and all threads until they are done.
 
-    A thread that runs for longer than a second of real time is no longer waited for.
+    Wait for a thread for at most a second of real time.
     """
     while True:
         for _ in range(10):

@@ -33,7 +33,7 @@ class Resampler:
         self._stream = soxr.ResampleStream(rate, to_rate, 1, dtype="int16", quality="HQ")
 
     def feed(self, data: bytes, *, last: bool = False) -> bytes:
-        """Add the next part of the stream, and return the samples that are ready: all of them after the last part."""
+        """Add the next part of the stream, and return the samples that are ready; with `last`, all that remain."""
         samples: Any = self._stream.resample_chunk(np.frombuffer(data, "<i2"), last=last)
         return bytes(samples.astype("<i2", copy=False).tobytes())
 

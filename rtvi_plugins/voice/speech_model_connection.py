@@ -277,7 +277,7 @@ class ModelListener(Protocol):
 
 @define(eq=False)
 class ModelConnection:
-    """The streams of one conversation, one after the other."""
+    """Opens the streams to the model in one conversation, one after the other."""
 
     session: Session
     model: SpeechModel

@@ -48,7 +48,7 @@ class Wanted:
         return (self.schema["const"],) if "const" in self.schema else tuple(as_sequence(self.schema.get("enum")))
 
     def fitting(self, value: int | float) -> Any:
-        """Return a number as the schema wants it; `MISSING` if it has a fraction or is out of bounds."""
+        """Return a number in the type of the schema; `MISSING` if it has a fraction or is out of bounds."""
         if self.type == "integer" and int(value) != value:
             return MISSING
         lowest, highest = self.schema.get("minimum"), self.schema.get("maximum")

@@ -111,7 +111,7 @@ _LONGEST_NAME = 4
 
 
 def answer_to(argument: Wanted, text: str) -> Any:
-    """The value of a text that answers the question for one argument, or `MISSING`."""
+    """Return the value for one argument from the answer to its question, or `MISSING`."""
     reading = Reading(text)
     for search in (_labelled, _loose, _bare):
         if (value := search(argument, reading)) is not MISSING:

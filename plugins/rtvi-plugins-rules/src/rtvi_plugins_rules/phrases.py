@@ -150,7 +150,7 @@ def _name(text: str, start: int) -> Iterable[re.Match[str]]:
 
 
 def rest_after(lead: str, text: str) -> Iterable[tuple[str, Span]]:
-    """Return the text after a word (a pattern) up to the end of the sentence, and its place."""
+    """Yield each text between a match of the pattern `lead` and the end of its sentence, and the place of the text."""
     for match in re.finditer(rf"\b(?:{lead}){_EDGE}[\s:,]*", text, re.IGNORECASE):
         found = re.match(r"[^.!?]+", text[match.end() :])
         value = re.sub(r"\s+(?:on|at|by|in|for|and)$", "", found[0].strip(" \t\n\"'“”,")) if found else ""

@@ -64,7 +64,7 @@ _SUM = re.compile(rf"(?:{_NAME}|\d+(?:\.\d+)?)(?:\s*[-+*/]\s*(?:{_NAME}|\d+(?:\.
 
 
 def fill(template: str, values: Mapping[str, Any]) -> str | None:
-    """Return a template with its values; None if one is missing. A part in square brackets is left out instead."""
+    """Return a template with its values; None if one is missing. Leave out square brackets that lack a value."""
     text = _OPTIONAL.sub(lambda part: _filled(part[1], values) or "", template)
     filled = _filled(text, values)
     return f"{filled[0].upper()}{filled[1:]}" if filled else None

@@ -128,7 +128,7 @@ class Samples:
 
 @define(eq=False)
 class Speech:
-    """The audio and the words of one request of a TTS. What is malformed is a `ProviderError`."""
+    """The audio and the words of one request of a TTS. Malformed values raise `ProviderError`."""
 
     provider: str
     rate: int
@@ -166,7 +166,7 @@ class Speech:
     def words_of(
         self, objects: Sequence[Any], text: str, start: str, end: str | None = None, *, unit: float = 1.0
     ) -> list[Word]:
-        """Return what `words` returns, from one object for each word. `text`, `start` and `end` name its fields."""
+        """Return words as `words` does, from one object for each word. `text`, `start` and `end` name the fields."""
         with malformed_answers(self.provider):
             return _words(*_columns(objects, text, start, end), unit, self._began)
 
