@@ -193,6 +193,18 @@ def test_a_signal_ends_a_server_that_is_still_opening(tmp_path: Path, number: in
     assert (process.returncode, out, "Traceback" in err) == (0, "closed\n", False)
 
 
+def test_ctrl_c_ends_a_server_whose_bot_is_being_imported(tmp_path: Path) -> None:
+    """It ends without a traceback, and with the same exit code as later."""
+    (tmp_path / "bot.py").write_text("import threading; print('importing', flush=True); threading.Event().wait(600)")
+    argv = [*RUN, str(tmp_path / "bot.py"), "--port", "0"]
+    with subprocess.Popen(argv, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "importing\n"
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, out, err) == (0, "", "")
+
+
 def test_a_port_that_is_taken_is_said_to_be(capsys: pytest.CaptureFixture[str]) -> None:
     """The exit code is 1, because another attempt may succeed."""
     with socket.create_server(("127.0.0.1", 0)) as other:

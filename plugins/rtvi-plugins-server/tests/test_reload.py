@@ -176,7 +176,7 @@ def end(number, frame):
     print("interrupted", flush=True)
     sys.exit()
 
-signal.signal(signal.SIGINT, end)
+signal.signal(signal.SIGTERM, end)
 print("started", flush=True)
 sys.stdin.read()
 print("asked", flush=True)
@@ -201,6 +201,31 @@ def test_a_restart_that_takes_long_can_be_interrupted(tmp_path: Path) -> None:
             running.until("interrupted")
             assert process.stdout is not None
             assert "started" not in process.stdout.read()
+            assert process.wait(20) == 0
+        finally:
+            process.kill()
+
+
+STARTING = """
+import sys, threading
+from rtvi_plugins_server import _reload
+
+child = "import threading; print('started', flush=True); threading.Event().wait(600)"
+_reload.supervise([sys.executable, "-c", child], sys.argv[1:])
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no signals")
+def test_ctrl_c_ends_a_server_that_starts_without_a_traceback(tmp_path: Path) -> None:
+    """The child does not handle signals yet."""
+    with subprocess.Popen(
+        [sys.executable, "-c", STARTING, str(tmp_path)], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
+        try:
+            Running(process, tmp_path).until("started")
+            process.send_signal(signal.SIGINT)
+            assert process.stdout is not None
+            assert process.stdout.read() == ""
             assert process.wait(20) == 0
         finally:
             process.kill()

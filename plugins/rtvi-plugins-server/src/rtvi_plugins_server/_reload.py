@@ -188,12 +188,12 @@ class _Supervisor:
         return any(not known or str(Path(path).resolve()) in known for _, path in changes)
 
     def _pass_on_signals(self) -> None:
-        """Pass on the signals to end to the child."""
+        """Pass on the signals to end to the child, as SIGTERM: on SIGINT, one that starts writes a traceback."""
         signals, self._signals = self._signals, []
         self._ending = self._ending or bool(signals)
         if sys.platform != "win32":
-            for number in signals:
-                self._child.send_signal(number)
+            for _ in signals:
+                self._child.terminate()
 
 
 def _changes(roots: Sequence[Path]) -> Iterator[set[tuple[Change, str]]]:

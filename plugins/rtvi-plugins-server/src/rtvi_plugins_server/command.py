@@ -51,6 +51,13 @@ _NO_PROXY = (
 def run(argv: Sequence[str]) -> int:
     """Run the command until a signal ends it, and return 0. Raise otherwise."""
     chosen = read_options(argv)
+    try:
+        return _run_as_chosen(chosen, argv)
+    except KeyboardInterrupt:  # while the bot's modules are imported
+        return OK
+
+
+def _run_as_chosen(chosen: argparse.Namespace, argv: Sequence[str]) -> int:
     log_to_stderr(chosen.log_level or "info", chosen.log_format)
     if chosen.dev and chosen.log_level is None:  # the author reads this log
         show_traces()
