@@ -75,7 +75,7 @@ log = logging.getLogger("rtvi_plugins")
 
 @define(eq=False)
 class SessionParts(SessionCore):
-    """The parts of one session."""
+    """The core of one session, with the parts that work with it."""
 
     end: SessionEnd = field(init=False)
     services: LiveServices = field(init=False)

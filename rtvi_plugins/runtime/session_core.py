@@ -61,9 +61,9 @@ class Shared:
 
 @define(eq=False)
 class SessionCore:
-    """What every part of one session works with.
+    """The objects that all parts of one session share.
 
-    It is not an attribute of the session, so a plugin that sets an attribute on its session replaces nothing of it.
+    They are not attributes of the session, so a plugin that sets an attribute on its session replaces none of them.
     """
 
     session: Session

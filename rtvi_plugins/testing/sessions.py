@@ -280,7 +280,7 @@ async def call(host: Host, body: object = None, *, secret: str | None = None) ->
 async def settle() -> None:
     """Let all tasks run until every one of them waits, and all threads until they are done.
 
-    Wait for a thread for at most a second of real time.
+    Wait for each thread for at most a second of real time.
     """
     while True:
         for _ in range(10):

@@ -82,9 +82,9 @@ class Condition:
 
 
 def cancellation_classes() -> tuple[type[BaseException], ...]:
-    """Return the cancellation class for `reraise_control_flow` if the running task is being cancelled.
+    """Return the exception class of a cancellation, for `reraise_control_flow`, if the running task is being cancelled.
 
-    Otherwise return nothing: a cancellation is then a mistake of a plugin.
+    Otherwise return an empty tuple: if a cancellation is raised then, it is a mistake of a plugin.
     """
     return (anyio.get_cancelled_exc_class(),) if anyio.current_effective_deadline() == -math.inf else ()
 

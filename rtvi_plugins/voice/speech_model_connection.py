@@ -262,7 +262,7 @@ class ModelListener(Protocol):
     """The conversation, which receives what the streams yield. Its methods must neither block nor raise."""
 
     def stream_opened(self, utterances: int, /) -> None:
-        """Note that another stream was opened, and hears this many utterances of a VAD again."""
+        """Note that a new stream was opened, to which so many utterances of a VAD are sent again."""
 
     def stream_lost(self, error: ProviderError | None, /) -> None:
         """Note that the stream is over. `error` is set if the user should know of it."""

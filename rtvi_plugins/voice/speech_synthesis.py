@@ -79,7 +79,7 @@ class Speech:
     # ---- what was heard --------------------------------------------------------------------------------------------
 
     def heard_text(self, heard: float, text: str) -> str | None:
-        """Return the part of `text`, the whole completion, that was heard after `heard` seconds; None if all was."""
+        """Return the part of the completion `text` that was heard after `heard` seconds; None if all was heard."""
         if self.is_settled(heard):
             return None
         position, pieces = self.timeline.heard(heard - self.start), iter(self.timeline.pieces)

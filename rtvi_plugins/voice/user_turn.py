@@ -48,7 +48,7 @@ class IdleTimer:
         self.resume()
 
     def resume(self) -> None:
-        """Start the timer again after a noise. Noises without end delay the question by `seconds` at most."""
+        """Start the timer again after a noise. Repeated noises delay the question by at most `seconds`."""
         self.pause()
         if self.seconds is None or self._silent_since is None or self._has_asked or self.is_user_active():
             return
