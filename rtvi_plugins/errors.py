@@ -351,7 +351,7 @@ class SessionClosed(RequestError, code="session-closed", status=410):
 
 
 class SessionIdle(RequestError, code="session-idle", status=410):
-    """The session was closed because the client sent nothing for too long."""
+    """The session was closed because the client sent nothing, or no `client-ready`, for too long."""
 
 
 class SessionTooLong(RequestError, code="session-too-long", status=410):

@@ -56,6 +56,8 @@ class Limits:
     #: The longest session (`session-too-long`), and the longest time without a message (`session-idle`).
     session_seconds: float = 7_200.0
     idle_seconds: float = 600.0
+    #: How long a connected client may take to send `client-ready` (`session-idle`). Until then, the bot does not run.
+    ready_seconds: float = 60.0
     #: How many messages, and how many characters of them, may wait for a client to read them (`slow-client`).
     outbox: int = 10_000
     outbox_size: int = 16 * 1024 * 1024

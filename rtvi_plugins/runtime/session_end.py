@@ -47,6 +47,8 @@ class SessionEnd:
         self._has_begun_to_end = False
         #: When the client sent something last, and when the session reaches its maximum length.
         self.last_received = self.too_long_at = self._clock.now()
+        #: When the session ends because its first client has not sent `client-ready`.
+        self.ready_by = math.inf
         #: When the session ends because its client has not come back.
         self.away_until = math.inf
         self._deadline = Deadline(self._clock, self._deadline_reached)
@@ -116,6 +118,7 @@ class SessionEnd:
         """Start the session's time: its first client has connected."""
         self.last_received = self._clock.now()
         self.too_long_at = self.last_received + self._limits.session_seconds
+        self.ready_by = self.last_received + self._limits.ready_seconds
         self.watch_session()
 
     def watch_session(self) -> None:
@@ -134,7 +137,7 @@ class SessionEnd:
             self._deadline.no_later_than(due)
 
     def _session_due(self) -> float:
-        return math.inf if self.closing else min(self.too_long_at, self._idle_due(), self.away_until)
+        return math.inf if self.closing else min(self.too_long_at, self._idle_due(), self.ready_by, self.away_until)
 
     def _idle_due(self) -> float:
         """Return when the session has been idle for too long, as seen now. A timer of the bot counts like a message."""
@@ -151,6 +154,8 @@ class SessionEnd:
         elif now >= self._idle_due():
             silence = f"The client sent nothing for {limits.idle_seconds:g} s."
             self._end_when_heard(partial(self.fail, SessionIdle(silence)))
+        elif now >= self.ready_by:
+            self.fail(SessionIdle(f"The client has not sent client-ready within {limits.ready_seconds:g} s."))
         elif now >= self.away_until:
             self.leave("the client has not come back")
         if self.closed:

@@ -6,6 +6,7 @@ The module has more than 300 lines because it is one class, which closes what it
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from typing import Any
@@ -304,6 +305,7 @@ class LiveSession:
             self.parts.outbox.put(operation.text)
         elif self.parts.tasks is not None:
             self.resumable.ready(operation, self.parts.tasks)
+        self.parts.end.ready_by = math.inf
         self._client_is_ready.set()
         for each in self.parts.start.old_names:
             self.parts.protocol.on_old_name(each)

@@ -851,6 +851,32 @@ async def test_a_session_ends_when_it_has_been_silent_for_too_long(faults: Fault
         assert (wire.connection.closed, wire.connection.close_code) == (True, 1008)
 
 
+async def test_a_session_ends_if_its_client_never_says_that_it_is_ready(faults: Faults) -> None:
+    """Other messages do not extend its time: until `client-ready`, the bot does not run."""
+    async with connected(faults.faulty, limits=Limits(ready_seconds=30.0), ready=False) as wire:
+        wire.clock.advance(29.0)
+        wire.send("get-config", {})
+        await settle()
+        assert not wire.connection.closed
+        wire.clock.advance(1.0)
+        await settle()
+        assert [(each["code"], each["error"]) for each in wire.data_of("error")] == [
+            ("session-idle", "The client has not sent client-ready within 30 s.")
+        ]
+        assert (wire.connection.closed, wire.connection.close_code) == (True, 1008)
+
+
+async def test_a_client_that_is_ready_in_time_may_take_its_time_then(faults: Faults) -> None:
+    """The limit of the first message does not hold for others."""
+    async with connected(faults.faulty, limits=Limits(ready_seconds=30.0), ready=False) as wire:
+        wire.clock.advance(29.0)
+        wire.send("client-ready", {"version": "2.1.0"})
+        await settle()
+        wire.clock.advance(500.0)
+        await settle()
+        assert not wire.connection.closed
+
+
 async def test_a_session_ends_at_its_greatest_length(faults: Faults) -> None:
     """It ends although it is busy. Pending requests are answered."""
     async with connected(faults.faulty, limits=Limits(session_seconds=60.0)) as wire:
