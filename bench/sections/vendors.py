@@ -83,8 +83,9 @@ _OF_HEARING = (
     ("CPU per second of audio", "us", "ms", 1e3),
     ("CPU after the end of the audio", "after_us", "ms", 1e3),
     ("final text, after the end of the audio", "final_ms", "ms", 1.0),
-    ("all settled, after the end of the audio", "over_ms", "ms", 1.0),
 )
+#: Shown for comparison: only ours tell that nothing more will come, so the others are done with their final text.
+_OF_SETTLING = (("all settled, after the end of the audio", "over_ms", "ms", 1.0),)
 _OF_IMPORTS = (
     ("import, with its core", "whole_ms", "ms", 1.0),
     ("memory, with its core", "whole_mb", "MB", 1.0),
@@ -104,6 +105,15 @@ def rows(rounds: Rounds) -> list[Row]:
             _row(rounds, f"{vendor} {kind}: {what}", f"{{}}: {vendor} {kind}", f"{vendor} {kind} {key}", unit, by)
             for vendor, kind in SERVICES
             for what, key, unit, by in (_OF_HEARING if kind == "stt" else _OF_ANSWERS)
+        ),
+        *(
+            replace(
+                _row(rounds, f"{vendor} stt: {what}", f"{{}}: {vendor} stt", f"{vendor} stt {key}", unit, by),
+                target=None,
+            )
+            for vendor, kind in SERVICES
+            if kind == "stt"
+            for what, key, unit, by in _OF_SETTLING
         ),
         *(
             _row(rounds, f"{vendor}: {what}", "{}, imported", f"{vendor} {key}", unit, by)

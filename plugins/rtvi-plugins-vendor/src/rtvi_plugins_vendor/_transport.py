@@ -20,6 +20,10 @@ __all__ = ("TransportStream", "use_transports")
 
 #: How many bytes may wait to be read before the transport is paused.
 _MANY_BYTES = 64 * 1024
+#: asyncio, and TLS of uvloop, take 256 KiB of memory for each read. glibc asks the system for such a block each time,
+#: which costs more than to read a message, until a larger one was freed: mallopt(3), M_MMAP_THRESHOLD.
+_FREED_BLOCK_BYTES = 1024 * 1024
+bytes(_FREED_BLOCK_BYTES)
 _NAMES = {"ssl_object": "ssl_object", "client_addr": "sockname", "server_addr": "peername", "socket": "socket"}
 
 
