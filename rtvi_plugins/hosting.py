@@ -330,8 +330,16 @@ class Host:
         `secret` and `address` are those of `start`. Raise `Unauthorized`, or `RateLimited` if the address sends more
         than `Limits.rate` allows. The operator's starts are not counted.
         """
-        trusted = self._authorise(secret)
-        if not trusted and address is not None and not self._rates.take(address, size, self._clock.now()):
+        if not self._authorise(secret):
+            self.charge_address(size, address)
+
+    def charge_address(self, size: int, address: str | None) -> None:
+        """Count a request of a client that needs no secret, such as an offer of WebRTC, like a start.
+
+        Raise `RateLimited` if the address sends more than `Limits.rate` allows. None is an unknown address, which is
+        not counted.
+        """
+        if address is not None and not self._rates.take(address, size, self._clock.now()):
             raise RateLimited("The requests of this address come too fast, or are too large; send again later.")
 
     def describe(self, body: object = None, *, secret: str | None = None) -> str:

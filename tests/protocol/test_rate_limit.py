@@ -110,6 +110,18 @@ async def test_a_host_counts_the_starts_of_an_address_and_not_those_of_the_opera
 
 
 @pytest.mark.anyio
+async def test_requests_without_a_secret_count_like_starts() -> None:
+    """Those of a session that the operator has started, too: its client has no secret."""
+    async with host_of(faulty, limits=_LIMITS) as host:
+        host.charge_address(1_048_576, "a")
+        with pytest.raises(RateLimited):
+            host.charge_address(2, "a")
+        host.charge_address(2, "b")
+        host.charge_address(1_048_576, None)
+        host.charge_address(1_048_576, None)
+
+
+@pytest.mark.anyio
 async def test_an_address_whose_session_was_a_flood_waits_before_its_next_start() -> None:
     """A flood cannot continue in the next session. Other addresses are not affected."""
     clock = ManualClock()

@@ -184,6 +184,24 @@ async def test_only_who_knows_the_id_of_the_connection_may_restart(host: Host, c
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("restart", [True, False])
+async def test_offers_that_come_too_fast_are_refused(calling: Calling, restart: bool) -> None:
+    """Each makes the server work, whatever it is for. The session continues."""
+    host = Host(desk, environ={}, limits=Limits(rate=0.001, burst=200))
+    async with calling(host) as caller:
+        await caller.connect()
+        await caller.ready()
+        offer = {**await caller.renew_offer(), "restart_pc": restart, "sdp": "v=0"}
+        for _ in range(100):
+            refused = await caller.post(offer)
+            if refused.status_code != 400:
+                break
+        assert_readable(refused, 429, "rate-limited")
+        assert_readable(await caller.http.patch(caller.url, json={"candidates": []}), 429, "rate-limited")
+        assert (await caller.call("add", a=2, b=3))["data"] == {"result": 5}
+
+
+@pytest.mark.anyio
 async def test_an_unknown_session_is_not_found(host: Host, calling: Calling) -> None:
     """This applies to an id that never existed, and to one whose session has ended."""
     async with calling(host) as caller:

@@ -89,7 +89,7 @@ class SmallWebRTC:
     async def offer(self, request: Request) -> Response:
         """Answer an offer. The first claims the session."""
         servers = self._ready()
-        offer = read_offer(await read_body(request, body_bytes=BODY_BYTES))
+        offer = read_offer(await self._read_body(request))
         id = request.path_params["id"]
         session = self._sessions.get(id) or self._claim(id, servers, client_address(request))
         return JSONResponse(await session.offer(offer), headers=PRIVATE)
@@ -97,12 +97,18 @@ class SmallWebRTC:
     async def candidates(self, request: Request) -> Response:
         """Receive candidates that the client found after its offer."""
         self._ready()
-        trickle = read_trickle(await read_body(request, body_bytes=BODY_BYTES))
+        trickle = read_trickle(await self._read_body(request))
         session = self._sessions.get(request.path_params["id"])
         if session is None:
             raise NoSuchSession("There is no session with this id; start again.")
         await session.add(trickle)
         return JSONResponse({"status": "success"})
+
+    async def _read_body(self, request: Request) -> bytes:
+        """Return the body of a request, which is counted like a start: each offer makes aiortc work."""
+        body = await read_body(request, body_bytes=BODY_BYTES)
+        self._host.charge_address(len(body), client_address(request))
+        return body
 
     def _ready(self) -> IceServers:
         try:
