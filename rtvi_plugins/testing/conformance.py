@@ -146,13 +146,12 @@ class Sessions:
     ) -> None:
         self._provider = spec.provider
         self._keys, self._options = keys, options
-        self._ready: list[tuple[anyio.Event, list[Any]]] = []
+        #: What to do with the handle that a bot has, by the id of its session.
+        self._take_handle: dict[str, Callable[[Any], None]] = {}
 
         async def bot_under_test(session: Session, /, service: Any) -> None:
-            if self._ready:
-                event, handles = self._ready.pop()
-                handles.append(service)
-                event.set()
+            if (take := self._take_handle.pop(session.id, None)) is not None:
+                take(service)
             await anyio.sleep_forever()
 
         bot_under_test.__annotations__ = {"session": Session, "service": spec.protocol, "return": None}
@@ -171,9 +170,15 @@ class Sessions:
     async def opened(self, options: Mapping[str, Any]) -> AsyncGenerator[tuple[Client, Any]]:
         """Open it in a session. Yield a client, and the handle that a bot has."""
         handles, ready = list[Any](), anyio.Event()
-        self._ready = [(ready, handles)]
+
+        def take(handle: Any) -> None:
+            handles.append(handle)
+            ready.set()
+
         started = await self.host.start(self.operator(options), secret=SECRET)
-        async with open_client(ConnectionStream(self.host.claim(started.token))) as client:
+        connection = self.host.claim(started.token)
+        self._take_handle[connection.session.id] = take
+        async with open_client(ConnectionStream(connection)) as client:
             with anyio.fail_after(_PATIENCE):
                 await ready.wait()
             yield client, handles[0]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from functools import cache
 from typing import Any, Final, Literal, Protocol, get_args
 
 import anyio
@@ -145,10 +146,11 @@ _HEARD: Final = 0.01
 class Talk(AsyncIterator[SpeechInput]):
     """The user's side: a text, and the next one when the answer has ended. Then nothing comes.
 
-    With `interrupts`, the user interrupts the first answer at its first audio.
+    With `interrupts`, the user interrupts the first answer at its first audio. `turns` is how often the user asks.
     """
 
     interrupts: bool = False
+    turns: int = len(_TEXTS)
     _problem: str | None = field(default=None, init=False)
     #: How many answers have ended.
     answers: int = field(default=0, init=False)
@@ -158,10 +160,10 @@ class Talk(AsyncIterator[SpeechInput]):
 
     @property
     def is_over(self) -> bool:
-        return self.answers == len(_TEXTS)
+        return self.answers == self.turns
 
     def failure(self, seconds: float) -> str | None:
-        unanswered = f"{self.answers} of {len(_TEXTS)} answers ended within {seconds:g} s"
+        unanswered = f"{self.answers} of {self.turns} answers ended within {seconds:g} s"
         return self._problem or (None if self.is_over else unanswered)
 
     async def __anext__(self) -> SpeechInput:
@@ -205,6 +207,7 @@ def text_of(*sentences: str) -> AsyncIterator[str]:
     return ReplayableStream(list(sentences), ended=True).read()
 
 
+@cache
 def frame(number: int) -> Audio:
     """Return a frame of a sound like a vowel: 32 ms, 16 kHz, mono."""
     times = (each / _RATE for each in range(number * _SAMPLES, (number + 1) * _SAMPLES))
@@ -233,8 +236,6 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
 }
 
 
-_UTTERANCES: Final = 2
-
 #: How long the user is silent after an utterance was settled, in seconds.
 _SILENCE: Final = 0.02
 
@@ -243,6 +244,7 @@ _SILENCE: Final = 0.02
 class Conversation(AsyncIterator[Audio | Pause]):
     """The user's audio: an utterance, and the next one when the provider has settled it. Then nothing comes."""
 
+    utterances: int = 2
     _problem: str | None = field(default=None, init=False)
     settled: int = field(default=0, init=False)
     _user: Literal["speaks", "waits", "was answered"] = field(default="speaks", init=False)
@@ -251,10 +253,10 @@ class Conversation(AsyncIterator[Audio | Pause]):
 
     @property
     def is_over(self) -> bool:
-        return self.settled == _UTTERANCES
+        return self.settled == self.utterances
 
     def failure(self, seconds: float) -> str | None:
-        unsettled = f"{self.settled} of {_UTTERANCES} pauses were settled within {seconds:g} s"
+        unsettled = f"{self.settled} of {self.utterances} pauses were settled within {seconds:g} s"
         return self._problem or (None if self.is_over else unsettled)
 
     async def __anext__(self) -> Audio | Pause:

@@ -244,9 +244,9 @@ _SILVER: Final = (
     ),
     Rule(
         "P227",
-        "A malformed answer is a ProviderError.",
+        "An answer that cannot be read is a ProviderError: no JSON, or a field is missing or has another type.",
         "Other exceptions count as bugs of the provider, and hide the vendor's failure.",
-        "Translate errors of parsing to the category unavailable.",
+        "Read each message in a block that translates errors of parsing, and KeyError, TypeError and the like.",
         of="vendor",
     ),
     Rule(

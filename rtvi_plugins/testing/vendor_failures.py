@@ -6,7 +6,7 @@ asks for.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any, Final, Protocol, TypeAlias, get_args, runtime_checkable
 
@@ -19,9 +19,10 @@ from ..errors import ProviderCategory, ProviderError, RequestError
 from ..kinds import ListeningSTT
 from ..utils.error_texts import unwrap_group
 from ..utils.plugin_calls import reraise_control_flow
+from .damaged_answers import ChangesMessages, Damage, DamagedAnswers
 from .interruptions import describe_failure
 from .key_leaks import error_shows_key
-from .operations import LISTENING, OPERATIONS, Conversation, Operation
+from .operations import CONVERSING, LISTENING, OPERATIONS, Conversation, Operation, Talk
 from .results import Findings
 from .streams import first_piece
 
@@ -82,6 +83,9 @@ FAULTS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
 UNFINISHED: Final = ("unfinished", "P232", ("unavailable",))
 
 
+#: An answer with a damaged field may have any of them, because the field may be the status of an error.
+_ALL_CATEGORIES: Final = get_args(ProviderCategory)
+
 #: How long a provider may take to notice a failure, and to leave a vendor, in seconds.
 _NOTICE_SECONDS: Final = 5.0
 
@@ -105,11 +109,9 @@ class VendorCheck:
         operation = OPERATIONS.get(self.spec.kind)
         if operation is None:
             return
-        for script, (rule, categories) in FAULTS.items():
-            self.findings.tried(rule)
-            await self._fail(operation, script, rule, categories)
-        if "P228" not in self.findings.problems:  # a vendor can also fall silent later
-            await self._fail(operation, "hang", FAULTS["silent"][0], ("timeout", "unavailable"))
+        async with anyio.create_task_group() as tasks:  # a silent vendor leaves the processor idle
+            tasks.start_soon(self._damage_answers, operation)
+            await self._fail_in_every_way(operation)
         has_end_event = await self._end_early(operation)
         can_listen = await self._interrupt(operation)
         if can_listen and not self.findings.problems.keys() & {"P201", "P202", "P241"}:
@@ -117,6 +119,13 @@ class VendorCheck:
             await self._cut_while_listening()
             if has_end_event and "P242" not in self.findings.problems:
                 await self._end_early_while_listening()
+
+    async def _fail_in_every_way(self, operation: Operation) -> None:
+        for script, (rule, categories) in FAULTS.items():
+            self.findings.tried(rule)
+            await self._fail(operation, script, rule, categories)
+        if "P228" not in self.findings.problems:  # a vendor can also fall silent later
+            await self._fail(operation, "hang", FAULTS["silent"][0], ("timeout", "unavailable"))
 
     async def _end_early(self, operation: Operation) -> bool:
         """End an answer before its end event. Return whether the API of the vendor has one."""
@@ -152,7 +161,31 @@ class VendorCheck:
         else:
             self.findings.found(rule, f"it raises nothing, and yields {count} pieces")
 
-    def _judge(self, raised: BaseException, rule: str, categories: tuple[str, ...]) -> None:
+    async def _damage_answers(self, operation: Operation) -> None:
+        """Damage good answers, one field at a time, if the fake of the vendor can do so."""
+        rule, _ = FAULTS["malformed"]
+        async with self.vendor() as fake:
+            if not isinstance(fake, ChangesMessages):
+                return
+            fake.script("answer")
+            listens = False
+
+            @asynccontextmanager
+            async def opened() -> AsyncGenerator[Any]:
+                nonlocal listens
+                async with self.open(fake.service_options) as (_, live):
+                    listens = isinstance(live, ListeningSTT)
+                    yield live
+
+            def judge(error: BaseException, damage: Damage) -> bool:
+                self._judge(error, rule, _ALL_CATEGORIES, f"after {damage}, ")
+                return rule not in self.findings.problems
+
+            await DamagedAnswers(fake, opened, _called_once(operation), judge).run()
+            if listens:
+                await DamagedAnswers(fake, opened, _called_once(LISTENING), judge).run()
+
+    def _judge(self, raised: BaseException, rule: str, categories: Collection[str], when: str = "") -> None:
         if error_shows_key(raised):
             self.findings.found("P210", f"{type(raised).__name__} shows the key, in its text or its traceback")
         error = unwrap_group(raised)
@@ -164,7 +197,7 @@ class VendorCheck:
             elif not 0 < error.retry_after <= _LONGEST_WAIT:
                 self.findings.found("P230", f"its retry_after is {error.retry_after:g}, which cannot be seconds")
         if category is None:
-            self.findings.found(rule, f"{describe_failure(error)}, which is not a ProviderError")
+            self.findings.found(rule, f"{when}{describe_failure(error)}, which is not a ProviderError")
         elif category not in categories:
             self.findings.found(rule, f"its category is {category}, not {' or '.join(categories)}")
 
@@ -228,6 +261,16 @@ class VendorCheck:
             reraise_control_flow(error, anyio.get_cancelled_exc_class())
             return unwrap_group(error)
         return None if conversation.is_over else TimeoutError()
+
+
+def _called_once(operation: Operation) -> Callable[[Any], AsyncIterator[Any]]:
+    """Return a function that calls an operation with the shortest request that is answered."""
+    requests: Mapping[str, Callable[[], Any]] = {
+        LISTENING.method: lambda: Conversation(utterances=1),
+        CONVERSING.method: lambda: Talk(turns=1),
+    }
+    request = requests.get(operation.method, operation.request)
+    return lambda live: operation.start(live, request())
 
 
 def _category(error: BaseException) -> str | None:

@@ -3,11 +3,14 @@
 A request is a line with the key. The answer is a line with a status, then a line for each piece of text, and "END". A
 refusal may have the seconds to wait after the status. A client that sends "listen" after the key gets an answer for
 each line "pause".
+
+`JSONVendor` has a JSON object in place of each text and of "END".
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+import json
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any, ClassVar
 
@@ -31,7 +34,18 @@ from rtvi_plugins.kinds import (
     Transcript,
 )
 
-__all__ = ("LineLLM", "LineSTT", "LineService", "LineVendor", "line_vendor")
+__all__ = (
+    "JSONLLM",
+    "JSONSTT",
+    "JSONService",
+    "JSONVendor",
+    "LineLLM",
+    "LineSTT",
+    "LineService",
+    "LineVendor",
+    "json_vendor",
+    "line_vendor",
+)
 
 
 @define(eq=False)
@@ -51,6 +65,10 @@ class LineVendor:
         """Wait until the client has closed its connection."""
         await self.left.wait()
 
+    def line(self, text: str) -> str:
+        """Return the line for a text, or for the end."""
+        return text
+
     async def serve(self, stream: SocketStream) -> None:
         """Answer one request, unless the client leaves."""
         with suppress(anyio.IncompleteRead, anyio.BrokenResourceError):
@@ -61,15 +79,15 @@ class LineVendor:
             lines = BufferedByteReceiveStream(stream)
             key = (await lines.receive_until(b"\n", 1_000)).decode()
             key, _, listens = key.partition(" ")
-            for line in self._answer(key):
+            for number, line in enumerate(self._answer(key)):
                 if listens and line == "Hello ":
                     await lines.receive_until(b"\n", 1_000)
-                await stream.send(f"{line}\n".encode())
+                await stream.send(f"{self.line(line) if number else line}\n".encode())
             if self.name == "cut":
                 await stream.send(b"the")
             while listens and self.name == "answer":
                 await lines.receive_until(b"\n", 1_000)
-                await stream.send(b"Hello again.\nEND\n")
+                await stream.send(f"{self.line('Hello again.')}\n{self.line('END')}\n".encode())
             if self.name in ("hang", "silent"):
                 with anyio.move_on_after(30):
                     await _until_closed(lines)
@@ -93,6 +111,22 @@ class LineVendor:
                 return [status, f"no: {key}"]
 
 
+@define(eq=False)
+class JSONVendor(LineVendor):
+    """A fake of a vendor that sends JSON. Its messages can be changed."""
+
+    change: Callable[[Any], Any] = lambda message: message
+
+    def change_messages(self, change: Callable[[Any], Any], /) -> None:
+        """Change all messages from now on."""
+        self.change = change
+
+    def line(self, text: str) -> str:
+        """Return the message for a text, or for the end."""
+        part = {"type": "text", "about": {"parts": 1}, "parts": [{"text": text}]}
+        return json.dumps(self.change({"type": "end", "usage": {"words": 2}} if text == "END" else part))
+
+
 async def _until_closed(lines: BufferedByteReceiveStream) -> None:
     try:
         await lines.receive(1)
@@ -103,7 +137,19 @@ async def _until_closed(lines: BufferedByteReceiveStream) -> None:
 @asynccontextmanager
 async def line_vendor() -> AsyncGenerator[LineVendor]:
     """Serve a fake vendor on a free port of this machine."""
-    vendor = LineVendor()
+    async with _serving(LineVendor()) as vendor:
+        yield vendor
+
+
+@asynccontextmanager
+async def json_vendor() -> AsyncGenerator[LineVendor]:
+    """Serve a fake vendor that sends JSON."""
+    async with _serving(JSONVendor()) as vendor:
+        yield vendor
+
+
+@asynccontextmanager
+async def _serving(vendor: LineVendor) -> AsyncGenerator[LineVendor]:
     listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
     port = listener.extra(SocketAttribute.local_port)
     vendor.service_options = {"port": port, "timeout": 0.4}
@@ -137,6 +183,10 @@ class LineService:
         except (anyio.IncompleteRead, anyio.BrokenResourceError):
             return self.cut() if lines.buffer else self.ended()
 
+    def text(self, line: str) -> str:
+        """Return the text of a line, or "END"."""
+        return line
+
     def check(self, status: str, stream: ByteStream) -> None:
         """Refuse a status other than 200."""
         status, _, wait = status.partition(" ")
@@ -164,7 +214,7 @@ class LineLLM(LineService):
             await stream.send(f"{self.key.reveal()}\n".encode())
             lines = BufferedByteReceiveStream(stream)
             self.check(await self.line(lines), stream)
-            while (text := await self.line(lines)) != "END":
+            while (text := self.text(await self.line(lines))) != "END":
                 yield Text(text)
 
 
@@ -179,7 +229,7 @@ class LineSTT(LineService):
             await stream.send(f"{self.key.reveal()}\n".encode())
             lines = BufferedByteReceiveStream(stream)
             self.check(await self.line(lines), stream)
-            while (text := await self.line(lines)) != "END":
+            while (text := self.text(await self.line(lines))) != "END":
                 yield Transcript(text, final=True)
 
     async def listen(self, request: ListenRequest, /) -> AsyncGenerator[ListenPiece]:
@@ -197,6 +247,34 @@ class LineSTT(LineService):
 
     async def settle(self, lines: BufferedByteReceiveStream) -> AsyncGenerator[ListenPiece]:
         """Yield the answer to a pause."""
-        while (text := await self.line(lines)) != "END":
+        while (text := self.text(await self.line(lines))) != "END":
             yield Transcript(text, final=True)
         yield Settled()
+
+
+class JSONService:
+    """What the providers of `JSONVendor` have in common."""
+
+    words: int = 0
+
+    def text(self, line: str) -> str:
+        """Return the text of a message, or "END"."""
+        try:
+            return Text(self.read(json.loads(line))).text
+        except (AttributeError, LookupError, TypeError, ValueError):
+            raise ProviderError("line", "unavailable") from None
+
+    def read(self, message: Any) -> str:
+        """Return the text of a message. Raise any exception if it is malformed."""
+        if message["type"] == "end":
+            self.words += message["usage"]["words"]
+            return "END"
+        return str.join("", [each["text"] for each in message["parts"]])
+
+
+class JSONLLM(JSONService, LineLLM):
+    """An LLM of this vendor."""
+
+
+class JSONSTT(JSONService, LineSTT):
+    """An STT of this vendor."""

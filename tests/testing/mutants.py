@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import socket
 import time
@@ -47,7 +48,7 @@ from rtvi_plugins.kinds import (
 from rtvi_plugins.testing import Vendor
 from rtvi_plugins.utils.plugin_calls import asyncio_task
 
-from .line_vendor import LineLLM, LineService, LineSTT, line_vendor
+from .line_vendor import JSONLLM, JSONSTT, JSONService, LineLLM, LineService, LineSTT, json_vendor, line_vendor
 
 __all__ = ("GOOD", "MUTANTS", "Case", "kept", "kept_events", "of")
 
@@ -751,6 +752,7 @@ def vended(rule: str, name: str) -> Callable[[type[LineService]], None]:
 
     def register(live: type[LineService]) -> None:
         kind = "stt" if issubclass(live, LineSTT) else "llm"
+        vendor = json_vendor if issubclass(live, JSONService) else line_vendor
 
         def make() -> ModuleType:
             async def opened(api_key: Secret, /, port: int = 0, timeout: float = 1.0) -> AsyncGenerator[Any]:
@@ -761,7 +763,7 @@ def vended(rule: str, name: str) -> Callable[[type[LineService]], None]:
             declared: Any = service
             return of(name, declared(kind, "mutant")(asynccontextmanager(opened)))
 
-        (MUTANTS if rule else GOOD).append(Case(name, rule, make, line_vendor))
+        (MUTANTS if rule else GOOD).append(Case(name, rule, make, vendor))
 
     return register
 
@@ -828,6 +830,59 @@ class ParsesCarelessly(LineLLM):
     def check(self, status: str, stream: ByteStream) -> None:
         int(status.partition(" ")[0])
         super().check(status, stream)
+
+
+vended("", "a good provider of a vendor that sends JSON")(JSONLLM)
+vended("", "a good stt of a vendor that sends JSON")(JSONSTT)
+
+
+@vended("P227", "one that expects every field")
+class ExpectsFields(JSONLLM):
+    """Checks that a message is JSON, and nothing else."""
+
+    def text(self, line: str) -> str:
+        try:
+            message = json.loads(line)
+        except ValueError:
+            raise ProviderError("line", "unavailable") from None
+        return "END" if message["type"] == "end" else message["parts"][0]["text"]
+
+
+@vended("P227", "one that counts after the answer")
+class CountsAfterAnswer(JSONLLM):
+    """Reads all but the usage with care. It has defaults for fields, and expects their types."""
+
+    def read(self, message: Any) -> str:
+        self.last = message
+        return "END" if message["type"] == "end" else super().read(message)
+
+    async def respond(self, request: LLMRequest, /) -> AsyncGenerator[Any]:
+        async with aclosing(super().respond(request)) as pieces:
+            async for piece in pieces:
+                yield piece
+        self.words += self.last.get("usage", {}).get("words", 0)
+
+
+@vended("P227", "one that yields whatever a field has")
+class YieldsAnything(JSONLLM):
+    """Does not check that a text is one."""
+
+    def text(self, line: str) -> Any:
+        try:
+            message = json.loads(line)
+            return "END" if message["type"] == "end" else message["parts"][0]["text"]
+        except (LookupError, TypeError, ValueError):
+            raise ProviderError("line", "unavailable") from None
+
+
+@vended("P227", "one that expects every field when it listens")
+class ExpectsFieldsWhenListening(JSONSTT):
+    """Reads with care in `transcribe` alone."""
+
+    async def settle(self, lines: BufferedByteReceiveStream) -> AsyncGenerator[ListenPiece]:
+        while (message := json.loads(await self.line(lines)))["type"] != "end":
+            yield Transcript(message["parts"][0]["text"], final=True)
+        yield Settled()
 
 
 @vended("P228", "one that waits for ever")

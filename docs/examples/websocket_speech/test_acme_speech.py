@@ -164,7 +164,7 @@ class AcmeVendor(SocketVendor):
             is_piece=lambda message: "audio" in message,
             is_goodbye=lambda message: message["type"] == "cancel",
         )
-        speaks.left = self.left
+        speaks.left, speaks.changes = self.left, self.changes
         speaks.script(name)
 
 

@@ -14,8 +14,8 @@ import pytest
 from rtvi_plugins.errors import ProviderError
 from rtvi_plugins.session import Secret
 from rtvi_plugins.testing import SCRIPTS
-from rtvi_plugins_vendor import Retry, StatusError, VendorHTTP, connect_http
-from rtvi_plugins_vendor.scripts import ScriptedVendor, scripted_vendor
+from rtvi_plugins_vendor import Retry, StatusError, VendorHTTP, connect_http, connect_websockets
+from rtvi_plugins_vendor.scripts import ScriptedVendor, SocketVendor, scripted_vendor
 from rtvi_plugins_vendor.testing import Answer, FakeRequest, FakeSocket, FakeVendor, fake_vendor
 
 pytestmark = pytest.mark.anyio
@@ -173,6 +173,39 @@ async def test_a_scripted_vendor_knows_every_script_of_the_kit() -> None:
         "400": "bad-request",
         "500": "unavailable",
     }
+
+
+async def test_messages_of_a_scripted_vendor_can_be_changed() -> None:
+    """Each JSON object is, in server-sent events and in lines. Other lines stay, and so do other scripts."""
+    parts = [b'event: a\ndata: {"text": "one"}\n\n', b'data: {"text": "two"}\r\n\r\ndata: [DONE]\n\n{"text": "three"}']
+    seen: list[Any] = []
+
+    def change(message: Any) -> Any:
+        seen.append(message)
+        return 7 if message["text"] == "two" else {"changed": len(seen)}
+
+    async with scripted_vendor("/v1/chat", parts, refuse=_quote, base="/v1") as scripted, httpx2.AsyncClient() as http:
+        scripted.change_messages(change)
+        url = f"{scripted.service_options['base_url']}/chat"
+        changed = (await http.post(url)).content
+        scripted.script("unfinished")
+        assert (await http.post(url)).content == parts[0]
+    assert changed == b'event: a\ndata: {"changed":1}\n\ndata: 7\r\n\r\ndata: [DONE]\n\n{"changed":3}'
+    assert seen == [{"text": "one"}, {"text": "two"}, {"text": "three"}]
+
+
+async def test_messages_of_a_socket_vendor_can_be_changed() -> None:
+    """A message stays text or bytes. Audio is no message."""
+
+    async def talk(socket: FakeSocket) -> None:
+        for message in ({"text": "one"}, '{"text": "two"}', b'{"text": "three"}', b"\0\1", "7"):
+            await socket.send(message)
+
+    async with fake_vendor() as vendor:
+        socket = SocketVendor(vendor, "/chat", talk, is_piece=lambda message: True)
+        socket.change_messages(lambda message: message["text"])
+        async with connect_websockets("acme", None, base_url=vendor.url) as sockets, sockets.open("chat") as stream:
+            assert [message async for message in stream] == ["one", "two", b'"three"', b"\0\1", 7]
 
 
 def _quote(status: int, request: FakeRequest) -> object:

@@ -13,11 +13,13 @@ Over HTTP, a vendor has its answer in parts; over a WebSocket, `SocketVendor` ha
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Self
+from typing import Any, Self, TypeAlias, overload
 
 import anyio
+import orjson
 from attrs import define, field
 
 from .testing import Answer, FakeRequest, FakeSocket, FakeVendor, fake_vendor
@@ -33,6 +35,63 @@ _REFUSALS = (401, 402, 429, 400, 500)
 _LAST = {"connection": "close"}
 
 
+#: Returns what is sent in place of a message.
+Change: TypeAlias = Callable[[Any], Any]
+#: An object as JSON, as a line of its own or in a server-sent event.
+_LINE = re.compile(rb"((?:data: ?)?)(\{.*\})(\s*)")
+
+
+@define(eq=False)
+class _Changes:
+    """Changes messages just before they are sent."""
+
+    change: Change | None = None
+
+    def of_message(self, message: Any) -> Any:
+        """Return what is sent in place of a message. Only an object is changed, also if it is given as JSON."""
+        if self.change is None:
+            return message
+        try:
+            found: object = orjson.loads(message if isinstance(message, bytes | str) else orjson.dumps(message))
+        except orjson.JSONDecodeError:
+            return message
+        if not isinstance(found, dict):
+            return message
+        changed = orjson.dumps(self.change(found))
+        return changed if isinstance(message, bytes) else changed.decode()
+
+    def of_part(self, part: bytes) -> bytes:
+        """Return what is sent in place of a part of a body. Each line of it may be a message."""
+        if self.change is None:
+            return part
+        return b"".join(map(self._of_line, part.splitlines(keepends=True)))
+
+    def _of_line(self, line: bytes) -> bytes:
+        found = _LINE.fullmatch(line)
+        return found[1] + self.of_message(found[2]) + found[3] if found else line
+
+
+@define(eq=False)
+class _ChangedParts(Sequence[bytes]):
+    """The parts of a body, each changed when it is read."""
+
+    parts: Sequence[bytes]
+    changes: _Changes
+
+    def __len__(self) -> int:
+        return len(self.parts)
+
+    @overload
+    def __getitem__(self, index: int) -> bytes: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[bytes]: ...
+
+    def __getitem__(self, index: int | slice) -> bytes | Sequence[bytes]:
+        found = self.parts[index]
+        return self.changes.of_part(found) if isinstance(found, bytes) else _ChangedParts(found, self.changes)
+
+
 @define(eq=False)
 class ScriptedVendor:
     """A fake vendor that follows one script. It has the members that `check_providers` needs."""
@@ -43,6 +102,7 @@ class ScriptedVendor:
     _path: str
     _answers: Mapping[str, Answer] = field(repr=False)
     _timeout: float
+    _changes: _Changes
 
     def script(self, *names: str) -> None:
         """Follow these scripts, one for each request from now on. The last one stays."""
@@ -52,6 +112,10 @@ class ScriptedVendor:
     async def wait_until_left(self) -> None:
         """Return when the client has left the last request."""
         await self.vendor.requests[-1].outcome()
+
+    def change_messages(self, change: Change, /) -> None:
+        """Let a function change each JSON object of the answer: the data of an event, or a line of another body."""
+        self._changes.change = change
 
 
 @asynccontextmanager
@@ -77,9 +141,9 @@ async def scripted_vendor(
     - `end_event`: whether the API marks the end of an answer, as `data: [DONE]` does. Plain audio has no such mark.
     """
     async with fake_vendor() as vendor:
-        headers = {**headers, **_LAST}
+        headers, changes = {**headers, **_LAST}, _Changes()
         answers = {
-            "answer": Answer(parts=parts, headers=headers),
+            "answer": Answer(parts=_ChangedParts(parts, changes), headers=headers),
             "cut": Answer(parts=parts[:1], headers=headers, end="cut"),
             "unfinished": Answer(parts=parts[:1], headers=headers),
             "malformed": malformed if isinstance(malformed, Answer) else Answer(parts=[malformed], headers=headers),
@@ -87,7 +151,7 @@ async def scripted_vendor(
             "hang": Answer(parts=parts[:1], headers=headers, end="hang"),
             **{str(status): _refusal(status, refuse) for status in _REFUSALS},
         }
-        scripted = ScriptedVendor(vendor, {"base_url": vendor.url + base}, end_event, path, answers, timeout)
+        scripted = ScriptedVendor(vendor, {"base_url": vendor.url + base}, end_event, path, answers, timeout, changes)
         scripted.script("answer")
         yield scripted
 
@@ -132,6 +196,7 @@ class SocketVendor:
     end_event: bool = True
     service_options: Mapping[str, Any] = field(init=False)
     left: anyio.Event = field(factory=anyio.Event, init=False)
+    changes: _Changes = field(factory=_Changes, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         """Answer as `talk` does until a script is chosen."""
@@ -142,8 +207,6 @@ class SocketVendor:
         self.service_options = {"base_url": self.vendor.url, "timeout": timeout_for(_TIMEOUT, name)}
         if name.isdigit():
             self.vendor.on(self.path, _refusal(int(name), _quote))
-        elif name == "answer":
-            self.vendor.on(self.path, self.talk)
         else:
             self.vendor.on(self.path, lambda socket: self.talk(_Faulty.of(socket, self, name)))
 
@@ -151,10 +214,14 @@ class SocketVendor:
         """Return when a client has left the script "hang"."""
         await self.left.wait()
 
+    def change_messages(self, change: Change, /) -> None:
+        """Let a function change each JSON object that `talk` sends, from now on."""
+        self.changes.change = change
+
 
 @define(eq=False)
 class _Faulty(FakeSocket):
-    """A socket that fails at the first piece of the answer."""
+    """A socket whose messages are changed, or that fails at the first piece of the answer."""
 
     owner: SocketVendor | None = None
     fault: str = ""
@@ -167,6 +234,9 @@ class _Faulty(FakeSocket):
 
     async def send(self, message: bytes | str | Mapping[str, Any]) -> None:
         assert self.owner is not None
+        if self.fault == "answer":
+            await super().send(self.owner.changes.of_message(message))
+            return
         if self.fault == "silent" or (self.fault == "hang" and self._pieces):
             return
         if not self.owner.is_piece(message):
