@@ -80,6 +80,8 @@ _log = logging.getLogger("rtvi_plugins")
 
 #: A day, in seconds.
 _DAY = 86_400.0
+#: The fewest characters of an operator's secret.
+_SHORTEST_SECRET = 16
 #: The longest time that a session may wait for its client, in seconds, and that a history is kept, in days.
 _YEAR = 31_536_000
 _CENTURY = 36_500
@@ -99,9 +101,10 @@ class Host:
     Everything that the bot names is imported and checked at once (`AuthorError`). `modules` declare providers that are
     not installed. `plugins` names installed modules of hooks and actions, such as a transport, in addition to those
     that the bot names. Keys come from the trusted start, from `environ` (as `ACME_API_KEY`), or from the hook
-    `find_key`, in this order. Each of several `operator_secret`s is valid, so that one can replace another. `record` is
-    a folder for the transcript and the audio of every session; without it nothing is recorded. `watch` is a time in
-    seconds: if the event loop is blocked for longer, the log names the blocking code. Without it nothing is watched.
+    `find_key`, in this order. Each of several `operator_secret`s is valid, so that one can replace another. The first
+    has at least 16 characters, except with `dev`. `record` is a folder for the transcript and the audio of every
+    session; without it nothing is recorded. `watch` is a time in seconds: if the event loop is blocked for longer, the
+    log names the blocking code. Without it nothing is watched.
 
     With a `store`, sessions are saved, and a client can resume its session within `resume_seconds` after its connection
     was lost. The host enters and leaves the store. `address` is where clients reach this process, for others that share
@@ -142,6 +145,8 @@ class Host:
         self.dev = dev
         valid = (operator_secret,) if isinstance(operator_secret, Secret) else operator_secret or ()
         self._operator_secrets = tuple(each for each in valid if each)
+        if not dev:
+            _check_length(self._operator_secrets)
         self._keys = ProcessKeys(os.environ if environ is None else environ, registry, self._hooks)
         self._clock = clock or SystemClock()
         offers = Offers(registry, Grants.of(registry, everything=dev))
@@ -553,6 +558,15 @@ class Host:
     def claim(self, token: str | None) -> Connection:
         """Return the connection to the session of a token, once. Raise `UnknownSession` for any other token."""
         return Connection(*self._unclaimed.claim(token))
+
+
+def _check_length(secrets: Sequence[Secret]) -> None:
+    """Raise `AuthorError` if the first secret can be guessed. The others are being replaced, so they may be short."""
+    if secrets and (length := len(secrets[0].reveal())) < _SHORTEST_SECRET:
+        raise AuthorError(
+            f"The operator's secret has {length} characters, so it can be guessed. It needs {_SHORTEST_SECRET} or "
+            "more. Make one: openssl rand -hex 32"
+        )
 
 
 def _saving(

@@ -124,9 +124,9 @@ def test_a_host_knows_the_keys_of_its_providers_and_of_its_environment() -> None
         test_start_request.anyones,
         modules=[test_start_request],
         environ=environ,
-        operator_secret=Secret("operator-4711"),
+        operator_secret=Secret("operator-4711-secret"),
     )
-    assert scrub("declared 4711, another-4711, operator-4711, home-4711") == "…, …, …, home-4711"
+    assert scrub("declared 4711, another-4711, operator-4711-secret, home-4711") == "…, …, …, home-4711"
     gone = weakref.ref(host)
     del host
     gc.collect()

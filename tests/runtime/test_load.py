@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from rtvi_plugins import Session, bot
-from rtvi_plugins.errors import ServerFull, Unauthorized
+from rtvi_plugins.errors import AuthorError, ServerFull, Unauthorized
 from rtvi_plugins.hosting import Host, Limits
 from rtvi_plugins.runtime.watchdog import Lateness
 from rtvi_plugins.session import Secret
@@ -51,6 +51,20 @@ async def test_the_lateness_is_that_of_a_task_of_the_event_loop() -> None:
         with anyio.fail_after(5):
             while lateness.seconds != pytest.approx(0.8):
                 await anyio.lowlevel.checkpoint()
+
+
+@pytest.mark.parametrize("secrets", [Secret("a" * 15), [Secret("a" * 15), Secret("a" * 16)]])
+async def test_a_secret_of_the_operator_that_can_be_guessed_is_refused(secrets: Secret | list[Secret]) -> None:
+    """In development mode, nothing is secret."""
+    with pytest.raises(AuthorError, match=r"^The operator's secret has 15 characters, .* openssl rand -hex 32$"):
+        Host(clerk, environ={}, operator_secret=secrets)
+    Host(clerk, environ={}, operator_secret=secrets, dev=True)
+
+
+async def test_a_short_secret_of_the_operator_can_be_replaced() -> None:
+    """It is valid beside the new one."""
+    async with Host(clerk, environ={}, operator_secret=[Secret("a" * 16), Secret("short")]) as host:
+        await host.start(secret="short")
 
 
 async def test_two_secrets_of_the_operator_are_valid_at_once() -> None:

@@ -549,6 +549,19 @@ def test_a_secret_that_no_header_can_carry_is_refused(
     assert secret not in printed
 
 
+def test_a_secret_that_can_be_guessed_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The sentence says how to make another one."""
+    monkeypatch.setenv("RTVI_OPERATOR_SECRET", "fifteen-letters")
+    assert run([f"{DESK}:office"]) == USAGE
+    expected = (
+        "rtvi: The operator's secret has 15 characters, so it can be guessed. It needs 16 or more. Make one: openssl "
+        "rand -hex 32\n"
+    )
+    assert capsys.readouterr().err == expected
+
+
 def test_an_empty_secret_is_none(start: Start) -> None:
     """A file with an empty line gives such a secret."""
     with start("office", RTVI_OPERATOR_SECRET=" \n") as running:
