@@ -28,7 +28,7 @@ Level: TypeAlias = Literal["breaking", "compatible", "documentation"]
 
 @frozen
 class Change:
-    """One difference, at a JSON path of the files."""
+    """One difference of the files, with its JSON path."""
 
     level: Level
     path: str

@@ -37,7 +37,7 @@ class InvalidAnswer(RequestError):
 
 
 class AnswerInterrupted(RequestError):
-    """The bot was interrupted while it answered. `text` is what had come by then."""
+    """The bot was interrupted while it answered. `text` is the part that arrived."""
 
     code = "answer-interrupted"
     status = 409

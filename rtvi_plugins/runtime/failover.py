@@ -253,7 +253,7 @@ class Failovers:
 
 
 def alternatives_of(failovers: Failovers, service: str | None) -> Alternatives:
-    """Return the alternatives of a service of a session, for one use of it."""
+    """Return the `Alternatives` for one use of a service. They do nothing if it has no `Failover`."""
     if service is None or failovers.choice(service).seconds is None:
         return _NoAlternatives(failovers, service)
     return _SessionAlternatives(failovers, service)

@@ -200,7 +200,7 @@ class SavedSession:
 
 @contextmanager
 def reading() -> Generator[None]:
-    """Turn every exception of the block into a `RequestError`: the block does not know this form of record."""
+    """Raise a `StartFailed` for an exception of the block, which cannot read the record. A `RequestError` stays."""
     try:
         yield
     except RequestError:

@@ -120,7 +120,7 @@ _BLOCKED_SECONDS: Final = 0.4
 def own_time() -> Callable[[], float]:
     """Return a clock, in seconds, that stands still while this thread waits for a processor.
 
-    So a provider is not blamed for the other processes of a busy machine. Only Linux tells; elsewhere it never stands.
+    So a provider is not blamed for the other processes of a busy machine. Only Linux reports this waiting time.
     """
     statistics = Path(f"/proc/self/task/{threading.get_native_id()}/schedstat")
 

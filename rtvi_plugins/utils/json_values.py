@@ -72,7 +72,7 @@ class _Count:
 
 
 def repeats_too_often(value: object, parts: Parts, levels: int) -> bool:
-    """Return whether a value repeats its arrays and objects too often to be written. It is read to so many levels."""
+    """Return whether a value repeats its arrays and objects too often to be written, down to this many `levels`."""
     if value.__class__ in _SCALARS:
         return False
     count = _Count(parts)

@@ -116,7 +116,7 @@ async def connect(
 
     - `api_key`: None for a server that needs no key.
     - `timeout`: how long to wait for the connection, and for each piece of an answer, in seconds.
-    - `alternate_roles`: whether to join messages so that user and assistant alternate. None does it for every server
+    - `alternate_roles`: whether to join messages so that user and assistant alternate. By default, for every server
       except OpenAI's own.
     - `transport`: replaces the network, for tests.
 
