@@ -53,7 +53,7 @@ def test_it_shows_the_sessions_of_a_server(tmp_path: Path, capsys: pytest.Captur
         assert httpx2.post(f"{url}/start", json={}).status_code == 200
         assert guarded(lambda: top([url])) == OK
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "1 sessions, load 0.00"
+    assert lines[0] == "1 session, load 0.00"
     assert lines[1].split() == "session age client turns cut running voice to voice errors providers".split()
     assert lines[2].split()[1:] == ["0:00", "-", "0", "0", "0", "-", "-", "-"]
 
@@ -95,7 +95,7 @@ def test_a_worker_that_does_not_answer_is_named(
     monkeypatch.setattr(command, "_fetch", fetch)
     assert top(["http://127.0.0.1:7860"]) == OK
     lines = capsys.readouterr().out.splitlines()
-    assert lines[:2] == ["0 sessions in 1 workers, load 0.00", "Not shown: worker 3 does not answer."]
+    assert lines[:2] == ["0 sessions in 1 worker, load 0.00", "Not shown: worker 3 does not answer."]
 
 
 @pytest.mark.parametrize(

@@ -89,14 +89,18 @@ def _lines(body: Mapping[str, Any]) -> Iterator[str]:
     """Yield the lines of a view: a summary, and a table."""
     sessions = body["sessions"]
     draining = ", shutting down" if body["draining"] else ""
-    workers = f" in {body['workers']} workers" if "workers" in body else ""
-    yield f"{len(sessions)} sessions{workers}, load {body['load']:.2f}{draining}"
+    workers = f" in {_count(body['workers'], 'worker')}" if "workers" in body else ""
+    yield f"{_count(len(sessions), 'session')}{workers}, load {body['load']:.2f}{draining}"
     if silent := body.get("silent_workers"):
         yield f"Not shown: worker {', '.join(map(str, silent))} does not answer."
     rows = [_COLUMNS, *(_row(each) for each in sessions)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _row(session: Mapping[str, Any]) -> Sequence[str]:
