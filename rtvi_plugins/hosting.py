@@ -147,6 +147,8 @@ class Host:
         self._operator_secrets = tuple(each for each in valid if each)
         if not dev:
             _check_length(self._operator_secrets)
+        #: Whether to log at the start which keys are missing. One of several processes with the same bot is enough.
+        self.logs_missing_keys = True
         self._keys = ProcessKeys(os.environ if environ is None else environ, registry, self._hooks)
         self._clock = clock or SystemClock()
         offers = Offers(registry, Grants.of(registry, everything=dev))
@@ -175,7 +177,8 @@ class Host:
 
     async def __aenter__(self) -> Host:
         """Open the lifespans. Raise `PluginError` if one does not open."""
-        self._keys.log_missing(self.registry)
+        if self.logs_missing_keys:
+            self._keys.log_missing(self.registry)
         try:
             await self._stack.enter_async_context(self._clock.running())
             await self._stack.enter_async_context(self._shared.lifespans.running())
@@ -524,7 +527,7 @@ class Host:
         shared.functions.renew(Grants.of(registry, registry.bot.functions))
         self._hooks, self._shared = hooks, evolve(shared, hooks=hooks)
         self._keys.use(registry, hooks)
-        if self._tasks is not None:  # entering the host names all
+        if self._tasks is not None and self.logs_missing_keys:  # entering the host names all
             self._keys.log_missing(self.registry, self._postponed.providers)
         for session in self._sessions.values():
             session.offer_again()

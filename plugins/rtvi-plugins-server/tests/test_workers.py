@@ -55,6 +55,30 @@ async def process(session: Session, /) -> int:
     "Return the process in which the session is."
     return os.getpid()
 """
+#: A bot whose provider needs a key.
+KEYED = """
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from rtvi_plugins import LLM, Secret, Session, bot, service
+from rtvi_plugins.kinds import LLMPiece, LLMRequest, Text
+
+
+class Acme:
+    async def respond(self, request: LLMRequest, /) -> AsyncGenerator[LLMPiece]:
+        yield Text("Hello.")
+
+
+@service("llm", "acme")
+@asynccontextmanager
+async def acme(api_key: Secret, /) -> AsyncGenerator[Acme]:
+    "Needs a key."
+    yield Acme()
+
+
+@bot(services={"llm": "acme"}, public=True)
+async def keyed(session: Session, /, llm: LLM) -> None:
+    "Says nothing."
+"""
 READY = '{"label": "rtvi-ai", "type": "client-ready", "id": "0", "data": {"version": "1.0.0"}}'
 ASK = '{"label": "rtvi-ai", "type": "action", "id": "1", "data": {"service": "bot", "action": "process"}}'
 
@@ -129,6 +153,15 @@ def process_of(client: ClientConnection) -> int:
     while (message := json.loads(client.recv(timeout=PATIENCE)))["type"] != "action-response":
         assert message["type"] != "error-response"
     return int(message["data"]["result"])
+
+
+@pytest.mark.slow
+def test_a_missing_key_is_logged_once(start: Start) -> None:
+    """All workers have the same environment."""
+    with start(bot=KEYED) as running:
+        running.process.terminate()
+        _, err = running.process.communicate(timeout=PATIENCE)
+    assert err.count("llm.acme has no key in this process. Set ACME_API_KEY") == 1
 
 
 @pytest.mark.slow
@@ -396,6 +429,7 @@ def test_a_worker_that_is_stuck_does_not_outlive_a_second_signal(monkeypatch: py
     line = [sys.executable, "-c", "import signal; signal.pause()"]
     with other, socket.create_server(("127.0.0.1", 0)) as listener, subprocess.Popen(line) as process:
         process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED)
         stuck: Any = process
         serving = Front([], 0, listener, lambda text: None)
         serving._workers[0] = front._Worker(0, stuck, control, 0.0)  # pyright: ignore[reportPrivateUsage]

@@ -173,6 +173,7 @@ def _host(chosen: argparse.Namespace, environ: Mapping[str, str], place: Place |
         resume_seconds=chosen.resume_seconds,
         keep_days=chosen.keep_days,
     )
+    host.logs_missing_keys = place is None or place.key == 0
     set_service_options(host, chosen.service_option)
     return host
 
