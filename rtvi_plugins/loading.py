@@ -31,7 +31,7 @@ from .utils.blocked_threads import SLOW_IMPORT_SECONDS, warn_when_slow
 from .utils.error_texts import where
 from .utils.names import nearest
 
-__all__ = ("bot_spec", "compose", "load_bot", "load_provider")
+__all__ = ("bot_spec", "compose", "load_bot", "load_provider", "own_provider")
 
 _log = logging.getLogger("rtvi_plugins")
 
@@ -120,16 +120,14 @@ def compose(
 ) -> tuple[Registry, Hooks]:
     """Import everything that a bot names, and return its registry and hooks. Raise `AuthorError` for missing plugins.
 
-    Declarations in the bot's own module or in `extra` modules need no installation. The operator adds `plugins` to the
-    bot's. With `postpone`, slow alternatives of a service are not imported: they count as optional providers that are
-    missing, and are in the bot's `postponed`.
+    Declarations in the bot's own module or in `extra` modules need no installation. A provider in `extra` replaces one
+    of the same name. The operator adds `plugins` to the bot's. With `postpone`, slow alternatives of a service are not
+    imported: they count as optional providers that are missing, and are in the bot's `postponed`.
     """
     spec = bot_spec(bot)
-    modules = Modules(installed)
-    own = dict.fromkeys((bot.__module__, getattr(bot, _NAMED_IN, bot.__module__)))
-    for each in (*(sys.modules[name] for name in own), *extra):
-        modules.add(each)
-    local = local_services([each for module in modules.by_name.values() for each in specs_in(module)])
+    modules = _own_modules(bot, installed)
+    replacing = [member for each in extra for member in modules.add(each)]
+    local = local_services([each for module in (*replacing, *modules.by_name.values()) for each in specs_in(module)])
     postponed = slow_alternatives(spec, local, installed) if postpone else frozenset[tuple[str, str]]()
     spec = evolve(spec, optional=spec.optional | postponed, postponed=postponed) if postponed else spec
     lacking: list[str] = []  # reported together, so that all of them can be installed at once
@@ -149,6 +147,20 @@ def compose(
     if len(_bots_in(sys.modules[bot.__module__])) == 1:  # otherwise a persona may belong to another bot
         check_personas(registry, sys.modules[bot.__module__])
     return registry, Hooks(modules.by_name)
+
+
+def _own_modules(bot: AnyFunction, installed: Installed) -> Modules:
+    modules = Modules(installed)
+    for name in dict.fromkeys((bot.__module__, getattr(bot, _NAMED_IN, bot.__module__))):
+        modules.add(sys.modules[name])
+    return modules
+
+
+def own_provider(bot: AnyFunction, installed: Installed, name: str) -> Provider | None:
+    """Return a provider such as "llm.acme" that the bot's own modules declare, with its options and actions."""
+    specs = [each for module in _own_modules(bot, installed).by_name.values() for each in specs_in(module)]
+    spec = local_services(specs).get(name)
+    return None if spec is None else build_provider(spec.provider, spec, specs)
 
 
 def load_provider(entry: EntryPoint, installed: Installed) -> Provider:

@@ -15,7 +15,7 @@ import anyio.to_thread
 import pytest
 from attrs import define
 
-from rtvi_plugins import LLM, STT, TTS, VAD, Session, action, bot, converse, lifespan
+from rtvi_plugins import LLM, STT, TTS, VAD, Session, action, bot, converse, lifespan, options, service
 from rtvi_plugins.errors import AuthorError, ProviderError, RequestError
 from rtvi_plugins.kinds import ToolCall
 from rtvi_plugins.session import Secret
@@ -199,6 +199,48 @@ async def test_a_fake_provider_has_the_options_and_actions_of_the_installed_one(
         assert await client.ask("Hello?") == "Hello."
         with pytest.raises(RequestError, match="model"):
             await client.update_config({"llm": {"model": 3}})
+
+
+@service("llm", "own")
+@asynccontextmanager
+async def own_llm(api_key: Secret, /) -> AsyncGenerator[LLM]:
+    """The real provider, in the bot's own module."""
+    raise NotImplementedError
+    yield
+
+
+@options(own_llm)
+def configure_own(llm: LLM, /, size: int = 1) -> None:
+    """Set the size."""
+    raise NotImplementedError
+
+
+@bot(services={"llm": "own"}, config={"llm": {"size": 2}}, client=["llm.size"])
+async def homemade(session: Session, /, llm: LLM) -> None:
+    """Has a provider in its own module."""
+    await converse(session, llm=llm)
+
+
+async def test_a_fake_replaces_a_provider_of_the_bots_own_module() -> None:
+    """The real one would cost money. The fake has its options, in each host."""
+    for answer in ("Hello.", "Good day."):
+        async with connect(homemade, fake_provider("llm.own", ScriptedLLM(answer))) as client:
+            assert (await client.get_config()).values["llm"] == {"size": 2}
+            assert await client.ask("Hello?") == answer
+
+
+def test_a_fake_that_replaces_nothing_is_an_error() -> None:
+    """Otherwise the test would use the real provider."""
+    with pytest.raises(ValueError, match=r"'llm\.own', …\) replaces no provider of the bot. There is llm\.vendor\."):
+        host_for(waiter, fake_provider("llm.vendor", ScriptedLLM()), fake_provider("llm.own", ScriptedLLM()))
+    with pytest.raises(ValueError, match=r"replaces no provider of the bot\. There is none\."):
+        host_for(cook, fake_provider("llm.vendor", ScriptedLLM()))
+
+
+def test_two_fakes_of_one_provider_are_an_error() -> None:
+    """One of them would have no effect."""
+    with pytest.raises(AuthorError, match=r"'llm\.vendor' is declared twice"):
+        host_for(waiter, fake_provider("llm.vendor", ScriptedLLM()), fake_provider("llm.vendor", ScriptedLLM()))
 
 
 def test_a_fake_provider_needs_a_kind_and_a_provider() -> None:

@@ -28,6 +28,7 @@ from ..client import Client
 from ..declare.specs import AnyFunction
 from ..hosting import Connection, ConnectionStream, Host, Limits
 from ..kinds import Audio
+from ..loading import bot_spec
 from ..protocol.codec import encode
 from ..protocol.operator_fields import key_variable
 from ..registry.grants import known_names
@@ -36,6 +37,7 @@ from ..resuming import SessionStore
 from ..runtime.action_threads import action_threads
 from ..runtime.system_clock import ManualClock
 from ..session import Secret, Session
+from .fake_providers import check_fakes, with_fakes_of
 
 __all__ = (
     "RATE",
@@ -73,14 +75,17 @@ def host_for(
     environ: Mapping[str, str] | None = None,
     store: SessionStore | None = None,
 ) -> Host:
-    """Return a host for tests. Providers come from `modules`, then from the installed ones.
+    """Return a host for tests. Providers come from `modules`, then from the bot's own, then from the installed ones.
 
     `api_keys` are its only API keys, by provider or lifespan: `{"acme": "key-of-a-test"}`, or
     `{"acme": {"api_key": "…", "region_key": "…"}}`. Raise `ValueError` for a key that nothing needs. `environ` has
-    more environment variables.
+    more environment variables. Raise `ValueError` too for a fake of `fake_provider` that the bot does not use.
     """
     keys = {taker: {"api_key": given} if isinstance(given, str) else given for taker, given in (api_keys or {}).items()}
     variables = {key_variable(taker, name): key for taker, named in keys.items() for name, key in named.items()}
+    bot_spec(bot)  # its error comes first
+    installed = installed or Installed()
+    modules = with_fakes_of(bot, modules, installed)
     host = Host(
         bot,
         modules=modules,
@@ -94,6 +99,7 @@ def host_for(
         operator_secret=Secret(SECRET),
         store=store,
     )
+    check_fakes(modules, host.registry)
     _check_keys(keys, host)
     return host
 
