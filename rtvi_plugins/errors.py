@@ -335,7 +335,7 @@ class UnknownFunctionCall(_FromProblems, code="unknown-function-call"):
 
 
 class Busy(RequestError, code="busy", status=503, retryable=True):
-    """Too many requests of this session are unanswered. Send it again after some answers."""
+    """Too many requests of this session are unanswered. Send this one again after some answers."""
 
 
 class ContextFull(RequestError, code="context-full", status=413):
@@ -355,7 +355,7 @@ class SessionIdle(RequestError, code="session-idle", status=410):
 
 
 class SessionTooLong(RequestError, code="session-too-long", status=410):
-    """The session was closed because it, or its history that is kept, reached its maximum length."""
+    """The session was closed because it, or its saved history, reached the maximum length."""
 
 
 class SlowClient(RequestError, code="slow-client", status=410):

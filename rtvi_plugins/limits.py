@@ -38,8 +38,8 @@ class Limits:
     history_size: int = 16 * 1024 * 1024
     #: How many background jobs of one session may run (`busy`).
     jobs: int = 16
-    #: How many units a session may send: a second in the long run, and at once (`rate-limited`). A frame costs one unit
-    #: for each 4 KiB, a message another one for each 512 characters or 12 values, at least one each.
+    #: The units that a session may send (`rate-limited`): `rate` a second in the long run, `burst` at once. A frame
+    #: costs one for each 4 KiB, a message another one for each 512 characters or 12 values; each at least one.
     rate: float = 400.0
     burst: int = 1_600
     #: How many seconds of audio a client may send ahead of real time. Further audio is dropped.
@@ -64,7 +64,7 @@ class Limits:
     #: How long a started session waits for its client, and how many may wait (`server-full`).
     unclaimed_seconds: float = 30.0
     unclaimed: int = 64
-    #: How many of them one address may have started (`server-full`). The operator's starts do not count.
+    #: How many unclaimed sessions an address may have (`server-full`). The operator's starts do not count.
     unclaimed_per_address: int = 16
     #: How many sessions a server holds (`server-full`), and how many threads run `def` actions.
     sessions: int = 1_000

@@ -215,7 +215,7 @@ def hearing(
         Literal["low", "high"] | None, Doc("How easily a pause counts as the end of speech. By default, high.")
     ] = None,
     prefix_ms: Annotated[Annotated[int, ge(0)] | None, Doc("How long speech must last to count, in ms.")] = None,
-    silence_ms: Annotated[Annotated[int, ge(0)] | None, Doc("How long a pause ends speech, in ms.")] = None,
+    silence_ms: Annotated[Annotated[int, ge(0)] | None, Doc("The pause that ends speech, in ms.")] = None,
     languages: Annotated[
         tuple[str, ...], Doc("Languages that the user may speak, such as `en-US`, for the transcripts.")
     ] = (),

@@ -215,7 +215,7 @@ def hearing(
     ] = None,
     silence_ms: Annotated[
         Annotated[int, ge(0)] | None,
-        Doc("How long the user pauses at the end, for server_vad, in ms. By default, 500."),
+        Doc("The pause that ends speech, for server_vad, in ms. By default, 500."),
     ] = None,
     eagerness: Annotated[
         Literal["low", "medium", "high", "auto"] | None, Doc("How soon the model answers, for semantic_vad.")
