@@ -57,6 +57,8 @@ class _HttpUrl:
     }
 
     __name__ = "http_url"  # in messages
+    #: Completes the sentence "must …" in messages about several types.
+    phrase = "be an http or https URL"
 
     def __repr__(self) -> str:
         return self.__name__
@@ -72,18 +74,21 @@ http_url = _HttpUrl()
 
 
 def _url_problem(value: object) -> str | None:
-    if not isinstance(value, str) or not value.isprintable() or " " in value or "\\" in value:
-        return "must be an http or https URL, without spaces"
+    must = "must be an http or https URL, as in https://api.acme.example/v1; this one"
+    if not isinstance(value, str):
+        return f"{must} is not a string"
+    if not value.isprintable() or " " in value or "\\" in value:
+        return f"{must} contains a space, a backslash or a control character"
     try:
         parts = urlsplit(value)
         host, _ = parts.hostname, parts.port
     except ValueError:
-        return "must be an http or https URL"
+        return f"{must} has an invalid host or port"
     if "@" in parts.netloc:
         return "must not contain a user name or password; give the key in the start's api_keys or in the environment"
-    if parts.scheme not in ("http", "https") or not host:
-        return "must be an http or https URL, as in https://api.acme.example/v1"
-    return None
+    if parts.scheme not in ("http", "https"):
+        return f"{must} does not begin with http:// or https://"
+    return None if host else f"{must} has no host"
 
 
 # ---- logs ----------------------------------------------------------------------------------------------------------

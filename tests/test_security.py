@@ -93,6 +93,23 @@ def test_urls_that_are_refused_without_being_repeated(url: Any) -> None:
     assert "PASSWORD" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        (5, "is not a string"),
+        ("http://a b", "contains a space, a backslash or a control character"),
+        ("http://host:PASSWORD/", "has an invalid host or port"),
+        ("api.acme.example/v1", "does not begin with http:// or https://"),
+        ("https://", "has no host"),
+    ],
+)
+def test_the_reason_why_a_url_is_refused_is_named(url: Any, reason: str) -> None:
+    """It comes after an example of a URL."""
+    expected = f"must be an http or https URL, as in https://api.acme.example/v1; this one {reason}"
+    with pytest.raises(ValueError, match=f"^{expected}$"):
+        http_url(None, None, url)
+
+
 URL_TEXT = st.text(string.ascii_letters + string.digits + ":@/?#[]\\%.- \n\t", max_size=30)
 
 

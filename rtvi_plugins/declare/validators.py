@@ -349,7 +349,7 @@ def _authors_rule(subject: Subject, validator: Any) -> Rule:
             if subject.attribute is None:
                 problems.append(Problem(path, "is not acceptable"))
 
-    return Rule(check, described, f"pass {name}")
+    return Rule(check, described, str(getattr(validator, "phrase", f"pass {name}")))
 
 
 def _first_paragraph(validator: Any) -> str:

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 from ..declare.types import Shape, check
 from ..errors import OperatorOnly, Problem, unknown
 from ..registry.registry import Provider, Registry, twice
+from ..security import http_url
 from ..session import Secret
 from ..utils.error_texts import shorten
 from ..utils.json_values import is_array, is_object, json_type_name, member_path, until_max_problems
@@ -73,13 +74,28 @@ def _unknown_name(what: str, name: str, known: Iterable[str], path: str) -> Prob
 
 def _value_problems(problems: Sequence[Problem], shape: Shape, value: Any, path: str) -> list[Problem]:
     """Return the problems of a value, in terms of what its option accepts."""
+    if (reason := _url_problem(shape, value)) is not None:
+        return [Problem(path, f"{reason}.")]
     described = str(shape.schema.get("description", ""))
-    whole = f"expected {shape.expects}, got {json_type_name(value)}. {described}".rstrip()
+    # A value of the right type breaks a rule, which is in `expects`.
+    has_type = all(each.message.startswith("must ") for each in problems)
+    got = "" if has_type else f", got {json_type_name(value)}"
+    whole = f"expected {shape.expects}{got}. {described}".rstrip()
     inner = f"does not fit the schema of the option: {shorten(encode_json(shape.schema), 300)}"
     return [
         Problem(at, whole if at == path else inner)
         for at in dict.fromkeys(safe_path(problem.path) for problem in problems)
     ]
+
+
+def _url_problem(shape: Shape, value: Any) -> str | None:
+    """Return why a value is not such a URL as its option needs; None for other options. It does not show the value."""
+    if shape.schema.get("pattern") == http_url.json_schema["pattern"]:
+        try:
+            http_url(None, None, value)
+        except ValueError as error:
+            return str(error)
+    return None
 
 
 def _url_has_user(value: Any) -> bool:

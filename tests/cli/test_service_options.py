@@ -17,6 +17,7 @@ from rtvi_plugins.errors import InvalidStart
 from rtvi_plugins.hosting import Host, ManualClock
 from rtvi_plugins.kinds import LLMPiece, LLMRequest
 from rtvi_plugins.resuming import MemoryStore
+from rtvi_plugins.security import http_url
 from rtvi_plugins.testing import host_for
 
 from ..fakes.visitor import visitor
@@ -41,7 +42,7 @@ class Where:
 async def near(
     api_key: Secret | None,
     /,
-    base_url: Annotated[str, Was("url")] = "http://near",
+    base_url: Annotated[str, Was("url"), http_url] = "http://near",
     timeout: Annotated[float, gt(0)] = 1.0,
     number: str = "",
 ) -> AsyncGenerator[Where]:
@@ -124,7 +125,10 @@ async def test_a_former_name_is_accepted() -> None:
         (["llm.api_key=x"], "'llm.api_key' is a key. Set it in the environment, as NEAR_API_KEY."),
         (["llm.timeout=0"], "--service-option llm.timeout: expected"),
         (["llm.near.timeout=0"], "--service-option llm.near.timeout: expected"),
-        (["llm.timeout=0"], "must be > 0"),
+        (["llm.timeout=0"], "expected a number that must be > 0."),
+        (["llm.near.base_url=ftp://x"], "URL, as in https://api.acme.example/v1; this one does not begin with http://"),
+        (["llm.near.base_url=http://a b"], "this one contains a space, a backslash or a control character."),
+        (["llm.near.base_url=http://me:word@x"], "must not contain a user name or password; give the key"),
         (["llm.timeout=soon"], "got a string"),
         (["llm.far.base_url=http://me:word@x"], "must not contain a user name or password"),
         (["llm.timeout=1", "llm.timeout=2"], "is given twice"),

@@ -31,6 +31,7 @@ from rtvi_plugins.declare.annotations import read
 from rtvi_plugins.declare.to_json import to_json
 from rtvi_plugins.declare.types import UnsupportedType, check
 from rtvi_plugins.declare.validators import narrow, violations
+from rtvi_plugins.security import http_url
 
 
 class Pace(StrEnum):
@@ -621,6 +622,9 @@ UNIONS: list[tuple[Any, Any, list[tuple[str, str]]]] = [
     (NATURAL | None, -1, [("$", "must be >= 0, got -1")]),
     (NATURAL | str | None, True, [
         ("$", "expected a whole number that must be >= 0 or a string or null, got true"),
+    ]),
+    (Annotated[str, http_url] | bool, 1, [
+        ("$", "expected a string that must be an http or https URL or true or false, got the number 1"),
     ]),
     (Literal["a"] | Literal["b"] | None, "c", [("$", "expected one of 'a' or one of 'b', got the string 'c'")]),
     (Annotated[str, max_len(1)] | Annotated[str, matches_re("x+")], "yy", [

@@ -363,7 +363,7 @@ async def test_a_wrong_value_is_reported_by_its_path_and_what_is_expected() -> N
             await host.start(body, secret=OPERATOR)
     assert [(each.path, each.message) for each in raised.value.problems] == [
         ('$.service_options["llm.keyed"].retries', "expected a whole number, got a string."),
-        ("$.defaults.llm.pace", "expected a number that must be <= 2, got a number."),
+        ("$.defaults.llm.pace", "expected a number that must be <= 2."),
     ]
 
 
