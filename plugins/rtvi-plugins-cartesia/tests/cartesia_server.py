@@ -9,7 +9,7 @@ import math
 from base64 import b64encode
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Literal
 
 from attrs import define, field
 
@@ -32,8 +32,13 @@ class Cartesia:
     vendor: FakeVendor
     #: The sentence of each utterance. The last one stays.
     sentences: list[str] = field(factory=lambda: ["one two three four five"])
-    #: Whether a context expires as soon as its audio was sent. Otherwise it never does.
-    expires: bool = False
+    #: Whether a context expires as soon as its audio was sent, or just before its next text arrives. Otherwise it never
+    #: does.
+    expires: Literal["at once", "before the next text"] | None = None
+    #: What becomes of a text for a context that has expired, which Cartesia does not support.
+    late_texts: Literal["refused", "lost", "spoken"] = "refused"
+    #: The contexts that have expired.
+    expired: set[str] = field(factory=set[str])
     #: The seconds of speech in each open context.
     contexts: dict[str, float] = field(factory=dict[str, float])
 
@@ -46,7 +51,17 @@ class Cartesia:
             elif not message.keys() >= FIELDS:
                 await socket.send(self._error(400, context))
             else:
-                await self._say(socket, message, context)
+                if self.expires == "before the next text" and self.contexts.get(context):
+                    await self._expire(socket, context)
+                if context not in self.expired or self.late_texts == "spoken":
+                    await self._say(socket, message, context)
+                elif self.late_texts == "refused":
+                    await socket.send(self._error(400, context))
+
+    async def _expire(self, socket: FakeSocket, context: str) -> None:
+        self.contexts.pop(context, None)
+        self.expired.add(context)
+        await socket.send({"type": "done", "context_id": context, "done": True, "status_code": 200})
 
     async def _say(self, socket: FakeSocket, message: Mapping[str, Any], context: str) -> None:
         at, rate = self.contexts.setdefault(context, 0.0), message["output_format"]["sample_rate"]
@@ -60,9 +75,8 @@ class Cartesia:
             at += SPOKEN
         if context in self.contexts:
             self.contexts[context] = at
-        if not message.get("continue") or self.expires:
-            self.contexts.pop(context, None)
-            await socket.send({"type": "done", "context_id": context, "done": True, "status_code": 200})
+        if not message.get("continue") or self.expires == "at once":
+            await self._expire(socket, context)
 
     @staticmethod
     def _error(status: int, context: str | None = None) -> dict[str, Any]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
-from typing import Any
+from typing import Any, Literal
 
 import anyio
 import pytest
@@ -22,6 +23,8 @@ pytestmark = pytest.mark.anyio
 
 KEY = Secret("key-of-a-test")
 WORD = tone(SPOKEN, RATE)
+#: How long a request may take, in seconds.
+PATIENCE = 10.0
 
 
 @asynccontextmanager
@@ -127,12 +130,87 @@ async def test_a_context_that_expires_is_followed_by_another(monkeypatch: pytest
 
     monkeypatch.setattr(one_request, "read", noted)
     async with opened() as (fake, tts):
-        fake.expires = True
+        fake.expires = "at once"
         for more in (True, False):
             expired = anyio.Event()
             pieces = [piece async for piece in tts.synthesize(TTSRequest(late(more=more)))]
             assert words(pieces) == [("One", 0.0), ("two.", 0.1), ("Three.", 0.2)][: 3 if more else 2]
             assert isinstance(pieces[-1], Usage)
+
+
+@pytest.mark.parametrize("late_texts", ["refused", "lost", "spoken"])
+async def test_a_text_that_comes_too_late_for_its_context_is_said_in_the_next(
+    late_texts: Literal["refused", "lost", "spoken"],
+) -> None:
+    """The text and the end of the context cross. Cartesia does not say what becomes of the text."""
+    heard = anyio.Event()
+
+    async def late() -> AsyncIterator[str]:
+        nonlocal heard
+        for text in ("One two.", "Three.", "four."):
+            yield text
+            await heard.wait()
+            heard = anyio.Event()
+
+    async with opened() as (fake, tts):
+        fake.expires, fake.late_texts = "before the next text", late_texts
+        pieces: list[TTSPiece] = []
+        with anyio.fail_after(PATIENCE):
+            async for piece in tts.synthesize(TTSRequest(late())):
+                pieces.append(piece)
+                if isinstance(piece, Word) and piece.text.endswith("."):
+                    heard.set()
+        assert words(pieces) == [("One", 0.0), ("two.", 0.1), ("Three.", 0.2), ("four.", 0.3)]
+        assert (pcm(pieces), pieces[-1]) == (WORD * 4, Usage(characters=19, model="sonic-3.5"))
+        assert words(await said(tts, "Bye.")) == [("Bye.", 0.0)]
+
+
+@pytest.mark.parametrize("last", ["Two.", "..."])
+async def test_a_last_text_that_comes_too_late_is_said(last: str) -> None:
+    """The end of the request crosses too. A text that has no sound is not sent for ever."""
+    heard = anyio.Event()
+
+    async def late() -> AsyncIterator[str]:
+        yield "One."
+        await heard.wait()
+        yield last
+
+    async def speak(socket: FakeSocket) -> None:
+        async for message in socket:
+            context, text = message["context_id"], message["transcript"].strip()
+            about = {"context_id": context, "done": False}
+            if text != "..." and (context.endswith(".2") or text == "One."):
+                await socket.send({"type": "chunk", "data": b64encode(WORD).decode(), **about})
+            if not message["continue"]:
+                await socket.send({"type": "done", "context_id": context, "done": True})
+
+    async with opened() as (fake, tts):
+        fake.vendor.on("/tts/websocket", speak)
+        pieces: list[TTSPiece] = []
+        with anyio.fail_after(PATIENCE):
+            async for piece in tts.synthesize(TTSRequest(late())):
+                pieces.append(piece)
+                heard.set()
+        assert pcm(pieces) == WORD * (1 if last == "..." else 2)
+    sent = [(each["transcript"], each["continue"]) for each in fake.vendor.requests[0].messages]
+    assert sent == [("One. ", True), (f"{last} ", True), ("", False), (f"{last} ", False)]
+
+
+async def test_an_error_of_a_context_that_speaks_is_one() -> None:
+    """Only a refusal of a text that may have come too late is none."""
+
+    async def fail(socket: FakeSocket) -> None:
+        first = await anext(socket)
+        about = {"context_id": first["context_id"]}
+        await socket.send({"type": "chunk", "data": b64encode(WORD).decode(), "done": False, **about})
+        await socket.send({**ERROR, "status_code": 400, **about})
+        async for _ in socket:
+            pass
+
+    async with opened() as (fake, tts):
+        fake.vendor.on("/tts/websocket", fail)
+        with pytest.raises(ProviderError, match="did not accept"):
+            await said(tts, "Hello.")
 
 
 async def test_nothing_to_say() -> None:

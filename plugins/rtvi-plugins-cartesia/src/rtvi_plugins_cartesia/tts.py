@@ -59,6 +59,9 @@ class CartesiaTTS:
                 while not speech.is_over:
                     for piece in speech.read(await anext(stream)):
                         yield piece
+                    if speech.again is not None:
+                        again, speech.again = speech.again, None
+                        await stream.send(again)
             stream.finish()
         yield Usage(characters=speech.characters, model=self.fields.get("model_id"))
 
@@ -73,28 +76,35 @@ def _request_of(message: Any) -> object:
 
 @define(eq=False)
 class _Speech:
-    """One request. It has several contexts if the LLM pauses: one expires a second after its last audio."""
+    """One request. It has several contexts if the LLM pauses: one expires a second after its last audio.
+
+    Cartesia does not support a text that arrives after that, so it may be lost. It is said again in the next context.
+    """
 
     fields: Mapping[str, Any]
     sound: Speech = field(factory=lambda: Speech(PROVIDER, RATE))
     characters: int = 0
     is_over: bool = False
+    #: A message to send before all others.
+    again: dict[str, Any] | None = None
     #: What stops the current context. It is sent as it is then.
     cancel: dict[str, Any] = field(factory=lambda: {"context_id": "", "cancel": True})
     _contexts: int = 0
     #: Whether the current context takes more text.
     _open: bool = False
     _all_sent: bool = False
+    #: Whether the current context has spoken. One expires only after that.
+    _has_spoken: bool = False
+    #: The texts that were sent since its last audio. A text that has arrived in time is followed by audio.
+    _unheard: str = ""
 
     async def messages(self, texts: AsyncIterator[str], stream: WebSocketStream) -> AsyncGenerator[dict[str, Any]]:
         """Yield each text, and what ends the last one."""
         async for text in texts:
             if not self._open:
-                self._contexts, self._open = self._contexts + 1, True
-                self.sound.restart()
-                self.cancel["context_id"] = f"{self.sound.context}.{self._contexts}"
+                self._begin()
             self.characters += len(text)
-            yield self._message(text if text[-1:].isspace() else f"{text} ", more=True)
+            yield self._text(text if text[-1:].isspace() else f"{text} ", more=True)
         self._all_sent = True
         if self._open:
             yield self._message("", more=False)
@@ -107,19 +117,55 @@ class _Speech:
         pieces: list[Audio | Word] = []
         with malformed_answers(PROVIDER):
             match message["type"]:
+                case _ if self._is_of_former_context(message):
+                    pass
                 case "chunk":
                     pieces += self.sound.audio(message["data"])
+                    self._has_spoken, self._unheard = True, ""
                 case "timestamps":
                     times = message["word_timestamps"]
                     pieces += self.sound.words(times["words"], times["start"], times["end"])
                 case "done":
-                    self._open = False
-                    self.is_over = self._all_sent
+                    self._end()
+                case "error" if self._may_have_expired and failure(message).category == "bad-request":
+                    self._end()
                 case "error":
                     raise failure(message)
                 case _:
                     pass
         return pieces
+
+    def _begin(self) -> None:
+        """Begin a context."""
+        self._contexts, self._open = self._contexts + 1, True
+        self._has_spoken, self._unheard = False, ""
+        self.sound.restart()
+        self.cancel["context_id"] = f"{self.sound.context}.{self._contexts}"
+
+    def _end(self) -> None:
+        """End the current context, and begin another one if a text has come too late for it."""
+        if self._may_have_expired:
+            late = self._unheard
+            self._begin()
+            self.again = self._text(late, more=not self._all_sent)
+        else:
+            self._open, self.is_over = False, self._all_sent
+
+    @property
+    def _may_have_expired(self) -> bool:
+        return self._has_spoken and bool(self._unheard)
+
+    def _is_of_former_context(self, message: Mapping[str, Any]) -> bool:
+        """Return whether a message answers a text that came too late for its context."""
+        match message:
+            case {"context_id": str(context)}:
+                return _request_of(message) == self.sound.context and context != self.cancel["context_id"]
+            case _:
+                return False
+
+    def _text(self, text: str, *, more: bool) -> dict[str, Any]:
+        self._unheard += text
+        return self._message(text, more=more)
 
     def _message(self, text: str, *, more: bool) -> dict[str, Any]:
         return {
