@@ -1,4 +1,4 @@
-"""A bot to try the package. It is not part of it."""
+"""A bot to try the package, which does not contain it."""
 
 from __future__ import annotations
 

@@ -10,5 +10,5 @@ from rtvi_plugins import LLM, Failover, Session, bot, converse
     client=["llm.model", "llm.temperature"],
 )
 async def receptionist(session: Session, /, llm: LLM) -> None:
-    """A receptionist who answers although a vendor fails."""
+    """A receptionist who answers even if a vendor fails."""
     await converse(session, llm=llm)
