@@ -213,7 +213,7 @@ def _bounds(schema: Described, choice: str = "one of") -> Iterator[str]:
         return  # a grant has narrowed the value to these, whatever the members suggest
     for member in schema.get("anyOf", ()):
         if member.get("type") == "null":
-            yield "or null"
+            yield "or null (None in Python)"
         else:
             yield from _bounds(merge_all_of(member), "such as" if {"type": "string"} in schema["anyOf"] else "one of")
 

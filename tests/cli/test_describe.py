@@ -160,7 +160,7 @@ Actions that clients may call
               name  string, at most 40 characters, required
               age   whole number
                     In years.
-      extras  object, or null, default null
+      extras  object, or null (None in Python), default null
       result
         room    whole number
         guests  array of object
@@ -182,7 +182,7 @@ Functions that the LLM may call
               name  string, at most 40 characters, required
               age   whole number
                     In years.
-      extras  object, or null, default null
+      extras  object, or null (None in Python), default null
       result
         room    whole number
         guests  array of object
@@ -263,9 +263,9 @@ def test_describe_tells_lengths_and_items(schema: Mapping[str, Any], text: str) 
 @pytest.mark.parametrize(
     ("narrower", "text"),
     [
-        ([{"maximum": 1.0}, {"type": "null"}], "number, from 0 to 1.0, or null"),
+        ([{"maximum": 1.0}, {"type": "null"}], "number, from 0 to 1.0, or null (None in Python)"),
         ([{"type": "number", "maximum": 1}, {"type": "number", "minimum": 2}], "number, from 0 to 1, from 2 to 2"),
-        ([{"enum": [0, 1]}, {"type": "null"}], "number, from 0 to 2, one of 0 1, or null"),
+        ([{"enum": [0, 1]}, {"type": "null"}], "number, from 0 to 2, one of 0 1, or null (None in Python)"),
     ],
 )
 def test_describe_tells_how_a_grant_narrows_an_option_that_may_be_null(narrower: object, text: str) -> None:
