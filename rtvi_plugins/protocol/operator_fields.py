@@ -27,6 +27,7 @@ __all__ = (
     "hiding",
     "is_name",
     "key_variable",
+    "misspelt_fields",
     "read_defaults",
     "read_keys",
     "read_service_options",
@@ -146,6 +147,36 @@ def refuse_operator_fields(body: Mapping[str, Any], registry: Registry) -> None:
         raise OperatorOnly(problems)
 
 
+#: All fields of a start request that the framework reads.
+_FIELDS = ("services", "config", *OPERATOR_FIELDS, "resume")
+
+
+def _one_letter_less(name: str) -> set[str]:
+    """Return a name in lower case without separators, and this without each of its letters."""
+    plain = re.sub(r"[_\-. ]", "", name.casefold())
+    return {plain, *(plain[:at] + plain[at + 1 :] for at in range(len(plain)))}
+
+
+#: The forms of all fields. A name that has one of them in common differs by a letter, two exchanged ones or the case.
+_SIMILAR = {form: name for name in _FIELDS for form in _one_letter_less(name)}
+
+_LONGEST_MISSPELT = max(map(len, _FIELDS)) + 2
+
+
+def misspelt_fields(body: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield a problem for each field that is nearly one of the framework, such as `api_key`.
+
+    Any other field is the application's own. As such, a misspelt one would have no effect, and the bot could read a key.
+    """
+    for name in body:
+        if name in _FIELDS or len(name) > _LONGEST_MISSPELT:
+            continue
+        meant = next((_SIMILAR[form] for form in _one_letter_less(name) if form in _SIMILAR), None)
+        if meant is not None:
+            text = f"did you mean {meant!r}? Give a field of your application another name."
+            yield Problem(safe_path(member_path("$", name)), text, meant)
+
+
 def _operator_object(sent: Any, path: str, problems: list[Problem]) -> dict[str, Any]:
     if sent is None:
         return {}
@@ -158,17 +189,24 @@ def _operator_object(sent: Any, path: str, problems: list[Problem]) -> dict[str,
 # ---- keys ----------------------------------------------------------------------------------------------------------
 
 
-def read_keys(sent: Any, find_key: Keys, problems: list[Problem]) -> Keys:
+def read_keys(sent: Any, registry: Registry, find_key: Keys, problems: list[Problem]) -> Keys:
     """Read keys from `{provider: key}`, or from `{provider: {name: key}}` for a provider with several keys.
 
-    The returned function finds these keys, and any other key with `find_key`.
+    The returned function finds these keys, and any other key with `find_key`. Providers that the bot does not have are
+    accepted: one server may send the keys of several bots.
     """
+    taken: dict[str, dict[str, None]] = {}
+    for each in registry.providers:
+        taken.setdefault(each.spec.provider, {}).update((secret.name, None) for secret in each.spec.secrets)
     keys: dict[tuple[str, str], Secret] = {}
     for provider, value in until_max_problems(_operator_object(sent, "$.api_keys", problems).items(), problems):
         path = safe_path(member_path("$.api_keys", provider))
         named: dict[str, Any] = value if is_object(value) else {"": value}
-        for name, key in named.items():
-            if isinstance(key, str):
+        for name, key in until_max_problems(named.items(), problems):
+            if name and name not in taken.get(provider, (name,)):
+                at = member_path(member_path("$.api_keys", provider), name)
+                problems.append(_unknown_name(f"key of {provider}", name, taken[provider], at))
+            elif isinstance(key, str):
                 keys[provider, name] = Secret(key)
             else:
                 problems.append(Problem(path, "expected a string, or an object of strings."))

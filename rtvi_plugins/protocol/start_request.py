@@ -23,6 +23,7 @@ from .operator_fields import (
     Keys,
     hiding,
     is_name,
+    misspelt_fields,
     read_defaults,
     read_keys,
     read_service_options,
@@ -75,8 +76,8 @@ def read_start(
     registry = offers.registry
     if not trusted:
         refuse_operator_fields(sent, registry)
-    problems: list[Problem] = []
-    keys = read_keys(sent.get("api_keys"), find_key, problems)
+    problems = list(islice(misspelt_fields(sent), MAX_PROBLEMS))
+    keys = read_keys(sent.get("api_keys"), registry, find_key, problems)
     sent_options = read_service_options(sent.get("service_options"), registry, problems)
     of_all = {name: {**options, **sent_options.get(name, {})} for name, options in service_options.items()}
     operator_defaults = read_defaults(sent.get("defaults"), registry, problems)

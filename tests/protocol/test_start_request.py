@@ -236,6 +236,41 @@ async def test_other_fields_are_the_applications_own() -> None:
         assert data == {"user": {"name": "Ada"}, "rtvi_client_version": "0.4.1"}
 
 
+@pytest.mark.parametrize(
+    ("field", "meant"),
+    [
+        ("api_key", "api_keys"),
+        ("apiKeys", "api_keys"),
+        ("api_kyes", "api_keys"),
+        ("API-KEYS", "api_keys"),
+        ("service", "services"),
+        ("serviceOptions", "service_options"),
+        ("configs", "config"),
+        ("default", "defaults"),
+        ("grant", "grants"),
+        ("resumes", "resume"),
+    ],
+)
+@pytest.mark.parametrize("secret", [None, OPERATOR])
+async def test_a_misspelt_field_is_not_the_applications(field: str, meant: str, secret: str | None) -> None:
+    """Otherwise it would have no effect, and the bot would read a key in `start_data`."""
+    async with host_of(anyones, environ={"KEYED_API_KEY": KEY}) as host:
+        with pytest.raises(InvalidStart) as raised:
+            await host.start({field: {"keyed": KEY}, "user": "Ada"}, secret=secret)
+        [problem] = raised.value.problems
+        assert problem.suggestion == meant
+        assert meant in problem.message
+        assert KEY not in json.dumps(raised.value.to_json())
+        assert opened == []
+
+
+@pytest.mark.parametrize("name", ["api", "key", "conf", "configuration", "serve", "actions", "room", "user_config"])
+async def test_names_that_only_resemble_a_field_are_the_applications(name: str) -> None:
+    """Only near misses are refused."""
+    async with connected(anyones, body={"api_keys": {"keyed": KEY}, name: 7}) as wire:
+        assert await wire.result(wire.call("bot:start_data")) == {name: 7}
+
+
 @pytest.mark.parametrize("body", [[], "x", 5, True, [{"api_keys": {"keyed": KEY}}], KEY])
 async def test_a_body_that_is_no_object_is_refused(body: Any) -> None:
     """The error does not quote it, because it may contain a key."""
@@ -458,6 +493,19 @@ async def test_a_provider_may_need_several_keys_and_do_without_some() -> None:
     async with host_of(anyones) as host:
         await host.start(body, secret=OPERATOR)
     assert opened == [("start", "environment"), ("start", None)]
+
+
+async def test_a_key_that_the_provider_does_not_take_is_refused() -> None:
+    """It would have no effect, as with a service option. One server may send keys of providers of other bots."""
+    sent = {"keyed": {"api_kee": KEY}, "two-keys": {"key_id": KEY, KEY + "/": KEY}, "of-another-bot": {"any": KEY}}
+    async with host_of(anyones) as host:
+        with pytest.raises(InvalidStart) as raised:
+            await host.start({"api_keys": sent}, secret=OPERATOR)
+        first, second = raised.value.problems
+        assert (first.path, first.suggestion) == ("$.api_keys.keyed.api_kee", "api_key")
+        assert second.message == "unknown key of two-keys; known: key_id, key_secret."
+        assert KEY not in json.dumps(raised.value.to_json())
+        assert opened == []
 
 
 async def test_a_missing_key_refuses_the_start_and_is_named() -> None:
