@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import attrs
@@ -51,7 +52,7 @@ class Binder:
         if bound is None:
             bound = self._bind_slow(sent, path)
         if self._restrictions:
-            self._restrict(bound, lambda name: self._argument_path(name, sent, path))
+            self._restrict(bound, partial(self.path_of, sent, path))
         return bound
 
     def bind_message(self, sent: Any, path: str) -> dict[str, Any]:
@@ -131,7 +132,7 @@ class Binder:
         if problems:
             raise NotGranted(problems)
 
-    def _argument_path(self, name: str, sent: Any, path: str) -> str:
+    def path_of(self, sent: Any, path: str, name: str) -> str:
         """Return the path of an argument, or the path of all arguments if it was left out."""
         values = named_values(sent, path, [])
         return next(

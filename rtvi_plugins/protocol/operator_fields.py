@@ -166,7 +166,7 @@ _LONGEST_MISSPELT = max(map(len, _FIELDS)) + 2
 def misspelt_fields(body: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield a problem for each field that is nearly one of the framework, such as `api_key`.
 
-    Any other field is the application's own. As such, a misspelt one would have no effect, and the bot could read a key.
+    Any other field is the application's own. There, a misspelt one has no effect, and the bot can read a key in it.
     """
     for name in body:
         if name in _FIELDS or len(name) > _LONGEST_MISSPELT:

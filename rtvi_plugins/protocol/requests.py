@@ -110,6 +110,8 @@ class CallAction:
     request: Request
     action: OfferedAction
     arguments: dict[str, Any]
+    #: Returns the JSON path of an argument in the message.
+    path_of: Callable[[str], str]
 
 
 @frozen(eq=False)

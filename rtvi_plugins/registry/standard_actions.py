@@ -14,7 +14,7 @@ from ..context import Function, Message, WrappedFunction
 from ..declare.action import action
 from ..declare.message_roles import ANY_ROLE, roles
 from ..declare.options import options
-from ..errors import RequestError, unknown
+from ..errors import InvalidArguments, RequestError, unknown
 from ..session import RunLLM, Say, Session, VADParams
 
 __all__ = (
@@ -104,14 +104,13 @@ async def set_context(
 
 
 def _checked_choice(session: Session, choice: str | WrappedFunction) -> str:
-    """Return a `tool_choice` in its short form. Raise `RequestError` if it names no function that there is."""
+    """Return a `tool_choice` in its short form. Raise `InvalidArguments` if it names no function that there is."""
     if choice in ("none", "auto", "required"):
         return str(choice)
     name = choice if isinstance(choice, str) else choice["function"]["name"]
     names = [function["name"] for function in session.functions]
     if name not in names:
-        problem = unknown("function", name, names, path="tool_choice")
-        raise RequestError(f"tool_choice: {problem.message}", problems=[problem])
+        raise InvalidArguments([unknown("function", name, names, path="tool_choice")])
     return name
 
 

@@ -16,12 +16,12 @@ from itertools import count
 from typing import Any, TypeVar
 
 import anyio
-from attrs import define, field
+from attrs import define, evolve, field
 
 from ..declare.specs import ActionSpec, BotService, Given, Injected, LifespanValue
 from ..declare.to_json import RepeatedTooOften, to_checked_json, to_json
 from ..declare.types import check
-from ..errors import ActionFailed, Busy, Cancelled, InvalidResult, Problem, RequestError, report
+from ..errors import ActionFailed, Busy, Cancelled, InvalidArguments, InvalidResult, Problem, RequestError, report
 from ..protocol.codec import encode_json
 from ..protocol.offer import OfferedAction
 from ..protocol.requests import CallAction
@@ -108,7 +108,7 @@ class Actions:
             carry = partial(core.protocol.result, request)
             text = await self._action_result(call.action, call.arguments, service, carry)
         except RequestError as error:
-            core.outbox.fail(request, error)
+            core.outbox.fail(request, _at_arguments(call, error))
         except anyio.get_cancelled_exc_class():
             core.outbox.fail(request, Cancelled("The action was cancelled."))
             raise
@@ -211,7 +211,7 @@ class Actions:
             result = await self._action_result(call.action, call.arguments, service, self._sendable)
             end = {"status": "done", "result": result}
         except RequestError as error:
-            end = {"status": "failed", **self.core.outbox.sendable_form(error)}
+            end = {"status": "failed", **self.core.outbox.sendable_form(_at_arguments(call, error))}
         finally:
             _running_job.reset(token)
             if self.jobs.pop(id, None) is not None:
@@ -301,6 +301,15 @@ def _not_json(action: OfferedAction, path: str, why: str) -> InvalidResult:
     log.error("%s returned what JSON cannot carry: %s: %s", where(action.spec.function), path, why)
     text = f"The action '{action.service}:{action.spec.name}' returned what JSON cannot carry: {path}: {why}."
     return InvalidResult(text, problems=[Problem(path, f"{why}.")])
+
+
+def _at_arguments(call: CallAction, error: RequestError) -> RequestError:
+    """Return an error whose problems have the paths of the arguments in the message, in place of their names."""
+    if type(error) is not InvalidArguments:
+        return error
+    names = call.action.spec.parameters
+    problems = [evolve(each, path=call.path_of(each.path)) if each.path in names else each for each in error.problems]
+    return InvalidArguments(problems)
 
 
 def _as_request_error(action: OfferedAction, raised: BaseException) -> RequestError:

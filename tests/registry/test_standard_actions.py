@@ -234,7 +234,10 @@ async def test_a_tool_choice_names_a_function_that_there_is(sent: object) -> Non
         arguments = named(messages=[user("bye")], tools=[{"name": "looks"}, LOOK], tool_choice=sent)
         error = await wire.error(call(wire, "set_context", arguments))
         assert "did you mean 'look" in error["error"]
-        assert error["details"][0]["suggestion"] in ("look", "looks")
+        assert error["code"] == "invalid-arguments"
+        [problem] = error["details"]
+        assert problem["path"] == "$.data.arguments[2].value"
+        assert problem["suggestion"] in ("look", "looks")
         assert await wire.result(call(wire, "get_context")) == before
 
 

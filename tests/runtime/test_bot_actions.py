@@ -12,6 +12,7 @@ from attrs.validators import max_len
 
 from rtvi_plugins import LLM, Grant, RequestError, Session, action, bot, service
 from rtvi_plugins.declare.action import PROTOCOL_TYPES
+from rtvi_plugins.errors import InvalidArguments, Problem
 from rtvi_plugins.kinds import LLMPiece, LLMRequest, Text
 from rtvi_plugins.limits import Limits
 
@@ -58,6 +59,8 @@ async def second_llm() -> AsyncGenerator[OneWordLLM]:
         "bot:refuse",
         Grant("bot:note", arguments={"text": max_len(5)}),
         "bot:count",
+        "bot:book",
+        "bot:book_later",
     ],
 )
 async def agent(session: Session, /, llm: LLM, other: LLM) -> None:
@@ -121,6 +124,18 @@ async def refuse(why: str) -> None:
 async def note(text: str) -> int:
     """Take an argument that the grant narrows."""
     return len(text)
+
+
+@action(agent, message="book")
+async def book(nights: int) -> int:
+    """Refuse a value that its type allows."""
+    raise InvalidArguments([Problem("nights", "the hotel is full."), Problem("$", "come again.")])
+
+
+@action(agent, long=True)
+async def book_later(nights: int) -> int:
+    """Refuse it as a background job."""
+    return await book(nights)
 
 
 @action(agent, message="count", long=True)
@@ -252,6 +267,25 @@ async def test_a_refused_message_has_one_answer() -> None:
         assert (await message(wire, "refuse", "lunch"))["error"] == "Not now: lunch."
         assert await message(wire, "count", 3) == {"job": "job-1"}
         assert wire.data_of("server-message")[-1]["result"] == 3
+
+
+async def test_a_value_that_the_action_refuses_has_its_path_in_the_message() -> None:
+    """The action names the argument. Any other path stays."""
+
+    def paths(error: Any) -> list[str]:
+        assert error["code"] == "invalid-arguments"
+        assert error["error"] == "; ".join(f"{each['path']}: {each['message']}" for each in error["details"])
+        return [each["path"] for each in error["details"]]
+
+    async with connected(agent) as wire:
+        assert paths(await message(wire, "book", 3)) == ["$.data.d", "$"]
+        called = {"service": "bot", "action": "book", "arguments": {"nights": 3}}
+        assert paths(await message(wire, "action", called)) == ["$.data.d.arguments.nights", "$"]
+        assert paths(await wire.error(wire.call("bot:book", nights=3))) == ["$.data.arguments[0].value", "$"]
+        await wire.result(wire.call("bot:book_later", nights=3))
+        assert paths(wire.data_of("server-message")[-1]) == ["$.data.arguments[0].value", "$"]
+        await message(wire, "book_later", {"nights": 3})
+        assert paths(wire.data_of("server-message")[-1]) == ["$.data.d.nights", "$"]
 
 
 async def test_the_nearest_message_is_suggested() -> None:
