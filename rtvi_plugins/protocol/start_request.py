@@ -17,13 +17,13 @@ from ..registry.grants import Grants, grant_problem, read_grants, renamed
 from ..registry.registry import PROVIDER, Registry
 from ..utils.json_values import MAX_PROBLEMS, expected, is_object, json_problem, member_path, until_max_problems
 from .config import ConfigChanges, Mistake, OptionDefaults, Values, as_one_error
+from .misspelt_fields import misspelt_fields
 from .offer import Offers
 from .operator_fields import (
     OPERATOR_FIELDS,
     Keys,
     hiding,
     is_name,
-    misspelt_fields,
     read_defaults,
     read_keys,
     read_service_options,
