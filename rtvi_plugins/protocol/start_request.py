@@ -12,10 +12,18 @@ from attrs import evolve, field, frozen
 from ..declare.annotations import read
 from ..declare.grant import Grant
 from ..declare.validators import violations
-from ..errors import InvalidConfig, InvalidStart, Problem, UnknownProvider, UnknownService, unknown
+from ..errors import InvalidConfig, InvalidStart, Problem, RequestError, UnknownProvider, UnknownService, unknown
 from ..registry.grants import Grants, grant_problem, read_grants, renamed
 from ..registry.registry import PROVIDER, Registry
-from ..utils.json_values import MAX_PROBLEMS, expected, is_object, json_problem, member_path, until_max_problems
+from ..utils.json_values import (
+    MAX_PROBLEMS,
+    expected,
+    is_array,
+    is_object,
+    json_problem,
+    member_path,
+    until_max_problems,
+)
 from .config import ConfigChanges, Mistake, OptionDefaults, Values, as_one_error
 from .misspelt_fields import misspelt_fields
 from .offer import Offers
@@ -76,24 +84,34 @@ def read_start(
     registry = offers.registry
     if not trusted:
         refuse_operator_fields(sent, registry)
+    # First all problems of the operator's fields: what the client may send depends on them.
     problems = list(islice(misspelt_fields(sent), MAX_PROBLEMS))
     keys = read_keys(sent.get("api_keys"), registry, find_key, problems)
     sent_options = read_service_options(sent.get("service_options"), registry, problems)
     of_all = {name: {**options, **sent_options.get(name, {})} for name, options in service_options.items()}
     operator_defaults = read_defaults(sent.get("defaults"), registry, problems)
+    operator_grants = _read_grants(sent, registry, problems)
     if problems:
         raise InvalidStart(problems)
-    operator_grants = _read_grants(sent, registry)
     narrower = offers.grants.narrowed(operator_grants) if "grants" in sent else None
     choice = _choosable_providers(registry, [*registry.bot.grants, *operator_grants])
-    providers = choose_providers(sent.get("services"), choice)
+    mistakes: list[Mistake] = []
+    providers = _read_providers(sent.get("services"), choice, mistakes)
+    misnamed = [service for service in choice if service not in providers]
+    providers = {service: providers.get(service, labels[0]) for service, labels in choice.items()}
     defaults = OptionDefaults(registry, operator_defaults)
     values = defaults.of_all(providers)
     old_names: tuple[str, ...] = ()
     if sent.get("config") is not None:
         changes = ConfigChanges(partial(offers.get, grants=narrower), defaults)
-        change = changes.prepare(sent["config"], values, offers.get(providers, narrower), "$.config")
-        values, providers, old_names = change.values, dict(change.offer.providers), change.old_names
+        config = _without_services(sent["config"], misnamed)
+        try:
+            change = changes.prepare(config, values, offers.get(providers, narrower), "$.config")
+            values, providers, old_names = change.values, dict(change.offer.providers), change.old_names
+        except RequestError as error:
+            mistakes.extend((type(error), problem) for problem in error.problems)
+    if mistakes:
+        raise as_one_error(mistakes)
     known = (*OPERATOR_FIELDS, "services", "config")
     data = {name: value for name, value in sent.items() if name not in known}
     hide = hiding(*(sent.get(name) for name in ("api_keys", "service_options", "defaults")), service_options)
@@ -120,21 +138,20 @@ def with_config(
     return evolve(request, providers=chosen, values=merged)
 
 
-def _read_grants(sent: Mapping[str, Any], registry: Registry) -> list[Grant]:
-    """Return the operator's narrower grants. Raises `InvalidStart` for a grant that would have no effect."""
+def _read_grants(sent: Mapping[str, Any], registry: Registry, problems: list[Problem]) -> list[Grant]:
+    """Return the operator's narrower grants. A grant that would have no effect is a problem."""
     try:
         grants = read_grants(sent["grants"]) if "grants" in sent else []
     except InvalidStart as error:
-        raise InvalidStart([evolve(problem, path=safe_path(problem.path)) for problem in error.problems]) from None
-    problems = (
+        problems.extend(evolve(problem, path=safe_path(problem.path)) for problem in error.problems)
+        return []
+    found = (
         Problem(f"$.grants[{index}]", text if is_name(each.name) else "names no option or action of this bot.")
         for index, each in enumerate(grants)
         if (text := grant_problem(registry, each, is_operators=True)) is not None
     )
-    first_problems = list(islice(problems, MAX_PROBLEMS))
-    if first_problems:
-        raise InvalidStart(first_problems)
-    return [renamed(registry, grant) for grant in grants]
+    problems.extend(islice(found, MAX_PROBLEMS))
+    return [] if problems else [renamed(registry, grant) for grant in grants]
 
 
 def _choosable_providers(registry: Registry, grants: Sequence[Grant]) -> dict[str, list[str]]:
@@ -156,20 +173,42 @@ def choose_providers(sent: Any, offered: Mapping[str, Sequence[str]]) -> dict[st
 
     Raises one `RequestError` for all names that are not offered.
     """
+    mistakes: list[Mistake] = []
+    chosen = _read_providers(sent, offered, mistakes)
+    if mistakes:
+        raise as_one_error(mistakes)
+    return chosen
+
+
+def _read_providers(sent: Any, offered: Mapping[str, Sequence[str]], mistakes: list[Mistake]) -> dict[str, str]:
+    """Return the provider of each service. A service whose provider is unknown is left out."""
     chosen = {service: labels[0] for service, labels in offered.items()}
     if sent is None:
         return chosen
     if not is_object(sent):
-        raise InvalidConfig([Problem("$.services", expected("an object of providers by service", sent))])
-    mistakes: list[Mistake] = []
+        mistakes.append((InvalidConfig, Problem("$.services", expected("an object of providers by service", sent))))
+        return {}
     for service, label in until_max_problems(sent.items(), mistakes):
         at = member_path("$.services", service)
         if service not in offered:
             mistakes.append((UnknownService, unknown("service", service, offered, path=at)))
         elif label not in offered[service]:
             mistakes.append((UnknownProvider, unknown(f"{service} provider", label, offered[service], path=at)))
+            del chosen[service]
         else:
             chosen[service] = label
-    if mistakes:
-        raise as_one_error(mistakes)
     return chosen
+
+
+def _without_services(config: Any, services: Sequence[str]) -> Any:
+    """Return a config without the options of these services. The JSON paths of the others stay."""
+    if not services:
+        return config
+    if is_object(config):
+        return {name: options for name, options in config.items() if name not in services}
+    if is_array(config):
+        return [
+            {"service": name} if is_object(each) and (name := each.get("service")) in services else each
+            for each in config
+        ]
+    return config

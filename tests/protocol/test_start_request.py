@@ -437,11 +437,36 @@ async def test_all_problems_of_a_start_are_reported_at_once() -> None:
         "api_keys": {"keyed": 5},
         "service_options": {"llm.keyed": {"retries": "many"}},
         "defaults": {"vad": {"x": 1}},
+        "grants": ["llm.tonne"],
     }
     async with host_of(anyones) as host:
         with pytest.raises(InvalidStart) as raised:
             await host.start(body, secret=OPERATOR)
-        assert len(raised.value.problems) == 3
+        paths = [problem.path.partition("[")[0] for problem in raised.value.problems]
+        assert paths == ["$.api_keys.keyed", "$.service_options", "$.defaults.vad", "$.grants"]
+
+
+@pytest.mark.parametrize(
+    ("services", "config", "paths"),
+    [
+        ({"llm": "x"}, {"other": {"a": 1}}, ["$.services.llm", "$.config.other"]),
+        ({"x": "x"}, {"llm": {"tonne": 1}}, ["$.services.x", "$.config.llm.tonne"]),
+        ([], [{"service": "llm"}, {"service": "other"}], ["$.services", "$.config[1].service"]),
+        # the options of a provider that nobody can know are not reported
+        ({"llm": "x"}, {"llm": {"tonne": 1}}, ["$.services.llm"]),
+        ({"llm": {}}, [{"service": "llm", "options": 5}, {"service": {}}], ["$.services.llm", "$.config[1].service"]),
+        ({"llm": "x"}, 5, ["$.services.llm", "$.config"]),
+        ({"llm": "x"}, None, ["$.services.llm"]),
+    ],
+)
+async def test_all_problems_of_a_clients_fields_are_reported_at_once(
+    services: Any, config: Any, paths: list[str]
+) -> None:
+    """There are problems of services and of the config."""
+    async with host_of(anyones, environ={"KEYED_API_KEY": KEY}) as host:
+        with pytest.raises(RequestError) as raised:
+            await host.start({"services": services, "config": config})
+        assert [problem.path for problem in raised.value.problems] == paths
 
 
 async def test_a_host_that_drains_starts_nothing_new() -> None:
