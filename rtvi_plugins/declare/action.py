@@ -126,10 +126,11 @@ def action(
     Clients see an action of a bot under the service "bot", or under the name that `service` gives. With `message`, it
     is also called by the `client-message` of this type. It then takes one argument at most: the data of the message.
 
-    `deadline`, in seconds, may be shorter than the session's. A `long` action is answered at once with a job id; its
-    progress and its result follow as messages. `finish=False` cancels an action that the LLM called if the user
-    interrupts; by default it continues, and the LLM reads its result later. A `repeatable` action changes nothing
-    outside of its session, or may do so twice: in a session that is saved, it starts without waiting for the store.
+    `deadline`, in seconds, has an effect if it is shorter than the session's. A `long` action is answered at once with
+    a job id; its progress and its result follow as messages. `finish=False` cancels an action that the LLM called if
+    the user interrupts; by default it continues, and the LLM reads its result later. A `repeatable` action changes
+    nothing outside of its session, or may do so twice: in a session that is saved, it starts without waiting for the
+    store.
     `narrowed` restricts the arguments that clients may send, unless a bot's grant says otherwise.
     """
     reject_bare("action", targets)
