@@ -1,11 +1,12 @@
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from attrs.validators import max_len
 from rtvi_plugins import LLM, RequestError, Session, action, bot, converse
 
 
-@bot(services={"llm": "rules"}, client=["bot:set_language", "bot:page_opened", "bot:get_history"])
+@bot(services={"llm": "rules"}, client=["bot:set_language", "bot:page_opened", "bot:note", "bot:get_history"])
 async def receptionist(session: Session, /, llm: LLM) -> None:
-    """Handles three types of client messages."""
+    """Handles four types of client messages."""
     await converse(session, llm=llm)
 
 
@@ -20,9 +21,15 @@ async def set_language(session: Session, /, language: Literal["en", "de"]) -> st
 
 
 @action(receptionist, message="page-opened")
-async def page_opened(session: Session, /, page: Any) -> None:
-    """Note which page the user sees. The page sends any JSON."""
-    session.remember({"role": "system", "content": f"The user sees this page: {page}"})
+async def page_opened(session: Session, /, page: Literal["home", "rooms", "prices"]) -> None:
+    """Note which page the user sees."""
+    session.remember({"role": "system", "content": f"The user sees the page {page!r}."})
+
+
+@action(receptionist, message="note")
+async def note(session: Session, /, text: Annotated[str, max_len(200)]) -> None:
+    """Take a note from the user, in the user's own words."""
+    session.remember({"role": "user", "content": f"My note: {text}"})
 
 
 @action(receptionist, message="get-history")
