@@ -234,7 +234,7 @@ class Alternatives(ABC):
 
     @property
     def provider(self) -> str | None:
-        """Return the name of the present provider. None if it is not known."""
+        """Return the name of the provider that serves now, also within a turn. None if it is not known."""
         return None
 
     @property
@@ -337,7 +337,7 @@ class Session(ABC, Generic[State]):
     @property
     @abstractmethod
     def providers(self) -> Mapping[str, str]:
-        """Return the present provider of each service."""
+        """Return the provider of each service that serves now: of a `Failover`, the one that has taken over."""
 
     @overload
     def config(self) -> Mapping[str, Mapping[str, Any]]: ...

@@ -172,7 +172,8 @@ class BotSession(Session[Any]):
     def providers(self) -> Mapping[str, str]:
         services = self._parts.shared.offers.registry.services
         chosen = self._parts.protocol.offer.providers
-        return {name: label for name, label in chosen.items() if not services[name].is_own}
+        serving = {name: each.provider.label for name, each in self._parts.failovers.serving.items()}
+        return {name: label for name, label in {**chosen, **serving}.items() if not services[name].is_own}
 
     @overload
     def config(self) -> Mapping[str, Mapping[str, Any]]: ...

@@ -20,7 +20,7 @@ from ..fakes.wire import Wire, connected, connection_to, host_of, settle
 
 pytestmark = pytest.mark.anyio
 
-CLIENT = ["llm.provider", "llm.style", "llm:whoami", "llm:get_context", "bot:summarise"]
+CLIENT = ["llm.provider", "llm.style", "llm:whoami", "llm:get_context", "bot:summarise", "bot:serving"]
 #: The failures that make the next provider serve.
 REPLACED = ("auth", "quota", "rate", "timeout", "unavailable", "no-answer")
 
@@ -48,6 +48,12 @@ async def typist(session: Session, /, llm: LLM) -> None:
 async def look(session: Session, /) -> str:
     """A function for the LLM."""
     return "nothing"
+
+
+@action(typist)
+async def serving(session: Session, /) -> str:
+    """Name the provider that serves."""
+    return session.providers["llm"]
 
 
 @action(typist)
@@ -117,6 +123,7 @@ async def test_while_all_is_well_the_first_provider_serves(vendors: Vendors) -> 
         assert await answer(wire) == "llm.a answers."
         assert (vendors.open["llm.a"], vendors.open["llm.b"]) == (1, 0)
         assert failovers(wire) == []
+        assert await wire.result(wire.call("bot:serving")) == "a"
 
 
 @pytest.mark.parametrize("category", REPLACED)
@@ -129,6 +136,7 @@ async def test_the_next_provider_answers_in_the_same_turn(vendors: Vendors, cate
         assert vendors.requests[0] == vendors.requests[1]
         assert failures(wire) == []
         assert failovers(wire) == [("llm", "b", category)]
+        assert await wire.result(wire.call("bot:serving")) == "b"
         assert await said(wire) == [("user", "go"), ("assistant", "llm.b answers instead.")]
 
 
