@@ -291,16 +291,16 @@ class Host:
         return not any(session.can_move for session in self._sessions.values())
 
     def end_sessions(self) -> None:
-        """Close all sessions now, and start no more. Every pending request is answered.
+        """Close all sessions now, with the close code 1012, and start no more. Every pending request is answered.
 
-        If the sessions are in a store that outlives this process, those whose client can resume them end here with the
-        close code 1012, and the client is sent nothing else.
+        If the sessions are in a store that outlives this process, those whose client can resume them end here, and the
+        client is sent nothing but the close code: the other process answers.
         """
         self.draining = True
         store = self._shared.store
         for session in list(self._sessions.values()):
             if not (store is not None and store.durable and session.move()):
-                session.session.close("the server is shutting down", now=True)
+                session.shut_down()
 
     def start_soon(self, function: Callable[..., Coroutine[Any, Any, object]], *args: object) -> None:
         """Run a task of a transport in the host. The host waits for it when it closes, after ending all sessions.

@@ -27,7 +27,7 @@ _CLOSE_CODES: Mapping[str, int] = {
     RateLimited.code: 1008,
 }
 
-#: The close code of WebSocket for a session that continues elsewhere.
+#: The close code of WebSocket for a session that continues elsewhere, and for the end of the process.
 RESTART: Final = 1012
 
 
@@ -98,6 +98,11 @@ class SessionEnd:
         if not self._has_begun_to_end:
             self.code = code
             self._end(_CLOSE_CODES.get(code, 1011), reason)
+
+    def shut_down(self) -> None:
+        """End the session because its process ends."""
+        if not self._has_begun_to_end:
+            self._end(RESTART, "The server is shutting down.")
 
     def move(self) -> None:
         """End the session in this process, and send the client nothing: the session continues in another one."""

@@ -273,6 +273,10 @@ class LiveSession:
         """Whether a request, or a function that the bot runs for the LLM, is under way."""
         return bool(self.parts.protocol.requests.pending) or self.parts.calls.runs_actions
 
+    def shut_down(self) -> None:
+        """Answer every pending request, and end: the process ends."""
+        self.parts.end.shut_down()
+
     def move(self) -> bool:
         """End here if another process can continue with the session. Return whether it can."""
         if self.resumable is None or not self.can_move:

@@ -421,10 +421,24 @@ def test_sessions_are_recorded_where_the_operator_says(start: Start, tmp_path: P
     assert sorted(each.suffix for each in folder.iterdir()) == [".jsonl", ".wav"]
 
 
-def test_a_session_that_outlasts_the_drain_is_closed(start: Start) -> None:
-    """The client gets the code of a restart, and can connect to the next server."""
-    with start("desk", "--drain-seconds", "0.3") as running, running.talk() as client:
+@pytest.mark.parametrize("signals", [1, 2], ids=["after the drain", "at the second signal"])
+@pytest.mark.parametrize("options", [(), ("--workers", "2")], ids=["one process", "workers"])
+def test_a_session_that_outlasts_the_drain_is_closed(
+    start: Start, action: Callable[..., str], options: tuple[str, ...], signals: int
+) -> None:
+    """Its requests are answered. The client gets the code of a restart, and can connect to the next server."""
+    drain = ("--drain-seconds", "0.3" if signals == 1 else "30")
+    with start("desk", *drain, *options) as running, running.talk() as client:
+        client.send(action("1", "dawdle"))
+        client.send(action("2", "add", a=1, b=2))
+        while json.loads(client.recv(timeout=PATIENCE)).get("id") != "2":
+            pass
         running.signal()
+        if signals == 2:
+            running.until_draining()
+            running.signal()
+        answer = json.loads(client.recv(timeout=PATIENCE))
+        assert (answer["id"], answer["type"], answer["data"]["code"]) == ("1", "error-response", "session-closed")
         with pytest.raises(ConnectionClosed) as closed:
             client.recv(timeout=PATIENCE)
         assert closed.value.rcvd is not None

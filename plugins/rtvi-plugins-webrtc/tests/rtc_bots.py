@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable
 
+import anyio
 from attrs import define, field
 from rtc_caller import hertz_of
 
@@ -44,7 +45,11 @@ class _Ear(Listener):
         self.session.send({"microphone": enabled})
 
 
-@bot(client=["bot:add", "bot:fill", "bot:hang_up", "bot:has_sound", "bot:hush"], plugins=["webrtc"], public=True)
+@bot(
+    client=["bot:add", "bot:dawdle", "bot:fill", "bot:hang_up", "bot:has_sound", "bot:hush"],
+    plugins=["webrtc"],
+    public=True,
+)
 async def desk(session: Session, /) -> None:
     """Hums at the frequency that it gets, in Hz, and reports what it hears."""
     with session.listening(_Ear(session)):
@@ -59,6 +64,12 @@ async def desk(session: Session, /) -> None:
 async def add(session: Session, /, a: int, b: int) -> int:
     """Return the sum of two numbers."""
     return a + b
+
+
+@action(desk)
+async def dawdle(session: Session, /) -> None:
+    """Wait until it is cancelled."""
+    await anyio.sleep_forever()
 
 
 @action(desk)

@@ -298,11 +298,16 @@ async def test_the_client_is_told_that_the_bot_has_left(host: Host, calling: Cal
 
 
 async def test_a_server_that_ends_says_goodbye(host: Host, calling: Calling) -> None:
-    """When the server ends, a connected client gets a message, and does not wait."""
+    """When the server ends, a connected client gets all answers and a last message, and does not wait."""
     async with calling(host) as caller:
         await caller.connect()
         await caller.ready()
-    assert caller.received[-1] == PEER_LEFT
+        data = {"service": "bot", "action": "dawdle", "arguments": []}
+        caller.say({"label": "rtvi-ai", "type": "action", "id": "waits", "data": data})
+        assert (await caller.call("add", a=2, b=3))["data"] == {"result": 5}
+    assert caller.received[-2]["id"] == "waits"
+    assert caller.received[-2]["data"]["code"] == "session-closed"
+    assert caller.received[-1] == {"type": "signalling", "message": {"type": "peerLeft", "code": 1012}}
 
 
 @pytest.mark.parametrize("closing", ["channel", "pc"])

@@ -16,7 +16,7 @@ PONG: Final = '{"type":"signalling","message":{"type":"pong"}}'
 # A signalling message has some hundred characters. RTVI messages are not read twice.
 _TYPE: Final = '"signalling"'
 _LONGEST: Final = 1_000
-#: The session continues in another process.
+#: The session continues in another process, or its process ends.
 _RESTART: Final = 1012
 
 

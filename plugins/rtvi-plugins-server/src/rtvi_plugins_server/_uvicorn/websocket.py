@@ -72,6 +72,11 @@ class WebSocket(asyncio.Protocol):
         #: When the session ended, or the close frame was sent.
         self._ended: float | None = None
 
+    @property
+    def serves_session(self) -> bool:
+        """Whether the app may still have something to send."""
+        return self._app is not None
+
     # ---- the transport ---------------------------------------------------------------------------------------------
 
     def begin(self, early: bytes) -> None:

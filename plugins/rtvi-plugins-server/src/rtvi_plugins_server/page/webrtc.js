@@ -5,7 +5,7 @@ import { postJson, postStart, sendJson } from "./http.js";
 
 const CANDIDATES_EVERY = 200; // ms
 const OPEN_WITHIN = 20000; // ms
-const RESTART = 1012; // as the close code of WebSocket: the session continues in another process
+const RESTART = 1012; // as the close code of WebSocket: the process ends, or the session continues in another one
 
 /** Carries a session over WebRTC. `on` holds the callbacks `text`, `stream`, `closed` and `silent`. */
 export class WebRTCTransport {
