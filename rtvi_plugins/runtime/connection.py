@@ -226,7 +226,7 @@ class Connection:
 
     @property
     def close_code(self) -> int:
-        """The close code of the WebSocket: 1000, 1008, 1011, or 1012 if the session continues elsewhere or its process ends."""
+        """The close code of the WebSocket: 1000, 1008, 1011, or 1012 if its process ends or another one continues."""
         return RESTART if self._replaced else self._end.close_code
 
     @property

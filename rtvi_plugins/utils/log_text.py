@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
@@ -14,9 +15,9 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from traceback import TracebackException
 from types import TracebackType
-from typing import Any, TextIO, TypeAlias, cast
+from typing import Any, Literal, TextIO, TypeAlias, cast
 
-from .secrets import scrub
+from .secrets import scrub, secrets_in_environment
 
 __all__ = (
     "LINES",
@@ -127,6 +128,13 @@ class LogFormatter(logging.Formatter):
     A record is one line, followed by its traceback if it has one. A record with `multiline=True` in its `extra` keeps
     the newlines of its message. Its author must escape text from other sources.
     """
+
+    def __init__(
+        self, fmt: str | None = None, datefmt: str | None = None, style: Literal["%", "{", "$"] = "%", **more: Any
+    ) -> None:
+        super().__init__(fmt, datefmt, style, **more)
+        # Kept so that they are covered also while there is no host.
+        self._known_secrets = secrets_in_environment(os.environ)
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record's text. A record whose arguments do not fit its message is shown without them."""

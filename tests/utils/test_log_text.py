@@ -67,6 +67,13 @@ def lines_of_ours(text: str) -> list[str]:
     return [line for line in text.splitlines() if line.startswith(("DEBUG ", "INFO ", "WARNING ", "ERROR "))]
 
 
+def test_keys_of_the_environment_are_covered_without_a_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server logs before its host is made, and after it has ended."""
+    monkeypatch.setenv("VENDOR_API_KEY", "env-4711aBcDeFgHiJkLmNoPq")
+    record = logging.LogRecord("any", logging.ERROR, "", 0, "with env-4711aBcDeFgHiJkLmNoPq", None, None)
+    assert LogFormatter(FORM).format(record) == "ERROR any: with …"
+
+
 @pytest.mark.parametrize("name", ["httpx2", "httpcore2", "uvicorn.error", "websockets.server", "anyio", "asyncio", "x"])
 @pytest.mark.parametrize("level", [logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR])
 def test_a_record_of_any_logger_is_one_line_without_secrets(

@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic
 from types import FrameType
 from typing import Any, Final
@@ -33,8 +34,8 @@ log = logging.getLogger("rtvi_plugins.server")
 
 # How long responses may take that are being sent when the last session has ended.
 _LAST_SECONDS = 2
-# How long sessions may take to send their last messages, and how often that is checked.
-_LAST_MESSAGES_SECONDS, _LAST_MESSAGES_TICK = 2.0, 0.02
+# How long sessions may take to send their last messages.
+_LAST_MESSAGES_SECONDS = 2.0
 # How long the services of sessions may take to close, and how often that is checked.
 _ENDING_SECONDS, _ENDING_TICK = 15.0, 1.0
 #: How long sessions that can continue in another process wait for their running actions, after `drain_seconds`.
@@ -195,18 +196,15 @@ class Server(uvicorn.Server):
     async def _end(self, sockets: list[socket.socket] | None) -> None:
         # First, so that all requests are answered: uvicorn would close the WebSockets and cancel the HTTP requests.
         self._host.end_sessions()
-        until = monotonic() + _LAST_MESSAGES_SECONDS
-        while self._serves_sessions and monotonic() < until:
-            await asyncio.sleep(_LAST_MESSAGES_TICK)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_MESSAGES_SECONDS):
+                for connection in list(self.server_state.connections):
+                    if isinstance(connection, WebSocket):
+                        await connection.detached.wait()
         await super().shutdown(sockets)
         self._closing.set()
         if self._hosting is not None:
             await self._hosting
-
-    @property
-    def _serves_sessions(self) -> bool:
-        """Whether the session of a WebSocket has not sent its last messages."""
-        return any(isinstance(each, WebSocket) and each.serves_session for each in self.server_state.connections)
 
     def _abandon(self) -> None:
         """End the process although sessions have not ended: a task cannot be forced to end."""

@@ -60,6 +60,8 @@ class WebSocket(asyncio.Protocol):
         self._writer = FrameWriter(parser, transport, connection)
         self._reader = FrameReader(parser, self._writer.answer)
         self._app: WebSocketApp | None = app
+        #: Set when the app has nothing more to send.
+        self.detached = asyncio.Event()
         self._reading = True
         self._handling = self._scheduled = False
         #: The app has something to take, or a close frame.
@@ -71,11 +73,6 @@ class WebSocket(asyncio.Protocol):
         self._keepalive = Keepalive(self._loop.time())
         #: When the session ended, or the close frame was sent.
         self._ended: float | None = None
-
-    @property
-    def serves_session(self) -> bool:
-        """Whether the app may still have something to send."""
-        return self._app is not None
 
     # ---- the transport ---------------------------------------------------------------------------------------------
 
@@ -103,6 +100,7 @@ class WebSocket(asyncio.Protocol):
     def _detach(self, *, left: bool = False) -> None:
         app, self._app = self._app, None
         if app is not None:
+            self.detached.set()
             app.disconnected(left=left)
 
     def _close_transport(self) -> None:
