@@ -35,6 +35,8 @@ log = logging.getLogger("rtvi_plugins")
 
 #: How many completions one turn asks for at most, where each of them calls functions.
 _MOST_COMPLETIONS: Final = 8
+#: The longest completion in characters, with its thoughts. The longest answers of models have half as many.
+_LONGEST_COMPLETION: Final = 1_000_000
 #: How long an LLM may send nothing, in seconds.
 _TIMEOUT: Final = 30.0
 
@@ -145,6 +147,7 @@ class BotTurn:
         return moved_to_the_end(messages, self.late_ids) if is_first else messages
 
     async def _take_pieces(self, pieces: AsyncIterator[LLMPiece], completion: Completion, touch: Patience) -> None:
+        size = 0
         async for piece in pieces:
             touch()
             if completion.first_at is None and not isinstance(piece, Thought | Usage):
@@ -154,12 +157,15 @@ class BotTurn:
             match piece:
                 case Text():
                     text = replace_surrogates(piece.text)
+                    size = _longer(size, text)
                     self.session.emit(BotLLMText(text))
                     await completion.write(text)
                 case ToolCall():
                     completion.add_call(piece, self._call_ids())
                 case Thought():
-                    completion.think(clean_thought(piece))
+                    thought = clean_thought(piece)
+                    size = _longer(size, thought.text)
+                    completion.think(thought)
                 case Usage():
                     completion.usage = clean_usage(piece)
 
@@ -232,3 +238,12 @@ class BotTurn:
                 each["role"] == "assistant" and each["content"] for each in messages
             )
             self.turn.remember(*messages)
+
+
+def _longer(size: int, text: str) -> int:
+    """Return the size of a completion with more text. Raise `ProviderError` if it does not seem to end."""
+    size += len(text)
+    if size > _LONGEST_COMPLETION:
+        log.warning("an LLM wrote more than %d characters in one answer; it was stopped", _LONGEST_COMPLETION)
+        raise ProviderError("The LLM", "unavailable")
+    return size

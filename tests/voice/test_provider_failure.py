@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 import anyio
@@ -14,11 +14,13 @@ from rtvi_plugins.kinds import (
     LLMPiece,
     LLMRequest,
     Text,
+    Thought,
     ToolCall,
     TTSPiece,
     TTSRequest,
     Usage,
 )
+from rtvi_plugins.voice import bot_turn
 
 from ..fakes.conversation import APOLOGY, context, failures, later, said, spoken, wait, write
 from ..fakes.providers import Fakes, samples, spell
@@ -131,6 +133,29 @@ async def test_an_llm_that_fails_in_the_middle_is_heard_as_far_as_it_came() -> N
         assert answer["content"].startswith("It is noon. Sleep well.")
         assert answer["interrupted"] is True
         assert apology["content"] == APOLOGY
+
+
+@pytest.mark.parametrize("piece", [Text, Thought])
+async def test_an_answer_without_end_is_ended(
+    piece: Callable[[str], LLMPiece], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The text until then stays. Thoughts count as well."""
+    monkeypatch.setattr(bot_turn, "_LONGEST_COMPLETION", 60)
+
+    async def endless(request: LLMRequest) -> AsyncGenerator[LLMPiece]:
+        yield Text("Well. ")
+        while True:
+            await anyio.lowlevel.checkpoint()
+            yield piece("And so on. ")
+
+    async with Fakes(llm=endless).session() as wire:
+        await write(wire)
+        await wait(wire, 6.0)
+        assert [each["code"] for each in wire.data_of("error")] == ["provider-failed"]
+        text = "".join(each["text"] for each in wire.data_of("bot-llm-text"))
+    assert text.startswith("Well. ")
+    assert len(text) <= 60
+    assert "an LLM wrote more than 60 characters in one answer; it was stopped" in caplog.messages
 
 
 async def test_an_llm_that_answers_nothing_is_apologised_for() -> None:
