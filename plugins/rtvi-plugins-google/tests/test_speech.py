@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import AsyncGenerator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
 from google_vendor import refuse
 from live_vendor import CALL, PATH, SOUND, LiveServer, live_vendor
@@ -39,7 +37,7 @@ from rtvi_plugins.testing import connect
 from rtvi_plugins.voice.provider_streams import Feed
 from rtvi_plugins_google import speech as module
 from rtvi_plugins_google.speech import google_speech, hearing, speaking
-from rtvi_plugins_vendor.provider_tests import answer_of, feed_of, undocumented_options
+from rtvi_plugins_vendor.provider_tests import answer_of, conversation, feed_of, undocumented_options
 from rtvi_plugins_vendor.scripts import timeout_for
 from rtvi_plugins_vendor.testing import Answer
 
@@ -56,24 +54,11 @@ INTERIM = [
 FINAL = Transcript("Three nights.", final=True, language="en-US")
 
 
-@asynccontextmanager
-async def talking(
-    *items: SpeechInput, server: LiveServer | None = None, timeout: float = 4.0, **request: Any
-) -> AsyncGenerator[tuple[Any, Feed[SpeechInput], Any]]:
-    """Hold a conversation with this input. Yield its pieces, its input and the vendor.
-
-    `timeout` is that of the service, in seconds.
-    """
-    feed = feed_of(*items)
-    async with live_vendor(server) as vendor:
-        options: dict[str, Any] = {**vendor.service_options, "timeout": timeout}
-        async with google_speech(KEY, **options) as speech:
-            speaking(speech)
-            hearing(speech)
-            assert isinstance(speech, SpeechModel)
-            async with aclosing(speech.converse(SpeechRequest(feed, **request))) as pieces:
-                with anyio.fail_after(20):
-                    yield pieces, feed, vendor
+def talking(
+    *items: SpeechInput, server: LiveServer | None = None, **request: Any
+) -> AbstractAsyncContextManager[tuple[Any, Feed[SpeechInput], Any]]:
+    """Hold a conversation with this input. The result has its pieces, its input and the vendor."""
+    return conversation(live_vendor(server), google_speech, (speaking, hearing), *items, **request)
 
 
 def sent(vendor: Any) -> list[Any]:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from base64 import b64decode
-from collections.abc import AsyncGenerator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
 from realtime_vendor import CALL, SOUND, RealtimeServer, kinds_of, realtime_vendor
 
@@ -38,7 +36,7 @@ from rtvi_plugins.testing import connect
 from rtvi_plugins.voice.provider_streams import Feed
 from rtvi_plugins_openai import speech as module
 from rtvi_plugins_openai.speech import hearing, openai_speech, speaking
-from rtvi_plugins_vendor.provider_tests import answer_of, feed_of, tone, undocumented_options
+from rtvi_plugins_vendor.provider_tests import answer_of, conversation, feed_of, tone, undocumented_options
 from rtvi_plugins_vendor.scripts import timeout_for
 from rtvi_plugins_vendor.testing import Answer
 
@@ -52,24 +50,11 @@ HEARD = [Transcript("Three", final=False, utterance=0), Transcript("Three nights
 HEARD.append(Transcript("Three nights.", final=True, language="en", utterance=0))
 
 
-@asynccontextmanager
-async def talking(
-    *items: SpeechInput, server: RealtimeServer | None = None, timeout: float = 4.0, **request: Any
-) -> AsyncGenerator[tuple[Any, Feed[SpeechInput], Any]]:
-    """Hold a conversation with this input. Yield its pieces, its input and the vendor.
-
-    `timeout` is that of the service, in seconds.
-    """
-    feed = feed_of(*items)
-    async with realtime_vendor(server) as vendor:
-        options: dict[str, Any] = {**vendor.service_options, "timeout": timeout}
-        async with openai_speech(KEY, **options) as speech:
-            speaking(speech)
-            hearing(speech)
-            assert isinstance(speech, SpeechModel)
-            async with aclosing(speech.converse(SpeechRequest(feed, **request))) as pieces:
-                with anyio.fail_after(20):
-                    yield pieces, feed, vendor
+def talking(
+    *items: SpeechInput, server: RealtimeServer | None = None, **request: Any
+) -> AbstractAsyncContextManager[tuple[Any, Feed[SpeechInput], Any]]:
+    """Hold a conversation with this input. The result has its pieces, its input and the vendor."""
+    return conversation(realtime_vendor(server), openai_speech, (speaking, hearing), *items, **request)
 
 
 def sent(vendor: Any) -> list[Any]:

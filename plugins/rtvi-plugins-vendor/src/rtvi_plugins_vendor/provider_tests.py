@@ -14,9 +14,9 @@ import inspect
 import math
 from array import array
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import anyio
 import anyio.lowlevel
@@ -28,17 +28,25 @@ from rtvi_plugins.kinds import (
     ListenRequest,
     Pause,
     Settled,
+    SpeechInput,
+    SpeechModel,
     SpeechPiece,
+    SpeechRequest,
     STTPiece,
     STTRequest,
     Transcript,
 )
+from rtvi_plugins.session import Secret
 from rtvi_plugins.voice.provider_streams import Feed
+
+if TYPE_CHECKING:  # it needs packages that the other helpers do without
+    from .scripts import SocketVendor
 
 __all__ = (
     "SILENCE",
     "Utterances",
     "answer_of",
+    "conversation",
     "feed_of",
     "frames",
     "is_loud",
@@ -179,6 +187,36 @@ async def answer_of(pieces: AsyncIterator[SpeechPiece]) -> list[SpeechPiece]:
         if piece == AnswerEnded():
             break
     return found
+
+
+@asynccontextmanager
+async def conversation(
+    vendor: AbstractAsyncContextManager[SocketVendor],
+    service: Callable[..., AbstractAsyncContextManager[object]],
+    options: Sequence[Callable[[Any], None]],
+    *items: SpeechInput,
+    timeout: float = 4.0,
+    **request: Any,
+) -> AsyncGenerator[tuple[Any, Feed[SpeechInput], SocketVendor]]:
+    """Let a speech-to-speech model converse, for at most 20 s. Yield its pieces, its input and the vendor.
+
+    - `items`: the input. More of it can be added.
+    - `vendor`: runs the fake of the vendor.
+    - `service`: opens the service, with the key "key-of-a-test". `timeout` is its timeout in seconds.
+    - `options`: sets the options of the service to their defaults.
+    - `request`: the other fields of `SpeechRequest`.
+    """
+    feed = feed_of(*items)
+    async with vendor as fake:
+        about = {**fake.service_options, "timeout": timeout}
+        async with service(Secret("key-of-a-test"), **about) as speech:
+            for each in options:
+                each(speech)
+            assert isinstance(speech, SpeechModel)
+            stream: Any = speech.converse(SpeechRequest(feed, **request))
+            async with aclosing(stream) as pieces:
+                with anyio.fail_after(20):
+                    yield pieces, feed, fake
 
 
 # ---- a README --------------------------------------------------------------------------------------------------------
