@@ -320,6 +320,8 @@ class ProviderFailed(RequestError, code="provider-failed", status=502):
 
     provider: str | None = None
     category: ProviderCategory | None = None
+    #: Whether the log has its cause already.
+    is_logged: bool = False
 
 
 class ApplyFailed(RequestError, code="apply-failed", status=500):
@@ -459,6 +461,8 @@ class ProviderError(Exception):
     category: ProviderCategory = "unavailable"
     retryable: bool = False
     retry_after: float | None = None
+    #: Whether the log has its cause already, so that it needs no line of its own.
+    is_logged: bool = False
 
     def __init__(
         self,

@@ -145,7 +145,8 @@ class BotSession(Session[Any]):
         provider, category = None, None
         if isinstance(error, ProviderFailed):
             provider, category = error.provider, error.category
-            self._log_provider_failure(error)
+            if not error.is_logged:
+                self._log_provider_failure(error)
         self._parts.shared.hooks.notify(
             "error_reported", session=self, code=error.code, provider=provider, category=category
         )

@@ -32,7 +32,7 @@ def as_request_error(error: BaseException) -> RequestError | None:
     try:
         if isinstance(error, ProviderError):
             found = ProviderFailed(str(error), retryable=error.retryable)
-            found.provider, found.category = error.provider, error.category
+            found.provider, found.category, found.is_logged = error.provider, error.category, error.is_logged
         elif isinstance(error, RequestError):
             found = error
         found = found and with_texts(found, _safe)

@@ -303,8 +303,11 @@ def as_provider_error(error: BaseException, service: str, doing: str, provider: 
         return found
     if isinstance(found, InvalidPiece):
         log.error("%s: %s", named(service, provider), found)
-    report(f"{named(service, provider)}, while it {doing},", found)
-    return ProviderError(f"The {service.rpartition(' ')[2]}", "unavailable", retryable=False)
+    else:
+        report(f"{named(service, provider)}, while it {doing},", found)
+    failed = ProviderError(f"The {service.rpartition(' ')[2]}", "unavailable", retryable=False)
+    failed.is_logged = True
+    return failed
 
 
 @define(eq=False)

@@ -171,6 +171,18 @@ async def test_a_provider_with_a_bug_is_replaced(vendors: Vendors, caplog: pytes
     assert "an LLM (a), while it answered, raised LookupError" in caplog.text
 
 
+async def test_a_bug_of_a_provider_is_logged_once(vendors: Vendors, caplog: pytest.LogCaptureFixture) -> None:
+    """The client gets an error. The log has the exception and what follows, and no second line about the error."""
+    vendors.after["llm.a"] = LookupError("a bug")
+    async with connected(typist, vendors) as wire:
+        await answer(wire)
+        assert failures(wire) == ["The LLM is not available."]
+    assert caplog.messages == [
+        "an LLM (a), while it answered, raised LookupError",
+        "The provider llm.a fails (unavailable). It is left out for 5 s.",
+    ]
+
+
 async def test_a_silent_provider_is_replaced(vendors: Vendors) -> None:
     """The time is that of the `Failover`."""
     vendors.before["llm.a"] = HANG
