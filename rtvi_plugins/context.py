@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal, NotRequired, Required, cast
+from typing import Any, Literal, NotRequired, Required, cast, get_args
 
 from attrs import define, field
 from typing_extensions import TypedDict
 
 from .errors import ContextFull
-from .utils.json_values import check_json
+from .utils.json_values import check_json, is_array, is_object, json_type_name
 
 __all__ = (
     "Context",
@@ -84,6 +84,33 @@ def _size_of(messages: Iterable[Message]) -> int:
     return sum(_MESSAGE_SIZE + len(json.dumps(each)) for each in messages)
 
 
+_ROLES: tuple[str, ...] = get_args(Role)
+
+
+def _check_messages(messages: Sequence[Message]) -> None:
+    """Raise `TypeError` for what is not a message in JSON. Authors may have no type checker."""
+    check_json(list(messages))
+    for index, message in enumerate(messages):
+        if (problem := _problem_of(message)) is not None:
+            raise TypeError(f"This is not a message: $[{index}]{problem}.")
+
+
+def _problem_of(message: object) -> str | None:
+    """Return the path in a message, and what is wrong there."""
+    if not is_object(message):
+        return f": expected an object with role and content, got {json_type_name(message)}"
+    role, content = message.get("role"), message.get("content")
+    if role not in _ROLES:
+        return f".role: expected one of {', '.join(_ROLES)}, got {role!r}"
+    if role == "tool" and not isinstance(message.get("tool_call_id"), str):
+        return '.tool_call_id: a message of role "tool" needs the id of its call'
+    if content is None and role == "assistant":
+        return None
+    if isinstance(content, str) or (is_array(content) and all(map(is_object, content))):
+        return None
+    return f".content: expected text or an array of parts, got {json_type_name(content)}"
+
+
 def _check(context: object, attribute: object, functions: tuple[Function, ...]) -> tuple[Function, ...]:
     check_json(functions)
     return functions
@@ -133,9 +160,9 @@ class Context:
     def append(self, *messages: Message, before: Message | None = None) -> None:
         """Add messages at the end, or before the message `before`, if the context has it.
 
-        Like every change of the context, raise `TypeError` for values that are not JSON.
+        Like every change of the context, raise `TypeError` for what is not a message in JSON.
         """
-        check_json(messages)
+        _check_messages(messages)
         end = len(self._messages)
         index = end if before is None else next((at for at, each in enumerate(self._messages) if each is before), end)
         self._messages[index:index] = messages
@@ -179,7 +206,7 @@ class Context:
 
     def replace(self, messages: Sequence[Message]) -> None:
         """Replace all messages. A turn that is still running can no longer insert its messages."""
-        check_json(list(messages))
+        _check_messages(messages)
         self._messages = list(messages)
         self._size = _size_of(messages)
         self._note_change(0)
@@ -222,7 +249,7 @@ class Context:
         """Insert a turn's messages. Return False, and insert nothing, if the messages were replaced."""
         if point is not self._insertion_point:
             return False
-        check_json(messages)
+        _check_messages(messages)
         self._note_change(point.index)
         self._messages[point.index : point.index] = messages
         self._size += _size_of(messages)

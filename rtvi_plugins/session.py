@@ -372,7 +372,7 @@ class Session(ABC, Generic[State]):
     def emit(self, event: Event) -> None:
         """Send an event to the client, in the form that its protocol version has for it. Some versions have none.
 
-        Raise `TypeError` for an event that JSON cannot carry.
+        Raise `TypeError` for what is not an event, or one that JSON cannot carry.
         """
 
     @abstractmethod
@@ -398,7 +398,8 @@ class Session(ABC, Generic[State]):
     def remember(self, *messages: Message, before: Message | None = None) -> None:
         """Add messages to the context, and call the hook `transcript`.
 
-        They come last, or before the message `before`: one that the context has.
+        They come last, or before the message `before`: one that the context has. Raise `TypeError` for what is not a
+        message in JSON.
         """
 
     @abstractmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -121,3 +122,28 @@ def test_the_prompt_is_replaced_or_put_first() -> None:
     assert texts(context.messages) == "QQab"
     assert before["content"] == "P"
     assert context.size == size + 1
+
+
+@pytest.mark.parametrize(
+    ("message", "says"),
+    [
+        ("hi", r"\$\[0\]: expected an object with role and content, got a string"),
+        ({"foo": 1}, r"\$\[0\]\.role: expected one of system, .*, got None"),
+        ({"role": "x", "content": ""}, r"\.role: expected one of system, .*, got 'x'"),
+        ({"role": "user"}, r"\.content: expected text or an array of parts, got null"),
+        ({"role": "user", "content": 5}, r"\.content: expected text or an array of parts, got a number"),
+        ({"role": "user", "content": ["hi"]}, r"\.content: expected text or an array of parts, got an array"),
+        ({"role": "tool", "content": "done"}, r'\.tool_call_id: a message of role "tool" needs the id of its call'),
+    ],
+)
+def test_only_messages_are_taken(message: Any, says: str) -> None:
+    """Anything else would reach the LLM. The context is unchanged."""
+    context = context_of("a")
+    point = context.reserve()
+    with pytest.raises(TypeError, match=f"This is not a message: .*{says}"):
+        context.append(message)
+    with pytest.raises(TypeError, match=says):
+        context.insert(point, message)
+    with pytest.raises(TypeError, match=says):
+        context.replace([message])
+    assert texts(context.messages) == "a"

@@ -256,6 +256,10 @@ class BotSession(Session[Any]):
     # ---- messages --------------------------------------------------------------------------------------------------
 
     def emit(self, event: Event) -> None:
+        given = cast(object, event)  # also from authors without a type checker
+        if not isinstance(given, Event):
+            found = given.__class__.__name__
+            raise TypeError(f"An event is one of those in rtvi_plugins.events, not a {found}. Write emit(Metrics(…)).")
         if self._observes_events:
             self._parts.shared.hooks.notify("event_emitted", session=self, event=event)
         if self._parts.protocol.ready:

@@ -317,3 +317,23 @@ async def test_words_are_added_to_a_message_of_any_form(content: Any, amended: A
     async with running(amending):
         await settle()
     assert found == [(True, amended)]
+
+
+async def test_only_messages_are_remembered_and_only_events_are_emitted() -> None:
+    """The error names what was given. Nothing reaches the LLM or the client."""
+    raised: list[str] = []
+
+    async def mistaken(session: Session, llm: LLM) -> None:
+        wrong: Any = {"foo": 1}
+        with pytest.raises(TypeError) as message:
+            session.remember(wrong)
+        wrong = "x"
+        with pytest.raises(TypeError) as event:
+            session.emit(wrong)
+        raised.extend((str(message.value), str(event.value)))
+        assert session.context.messages == ()
+
+    async with running(mistaken):
+        await settle()
+    assert "$[0].role: expected one of" in raised[0]
+    assert "not a str" in raised[1]
