@@ -282,6 +282,7 @@ class RTVIProtocol:
         if not (isinstance(content, str) and isinstance(run, bool) and isinstance(speak, bool)):
             message = "expected {content: string, options: {run_immediately?: bool, audio_response?: bool}}."
             raise InvalidArguments([Problem("$.data", message)])
+        _require_text(content)
         return SubmitText(request.id, UserText(content, run, speak))
 
     def append_to_context(self, request: Request, data: Any) -> Operation:
@@ -292,6 +293,7 @@ class RTVIProtocol:
             raise InvalidArguments([Problem("$.data", message)])
         if sent.get("role") != "user":
             raise NotGranted([Problem("$.data.role", "the bot does not grant this role to this client; use 'user'.")])
+        _require_text(content)
         return SubmitText(request.id, UserText(content, run))
 
     def function_result(self, request: Request, data: Any) -> Operation:
@@ -329,6 +331,12 @@ _WAITING = 8
 
 #: The types that are answered.
 _REQUESTS = frozenset((*_INNER, "client-message"))
+
+
+def _require_text(content: str) -> None:
+    """Raise `InvalidArguments` for a blank text: there is nothing to answer, and some vendors refuse it."""
+    if not content.strip():
+        raise InvalidArguments([Problem("$.data.content", "expected a text that is not blank.")])
 
 
 def _usable_id(id: Any) -> str:
