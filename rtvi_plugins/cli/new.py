@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import shutil
 import sys
+import tokenize
 from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from importlib.util import find_spec
+from io import StringIO
 from keyword import iskeyword, issoftkeyword
 from pathlib import Path
 from typing import Final
@@ -49,9 +51,6 @@ _ONLY_FOR_PROVIDERS: Final = "jsonschema"
 #: Names of services that the framework has.
 _TAKEN: Final = ("bot", *BUILTIN_KINDS)
 
-#: Names that the template of a bot uses. The name of the bot is a function beside them.
-_USED: Final = ("action", "bot", "client", "connect", "converse", "frozen", "ge", "le", "order", "session", "tests")
-
 #: A name is part of file names, class names and a variable of the environment. Longer ones would break long lines.
 _NAME: Final = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _LONGEST: Final = 20
@@ -73,7 +72,7 @@ def run(chosen: Namespace) -> int:
                 raise UsageError(f"{name!r} names a service of the framework. Choose another name.")
             new = _NewFolder.plugin(name)
         case ["bot", name]:
-            if name in _USED:
+            if name in _names_in_templates("bot"):
                 raise UsageError(f"The files of a new bot use the name {name!r} already. Choose another.")
             new = _NewFolder(name, folder=name, module=name, templates=("every", "bot"), needs=("rtvi-plugins-rules",))
         case _:
@@ -236,6 +235,13 @@ class _NewFolder:
         more = [f"rtvi-plugins-{_BESIDES[kind]}" for kind in self.bot if kind not in self.kinds]
         hints = "".join(f"  {install_hint(each)}\n" for each in (*more, "rtvi-plugins-server"))
         return f"{steps}README.md says how to talk to bot.py, also without a key. Install what it needs:\n{hints}"
+
+
+def _names_in_templates(*templates: str) -> set[str]:
+    """Return the names in the code of templates. A bot of the same name would replace one of them."""
+    files = [file for each in templates for file in (_TEMPLATES / each).rglob(f"*.py{_ENDING}")]
+    tokens = (token for file in files for token in tokenize.generate_tokens(StringIO(file.read_text("utf-8")).readline))
+    return {"tests", *(token.string for token in tokens if token.type == tokenize.NAME)} - {"acme"}
 
 
 def _kinds_of_bot(kinds: Sequence[str]) -> tuple[str, ...]:
