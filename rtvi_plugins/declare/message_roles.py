@@ -10,7 +10,7 @@ from ..errors import DeclarationError
 from ..utils.error_texts import authors_line, shorten
 from ..utils.json_values import is_array, is_object, json_type_name, member_path
 
-__all__ = ("ANY_ROLE", "roles")
+__all__ = ("ANY_ROLE", "is_call", "roles")
 
 #: The fields that every message has.
 _ALWAYS_ALLOWED = ("role", "content")
@@ -122,10 +122,15 @@ class roles:  # noqa: N801 - a validator, in lower case like those of attrs
 def _problems_of_calls(calls: Any, path: str) -> Iterator[tuple[str, str]]:
     """Yield the problems of `tool_calls`. Providers read these fields, and would fail for all other values."""
     for index, call in enumerate(calls if is_array(calls) else ()):
-        function = call.get("function") if is_object(call) else None
-        needed = (call.get("id"), function.get("name"), function.get("arguments")) if is_object(function) else (None,)
-        if not all(isinstance(each, str) for each in needed):
+        if not is_call(call):
             yield f"{path}[{index}]", "a call has an id, and a function with name and arguments, which are texts"
+
+
+def is_call(call: Any) -> bool:
+    """Return whether an item of `tool_calls` has what providers read."""
+    function = call.get("function") if is_object(call) else None
+    needed = (call.get("id"), function.get("name"), function.get("arguments")) if is_object(function) else (None,)
+    return all(isinstance(each, str) for each in needed)
 
 
 def _listed_names(argument: str, names: Any) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ Their names and arguments are those of `LLMHelper` in the published clients.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
@@ -16,6 +17,7 @@ from ..declare.message_roles import ANY_ROLE, roles
 from ..declare.options import options
 from ..errors import InvalidArguments, RequestError, unknown
 from ..session import RunLLM, Say, Session, VADParams
+from .context_checks import FunctionsCheck, ResultsCheck
 
 __all__ = (
     "append_to_messages",
@@ -32,10 +34,15 @@ __all__ = (
     "tools",
 )
 
+_log = logging.getLogger("rtvi_plugins")
+
 _Interrupt = Annotated[bool, Doc("Interrupt the bot first.")]
+
+_Conversation = Annotated[Sequence[Message] | None, ResultsCheck()]
 
 _Functions = Annotated[
     Sequence[Function | WrappedFunction] | None,
+    FunctionsCheck(),
     Doc('Functions, each also in OpenAI\'s form, with `"type": "function"`.'),
 ]
 
@@ -78,7 +85,7 @@ async def get_context(session: Session, /) -> dict[str, Any]:
 async def set_context(
     session: Session,
     /,
-    messages: Sequence[Message] | None = None,
+    messages: _Conversation = None,
     tools: _Functions = None,
     interrupt: _Interrupt = False,
     run_immediately: _RunImmediately = False,
@@ -87,7 +94,7 @@ async def set_context(
     """Replace the messages of the conversation, its tools, or both. An omitted argument changes nothing."""
     undo = session.context.snapshot()
     if tools is not None:
-        session.context.set_functions(tools)
+        _set_functions(session, tools)
     if tool_choice is not None:
         try:
             session.context.tool_choice = _checked_choice(session, tool_choice)
@@ -101,6 +108,17 @@ async def set_context(
     if run_immediately:
         session.submit(RunLLM())
     return True
+
+
+def _set_functions(session: Session, tools: Sequence[Function | WrappedFunction]) -> None:
+    """Set the functions of the client. Log those that the bot has itself: older clients may still send them."""
+    session.context.set_functions(tools)
+    if session.persona is None and not session.single_turn:
+        called = session.functions
+        for function in session.context.functions:
+            if not any(function is each for each in called):
+                text = "session %s: the client offers the function %r, but the bot has one itself, which is called"
+                _log.warning(text, session.id, function["name"], extra={"session": session.id})
 
 
 def _checked_choice(session: Session, choice: str | WrappedFunction) -> str:
@@ -126,14 +144,14 @@ async def run(session: Session, /, interrupt: _Interrupt = False, run_immediatel
 
 
 @options("llm", "speech", narrowed={"messages": ANY_ROLE})
-def messages(session: Session, /, messages: Sequence[Message] | None = None) -> None:
+def messages(session: Session, /, messages: _Conversation = None) -> None:
     """The first messages of the conversation. A change replaces the whole conversation."""
     if messages is not None:
         session.context.replace(messages)
 
 
 @options("llm", "speech", narrowed={"initial_messages": ANY_ROLE})
-def initial_messages(session: Session, /, initial_messages: Sequence[Message] | None = None) -> None:
+def initial_messages(session: Session, /, initial_messages: _Conversation = None) -> None:
     """The same as `messages`, for older configs."""
     if initial_messages is not None:
         session.context.replace(initial_messages)
@@ -143,7 +161,7 @@ def initial_messages(session: Session, /, initial_messages: Sequence[Message] | 
 def tools(session: Session, /, tools: _Functions = None) -> None:
     """The functions of the client that the LLM may call."""
     if tools is not None:
-        session.context.set_functions(tools)
+        _set_functions(session, tools)
 
 
 @options("llm", "speech", last=True)

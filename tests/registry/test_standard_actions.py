@@ -328,6 +328,75 @@ async def test_what_is_no_message_is_refused(message: Any) -> None:
         assert error["details"][0]["path"].startswith("$.data.arguments[0].value[0]")
 
 
+CALL = {"id": "a", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+CALLING = {"role": "assistant", "content": None, "tool_calls": [CALL]}
+RESULT = {"role": "tool", "tool_call_id": "a", "content": "sun"}
+
+
+@pytest.mark.parametrize(
+    ("messages", "says"),
+    [
+        ([user("hi"), RESULT], "[1].tool_call_id: no message before has the call 'a'"),
+        ([CALLING, RESULT, RESULT], "[2].tool_call_id: no message before has the call 'a'"),
+        ([CALLING, user("hi")], "[0].tool_calls[0]: the call 'a' has no result"),
+    ],
+)
+async def test_a_result_without_its_call_is_refused(messages: Any, says: str) -> None:
+    """Vendors refuse it, so the conversation could not continue. The same holds for a call without a result."""
+    async with helper() as wire:
+        error = await wire.error(call(wire, "set_context", named(messages=messages)))
+        assert error["code"] == "invalid-arguments"
+        assert says in error["error"]
+        for option in ("messages", "initial_messages"):
+            assert says in (await wire.error(wire.update(llm={option: messages})))["error"]
+        assert await wire.result(call(wire, "set_context", named(messages=[CALLING, RESULT, user("hi")]))) is True
+
+
+@pytest.mark.parametrize(
+    ("tools", "says"),
+    [
+        ([{"name": "bad name!"}], "[0].name: no vendor accepts 'bad name!'"),
+        ([{"name": ""}], "[0].name: no vendor accepts ''"),
+        ([{"name": "look"}, {"type": "function", "function": {"name": "look"}}], "[1].name: 'look' is the name of"),
+        ([{"name": "look", "parameters": {"type": "string"}}], "[0].parameters.type: expected 'object', got 'string'"),
+    ],
+)
+async def test_functions_that_every_vendor_refuses_are_refused(tools: Any, says: str) -> None:
+    """Otherwise the client would see the vendor's error with each answer."""
+    async with helper() as wire:
+        assert says in (await wire.error(wire.update(llm={"tools": tools})))["error"]
+        assert says in (await wire.error(call(wire, "set_context", named(tools=tools))))["error"]
+
+
+@pytest.mark.parametrize(
+    "tool",
+    [
+        {"name": "get-weather.now:v1", "parameters": {}},
+        {"name": "look", "parameters": {"properties": {}}},
+        {"name": "look", "parameters": {"type": "OBJECT"}},
+        {"name": "look", "parameters": {"type": ["object", "null"]}},
+    ],
+)
+async def test_functions_that_some_vendor_accepts_are_accepted(tool: Any) -> None:
+    """Configs for one vendor continue to work."""
+    async with helper() as wire:
+        assert await wire.result(call(wire, "set_context", named(tools=[tool]))) is True
+
+
+@pytest.mark.parametrize("text", ["", "  \n"])
+async def test_a_blank_text_is_refused(text: str) -> None:
+    """The LLM is not asked. Some vendors refuse an empty message."""
+    fakes = fakes_of_two_answers()
+    async with helper(fakes=fakes) as wire:
+        sent = [wire.send("send-text", {"content": text})]
+        sent.append(wire.send("append-to-context", {"role": "user", "content": text, "run_immediately": True}))
+        for each in sent:
+            error = await wire.error(each)
+            assert error["details"] == [{"path": "$.data.content", "message": "expected a text that is not blank."}]
+        assert await contents(wire) == []
+        assert fakes.requests == []
+
+
 # ---- options -------------------------------------------------------------------------------------------------------
 
 
