@@ -53,6 +53,7 @@ from ..session import (
 )
 from ..utils.error_texts import where
 from ..utils.json_values import frozen_json, plain_json
+from ..utils.names import nearest
 from ..utils.plugin_calls import reraise_control_flow
 from ..utils.waiting import Iteration, cancellation_classes, clear_stray_cancellation
 from .actions import Actions
@@ -335,8 +336,18 @@ class BotSession(Session[Any]):
                 own.spec, arguments, id, partial(self._parts.actions.call, own, arguments)
             )
         if self.single_turn:
-            raise FunctionCallFailed(f"The client is not connected, so it cannot run {name!r}.")
+            raise FunctionCallFailed(f"The client is not connected, so it cannot run {name!r}.{self._hint(name)}")
+        if hint := self._hint(name):
+            # A client may run functions that it has not offered, so it is asked all the same.
+            text = "session %s: neither the bot nor the client has declared the function %r. The client is asked.%s"
+            log.warning(text, self.id, name, hint, extra={"session": self.id})
         return self._parts.calls.ask_client(name, arguments, id)
+
+    def _hint(self, name: str) -> str:
+        """Return a known function that is meant instead of an unknown one, as a sentence."""
+        known = [each["name"] for each in self._all_functions]
+        near = None if name in known else nearest(name, known)
+        return f" Did you mean {near!r}?" if near is not None else ""
 
     @property
     def _own_functions(self) -> Offer:

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.anyio
 
 @bot(
     services={"llm": "scripted"},
-    client=["llm:get_context", "llm:set_context", "bot:call_wrongly"],
+    client=["llm:get_context", "llm:set_context", "bot:call_wrongly", "bot:call_misspelt"],
     functions=["bot:book", Grant("bot:rename", arguments={"name": in_(["Ada"])}), "bot:break_down", "llm:get_context"],
     public=True,
 )
@@ -59,6 +59,12 @@ async def break_down(session: Session, /) -> None:
 @action(clerk)
 async def not_for_the_llm(session: Session, /) -> None:
     """An action that is not granted to the LLM."""
+
+
+@action(clerk)
+async def call_misspelt(session: Session, /) -> Any:
+    """Call a function by a wrong name."""
+    return await session.call_function("bookk", {"nights": 1})
 
 
 @action(clerk, long=True)
@@ -200,14 +206,27 @@ async def test_a_call_whose_arguments_could_not_be_read_is_not_run() -> None:
         assert [each["tool_call_id"] for each in wire.data_of("llm-function-call-stopped")] == ["2"]
 
 
-async def test_the_bots_own_come_before_the_clients_of_the_same_name() -> None:
-    """A client cannot replace the bot's action."""
+async def test_the_bots_own_come_before_the_clients_of_the_same_name(caplog: pytest.LogCaptureFixture) -> None:
+    """A client cannot replace the bot's action. The log says that its function is not called."""
     fakes = Fakes()
     async with connected(clerk, fakes) as wire:
         await wire.result(wire.call("llm:set_context", tools=[{"name": "book"}, {"name": "paint"}]))
         assert await calling(fakes, wire, "book", nights=1) == "80"
         assert [each["name"] for each in fakes.requests[0].functions].count("book") == 1
         assert "paint" in [each["name"] for each in fakes.requests[0].functions]
+    assert "the client offers the function 'book', but the bot has one itself" in caplog.text
+    assert "'paint'" not in caplog.text
+
+
+async def test_a_function_that_nobody_has_declared_is_logged_with_the_one_that_is_meant(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The client is asked all the same, because it may run functions that it has not offered."""
+    async with connected(clerk, Fakes()) as wire:
+        wire.call("bot:call_misspelt")
+        await settle()
+        assert [each["function_name"] for each in wire.data_of("llm-function-call-in-progress")] == ["bookk"]
+    assert "has declared the function 'bookk'. The client is asked. Did you mean 'book'?" in caplog.text
 
 
 @pytest.mark.parametrize("again", ["1", ""])
