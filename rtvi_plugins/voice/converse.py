@@ -70,7 +70,7 @@ async def converse(
     (push-to-talk). `taking` is the turn-taking policy. The bot says `greeting` first, except in a session for
     single-turn actions; nothing interrupts `Say(text, interruptible=False)`. When a provider fails, its turn ends, the
     client gets an `error` that is not fatal, and the conversation continues; in a spoken conversation the bot says
-    `apology`, and in a written one it shows it if the LLM gave no answer. `spoken` returns the text to speak for a
+    `apology`, and in a written one it shows it if the LLM's answer was empty. `spoken` returns the text to speak for a
     sentence that is shown: by default the words without markdown, with None the sentence as it is. `filler` is said, or
     played, while functions of the LLM run, if they take longer than a second, or than its `after_seconds`. It does not
     enter the context. `apology` and `filler` may be functions that return the text each time, such as in the user's
