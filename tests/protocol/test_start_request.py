@@ -446,19 +446,19 @@ async def test_all_problems_of_a_start_are_reported_at_once() -> None:
         assert paths == ["$.api_keys.keyed", "$.service_options", "$.defaults.vad", "$.grants"]
 
 
-@pytest.mark.parametrize(
-    ("services", "config", "paths"),
-    [
-        ({"llm": "x"}, {"other": {"a": 1}}, ["$.services.llm", "$.config.other"]),
-        ({"x": "x"}, {"llm": {"tonne": 1}}, ["$.services.x", "$.config.llm.tonne"]),
-        ([], [{"service": "llm"}, {"service": "other"}], ["$.services", "$.config[1].service"]),
-        # the options of a provider that nobody can know are not reported
-        ({"llm": "x"}, {"llm": {"tonne": 1}}, ["$.services.llm"]),
-        ({"llm": {}}, [{"service": "llm", "options": 5}, {"service": {}}], ["$.services.llm", "$.config[1].service"]),
-        ({"llm": "x"}, 5, ["$.services.llm", "$.config"]),
-        ({"llm": "x"}, None, ["$.services.llm"]),
-    ],
-)
+CLIENTS_FIELDS: list[tuple[Any, Any, list[str]]] = [
+    ({"llm": "x"}, {"other": {"a": 1}}, ["$.services.llm", "$.config.other"]),
+    ({"x": "x"}, {"llm": {"tonne": 1}}, ["$.services.x", "$.config.llm.tonne"]),
+    ([], [{"service": "llm"}, {"service": "other"}], ["$.services", "$.config[1].service"]),
+    # the options of a provider that nobody can know are not reported
+    ({"llm": "x"}, {"llm": {"tonne": 1}}, ["$.services.llm"]),
+    ({"llm": {}}, [{"service": "llm", "options": 5}, {"service": {}}], ["$.services.llm", "$.config[1].service"]),
+    ({"llm": "x"}, 5, ["$.services.llm", "$.config"]),
+    ({"llm": "x"}, None, ["$.services.llm"]),
+]
+
+
+@pytest.mark.parametrize(("services", "config", "paths"), CLIENTS_FIELDS)
 async def test_all_problems_of_a_clients_fields_are_reported_at_once(
     services: Any, config: Any, paths: list[str]
 ) -> None:
