@@ -108,6 +108,23 @@ async def test_arguments_are_sent_by_name() -> None:
         await peer.say("action-response", {"result": None}, message["id"])
 
 
+async def test_an_argument_may_be_named_like_the_time_to_wait() -> None:
+    """Then it is sent in the mapping."""
+    async with meeting() as (client, peer), anyio.create_task_group() as tasks:
+        tasks.start_soon(outcome, client.action("bot:wait", {"timeout": 3.0}), list[Any]())
+        message = await peer.heard("action")
+        assert message["data"]["arguments"] == [{"name": "timeout", "value": 3.0}]
+        await peer.say("action-response", {"result": None}, message["id"])
+
+
+@pytest.mark.parametrize("name", ["bot.roll", "roll", "bot:", ":roll", ""])
+async def test_an_action_is_named_with_its_service(name: str) -> None:
+    """Nothing is sent. The error says how to write it."""
+    async with meeting() as (client, _):
+        with pytest.raises(ValueError, match=r"Write the service and the action, as in action\('tts:say'\), not"):
+            await client.action(name)
+
+
 @pytest.mark.parametrize("code", CATALOGUE)
 async def test_a_refusal_is_raised_as_the_error_of_its_code(code: str) -> None:
     """Every code is raised as its class, with the sentence, the details and `retryable`."""

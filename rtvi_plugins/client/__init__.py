@@ -198,8 +198,14 @@ class Client:
     async def action(
         self, name: str, arguments: Mapping[str, Any] | None = None, /, *, timeout: float | None = None, **more: Any
     ) -> Any:
-        """Call an action, as in `action("tts:say", text="Hello")`, and return its result."""
+        """Call an action, as in `action("tts:say", text="Hello")`, and return its result.
+
+        An argument that is named `timeout` is sent in the mapping: `action("bot:wait", {"timeout": 3.0})`. Raise
+        `ValueError` for a name that is not `service:action`.
+        """
         service, _, action = name.partition(":")
+        if not (service and action):
+            raise ValueError(f"Write the service and the action, as in action('tts:say'), not {name!r}.")
         sent = [{"name": name, "value": value} for name, value in {**(arguments or {}), **more}.items()]
         data = {"service": service, "action": action, "arguments": sent}
         return await self._answer_to("action", data, itemgetter("result"), timeout=timeout)
