@@ -199,7 +199,7 @@ def read_service_options(sent: Any, registry: Registry, problems: list[Problem])
     for label, options in until_max_problems(_operator_object(sent, "$.service_options", problems).items(), problems):
         path = member_path("$.service_options", label)
         if label not in providers:
-            problems.append(_unknown_name("provider", label, providers, path))
+            problems.append(_unknown_provider(label, registry, providers, path))
             continue
         for key, provider in providers[label].items():
             values = _service_option_values(provider, _operator_object(options, path, problems), path, problems)
@@ -207,13 +207,24 @@ def read_service_options(sent: Any, registry: Registry, problems: list[Problem])
     return read
 
 
+def _unknown_provider(label: str, registry: Registry, known: Iterable[str], path: str) -> Problem:
+    if (service := registry.services.get(label)) is None or service.is_own:
+        return _unknown_name("provider", label, known, path)
+    provider = service.default
+    text = f"is a service, but service options are set by provider: write {provider!r} or '{label}.{provider}'."
+    return Problem(path, text, provider)
+
+
 def _providers_by_label(registry: Registry) -> Mapping[str, Mapping[str, Provider]]:
-    by_label: dict[str, dict[str, Provider]] = {}
+    """Return the providers by name, and each also by `service.provider`. The names come first, for messages."""
+    by_name: dict[str, dict[str, Provider]] = {}
+    by_key: dict[str, dict[str, Provider]] = {}
     for service in registry.services.values():
-        for label, provider in service.providers.items():
+        for label, provider in service.providers.items() if not service.is_own else ():
             key = f"{service.name}.{label}"
-            by_label.setdefault(label, {})[key] = by_label.setdefault(key, {})[key] = provider
-    return by_label
+            by_name.setdefault(label, {})[key] = provider
+            by_key[key] = {key: provider}
+    return by_name | by_key
 
 
 def _service_option_values(

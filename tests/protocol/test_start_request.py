@@ -158,6 +158,16 @@ async def mine(session: Session, /, llm: LLM) -> None:
     """A bot that only its operator may start."""
 
 
+@bot(services={"llm": "keyed"}, public=True)
+async def with_options(session: Session, /, llm: LLM) -> None:
+    """A bot with an option of its own."""
+
+
+@options(with_options)
+def loudness(session: Session, /, volume: float = 1.0) -> None:
+    """Set the volume."""
+
+
 @service("llm", "choosy")
 @asynccontextmanager
 async def choosy_llm(api_key: Secret | None, /, address: str = "") -> AsyncGenerator[FaultyLLM]:
@@ -318,6 +328,29 @@ async def test_service_options_are_checked(service_options: Any, path: str) -> N
             await host.start({"service_options": service_options}, secret=OPERATOR)
         assert [problem.path for problem in raised.value.problems] == [path]
         assert opened == []
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("llm", "is a service, but service options are set by provider: write 'keyed' or 'llm.keyed'."),
+        ("keyyed", "unknown provider 'keyyed'; did you mean 'keyed'?"),
+    ],
+)
+async def test_an_unknown_provider_of_service_options_is_told_the_right_name(name: str, expected: str) -> None:
+    """A service's name is not enough: its providers have different service options."""
+    async with host_of(anyones, environ={"KEYED_API_KEY": KEY}) as host:
+        with pytest.raises(InvalidStart) as raised:
+            await host.start({"service_options": {name: {"retries": 1}}}, secret=OPERATOR)
+        assert [problem.message for problem in raised.value.problems] == [expected]
+
+
+async def test_the_known_providers_are_those_with_service_options() -> None:
+    """A bot's own options have none."""
+    async with host_of(with_options, environ={"KEYED_API_KEY": KEY}) as host:
+        with pytest.raises(InvalidStart) as raised:
+            await host.start({"service_options": {"zzzzzz": {}}}, secret=OPERATOR)
+        assert raised.value.problems[0].message == "unknown provider 'zzzzzz'; known: keyed, llm.keyed."
 
 
 #: What an operator may have written in the wrong place.
