@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -16,7 +17,7 @@ import pytest
 from attrs import define
 
 from rtvi_plugins import LLM, STT, TTS, VAD, Session, action, bot, converse, lifespan, options, service
-from rtvi_plugins.errors import AuthorError, ProviderError, RequestError
+from rtvi_plugins.errors import AuthorError, PluginError, ProviderError, RequestError
 from rtvi_plugins.kinds import ToolCall
 from rtvi_plugins.session import Secret
 from rtvi_plugins.testing import (
@@ -310,3 +311,13 @@ async def test_a_host_has_several_calls() -> None:
         await silence(line, clock, 2.0)
         assert 0.2 <= seconds_heard(line) <= 0.4
         assert seconds_heard(other) == 0
+
+
+async def test_a_session_of_a_test_may_have_plugins_and_be_recorded(tmp_path: Path) -> None:
+    """`connect` passes both to the host."""
+    with pytest.raises(PluginError, match="no-such-plugin"):
+        async with connect(cook, api_keys={"kitchen": "orders.db"}, plugins=["no-such-plugin"]):
+            raise AssertionError("it has started")
+    async with connect(cook, api_keys={"kitchen": "orders.db"}, record=tmp_path, audio=True):
+        await settle()
+    assert len(os.listdir(tmp_path)) == 1

@@ -173,6 +173,8 @@ async def connect(
     limits: Limits | None = None,
     clock: ManualClock | None = None,
     dev: bool = False,
+    plugins: Sequence[str] = (),
+    record: str | os.PathLike[str] | None = None,
     environ: Mapping[str, str] | None = None,
     store: SessionStore | None = None,
     audio: bool = False,
@@ -181,8 +183,9 @@ async def connect(
 
     `services` and `config` come from the client, and are checked against the bot's grants. `operator` (service options,
     defaults, grants) comes from the operator. `request` has more fields of the start request, as in
-    `session.start_data`. `api_keys` and `environ` are as for `host_for`. The client's `session` is the session as the
-    bot sees it. With `audio`, its transport carries audio in both directions: 16 kHz, mono.
+    `session.start_data`. `api_keys` and `environ` are as for `host_for`, `plugins` and `record` as for `Host`. The
+    client's `session` is the session as the bot sees it. With `audio`, its transport carries audio in both directions:
+    16 kHz, mono.
 
     With a `store` that outlives its process, such as a `SQLiteStore`, leaving the block loses the connection and ends
     the process. Another `connect` with the same store and `request={"resume": token}` continues the session.
@@ -199,6 +202,8 @@ async def connect(
         limits=limits,
         clock=clock,
         dev=dev,
+        plugins=plugins,
+        record=record,
         api_keys=api_keys,
         environ=environ,
         store=store,
