@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 import time
@@ -315,9 +314,10 @@ async def test_a_host_has_several_calls() -> None:
 
 async def test_a_session_of_a_test_may_have_plugins_and_be_recorded(tmp_path: Path) -> None:
     """`connect` passes both to the host."""
+    keys = {"kitchen": {"file": "orders.db"}}
     with pytest.raises(PluginError, match="no-such-plugin"):
-        async with connect(cook, api_keys={"kitchen": "orders.db"}, plugins=["no-such-plugin"]):
+        async with connect(cook, api_keys=keys, plugins=["no-such-plugin"]):
             raise AssertionError("it has started")
-    async with connect(cook, api_keys={"kitchen": "orders.db"}, record=tmp_path, audio=True):
+    async with connect(cook, api_keys=keys, record=tmp_path, audio=True):
         await settle()
-    assert len(os.listdir(tmp_path)) == 1
+    assert {each.suffix async for each in anyio.Path(tmp_path).iterdir()} == {".jsonl", ".wav"}
