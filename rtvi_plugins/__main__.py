@@ -6,6 +6,7 @@ Modules are imported when they are needed: `--help` imports no plugin, and a typ
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -25,6 +26,7 @@ __all__ = ("main",)
 _BROUGHT = {
     "run": ("rtvi-plugins-server", "serve a bot over HTTP and WebSocket"),
     "call": ("rtvi-plugins-client", "call an action of a bot that is being served"),
+    "top": ("rtvi-plugins-monitor", "show the live sessions of a bot that is being served"),
 }
 
 
@@ -82,8 +84,13 @@ def _brought_parsers() -> Iterator[tuple[str, str, argparse.ArgumentParser | Non
             parser = make() if make is not None else None
         except Exception:  # a broken plugin: `rtvi NAME` says why
             parser = None
-        sentence = _BROUGHT.get(name, ("", value))[1]
-        yield name, sentence, parser if isinstance(parser, argparse.ArgumentParser) else None
+        yield name, _help_of(name, value), parser if isinstance(parser, argparse.ArgumentParser) else None
+
+
+def _help_of(word: str, entry_point: str) -> str:
+    """Return what a command does, or where it is from: to read more, its module would have to be imported."""
+    package = re.split("[.:]", entry_point)[0]
+    return _BROUGHT[word][1] if word in _BROUGHT else f"from the package {package}"
 
 
 def _missing(word: str, known: list[str]) -> str:
@@ -99,7 +106,7 @@ def _others() -> str:
     from .registry.distribution_metadata import commands
 
     found = commands()
-    installed = [f"  {word:<20}  {_BROUGHT.get(word, ('', found[word]))[1]}" for word in sorted(found)]
+    installed = [f"  {word:<20}  {_help_of(word, found[word])}" for word in sorted(found)]
     missing = [
         f"  {word:<20}  {says} ({install_hint(who)})" for word, (who, says) in _BROUGHT.items() if word not in found
     ]

@@ -540,6 +540,18 @@ def test_what_a_command_raises_is_told_in_a_sentence(run: Run, distribution: Cal
     assert "wing_two.py, line 2)" in err
 
 
+def test_help_names_the_package_of_a_command(run: Run, distribution: Callable[..., None]) -> None:
+    """To know more, it would have to import the plugin."""
+    distribution("wing-help", "", rtvi_plugins__commands={"flap": "wing_help.commands:flap", "hop": "wing_help:hop"})
+    out = run("--help")[1]
+    for word, says in {
+        "flap": "from the package wing_help",
+        "hop": "from the package wing_help",
+        "top": "show the live sessions of a bot that is being served",
+    }.items():
+        assert f"  {word:<20}  {says}\n" in out
+
+
 @pytest.mark.parametrize("source", ["raise ImportError('no feathers')", ""], ids=["raises", "lacks the function"])
 def test_a_broken_command_is_told_in_a_sentence(
     run: Run, distribution: Callable[..., None], request: pytest.FixtureRequest, source: str
@@ -552,7 +564,10 @@ def test_a_broken_command_is_told_in_a_sentence(
     assert err.startswith("rtvi: The command 'wave' cannot be used: ")
 
 
-@pytest.mark.parametrize(("word", "brought"), [("run", "rtvi-plugins-server"), ("call", "rtvi-plugins-client")])
+@pytest.mark.parametrize(
+    ("word", "brought"),
+    [("run", "rtvi-plugins-server"), ("call", "rtvi-plugins-client"), ("top", "rtvi-plugins-monitor")],
+)
 def test_a_command_of_ours_that_is_not_installed_says_how_to_get_it(
     monkeypatch: pytest.MonkeyPatch, run: Run, word: str, brought: str
 ) -> None:
