@@ -66,8 +66,8 @@ class Screen:
         """Continue this line."""
         if piece:
             self._at_start = piece.endswith("\n")
-            shown = escape(piece, PROSE)  # what an LLM or a client says must not control the terminal
-            self.out.write(f"\x1b[{colour}m{shown}\x1b[0m" if colour and self.colours else shown)
+            printable = escape(piece, PROSE)  # what an LLM or a client says must not control the terminal
+            self.out.write(f"\x1b[{colour}m{printable}\x1b[0m" if colour and self.colours else printable)
             self.out.flush()
 
     def line(self, text: str, colour: str = "") -> None:
