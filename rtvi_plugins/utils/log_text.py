@@ -195,7 +195,9 @@ def _message(record: logging.LogRecord) -> tuple[str, str]:
 
 def _text(record: logging.LogRecord) -> str:
     try:
-        return record.getMessage()
+        text = record.getMessage()
+        # A warning has a second line: that of the source.
+        return " ".join(text.split()) if record.name == "py.warnings" else text
     except Exception as error:  # wrong arguments, or one whose repr raises
         return f"{record.msg if isinstance(record.msg, str) else type(record.msg).__name__} ({type(error).__name__})"
 

@@ -125,6 +125,8 @@ def test_what_is_described_is_what_is_checked(annotation: Any, value: Any) -> No
 MESSAGES: list[tuple[Any, Any, list[tuple[str, str]]]] = [
     (Annotated[int, ge(1)], 0, [("$", "must be >= 1, got 0")]),
     (Annotated[float, lt(2)], 2.5, [("$", "must be < 2, got 2.5")]),
+    (Annotated[float, lt(2)], 9, [("$", "must be < 2, got 9")]),
+    (Annotated[float, lt(2)], 1e300, [("$", "must be < 2, got 1e+300")]),
     (Annotated[str, max_len(20)], "a" * 30, [("$", "must have at most 20 characters, got 30")]),
     (Annotated[list[int], min_len(1)], [], [("$", "must have at least 1 item, got 0")]),
     (Annotated[dict[str, int], max_len(1)], {"a": 1, "b": 2}, [("$", "must have at most 1 field, got 2")]),

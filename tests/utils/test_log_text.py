@@ -21,7 +21,7 @@ from rtvi_plugins.cli import guarded
 from rtvi_plugins.cli.screen import Screen
 from rtvi_plugins.errors import BotError, report
 from rtvi_plugins.security import LogFormatter
-from rtvi_plugins.utils.log_text import LINES, clean, escape, trace
+from rtvi_plugins.utils.log_text import LINES, JsonLogFormatter, clean, escape, trace
 
 KEY = "sk-test-4711aBcDeFgHiJkLmNoPqRsTuV"
 FORGED = "first\nERROR rtvi_plugins: forged\r\x1b[2J\x9b31m\u202e\u2028\u2029\x85\x7f\ud800"
@@ -226,6 +226,14 @@ logging.Logger("alone").warning("key\\n%s", key.reveal())
     ]
     assert "PASSWORD" not in done.stderr
     assert KEY not in done.stderr
+
+
+@pytest.mark.parametrize("formatter", [LogFormatter("%(message)s"), JsonLogFormatter()])
+def test_a_warning_of_python_has_its_line_of_source_beside_it(formatter: logging.Formatter) -> None:
+    """Python puts a newline between them."""
+    text = "bot.py:5: RuntimeWarning: coroutine 'converse' was never awaited\n  converse(session)\n"
+    line = formatter.format(logging.LogRecord("py.warnings", logging.WARNING, "", 0, "%s", (text,), None))
+    assert "was never awaited converse(session)" in line
 
 
 def test_a_record_of_any_length_is_shortened(key: Secret) -> None:
