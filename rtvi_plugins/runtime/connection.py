@@ -42,7 +42,8 @@ class Connection:
         self._live = live
         #: Whether the client has come back on another connection.
         self._replaced = False
-        #: Whether the connection before carried audio, and this one does not.
+        #: Whether the bot's audio is dropped, because this transport takes none. Until `open_audio` is called, there is
+        #: audio only if an earlier connection of the session has opened it.
         self._drops_audio = live.parts.turns.audio is not None
         self._on_sendable: Callable[[], None] | None = None
         self.on_end: Callable[[], None] | None = None
@@ -133,16 +134,16 @@ class Connection:
         time. With None the bot hears the user, but does not speak. `on_interrupt` is called when the bot is
         interrupted, for a transport that holds frames back.
         """
-        parts, outbox, live = self._parts, self._outbox, self._live
+        parts, outbox, clock = self._parts, self._outbox, self._live.clock
         self._drops_audio = output_rate is None
         if parts.turns.audio is not None and output_rate is not None:  # the client has come back
             parts.turns.audio.use(output_rate, on_interrupt)
         if parts.audio_input is None:
             if output_rate is not None:
                 parts.turns.audio = AudioOutput(
-                    output_rate, live.clock, self._session.emit, outbox.put_audio, outbox.discard_audio, on_interrupt
+                    output_rate, clock, self._session.emit, outbox.put_audio, outbox.discard_audio, on_interrupt
                 )
-            parts.audio_input = AudioInput(live.clock, self._parts.shared.limits.audio_seconds, self._warn)
+            parts.audio_input = AudioInput(clock, parts.shared.limits.audio_seconds, self._warn)
 
     def _warn(self, error: RequestError) -> None:
         log.warning("session %s: %s", self.id, error.message, extra={"session": self.id, "code": error.code})
