@@ -73,11 +73,11 @@ class SessionEnd:
         if self.closed or self.closing:
             return
         if self._core.tasks is None or self._core.turns.is_idle:
-            return end()
+            end()
+            return
         self._inputs.closing = True
         timer = self._clock.call_after(self._limits.goodbye_seconds, end)
         self._core.tasks.start_soon(self._end_when_idle, end, timer)
-        return None
 
     async def _end_when_idle(self, end: Callable[[], None], timer: Timer) -> None:
         await self._core.turns.idle()
@@ -148,7 +148,7 @@ class SessionEnd:
         """Return when the session has been idle for too long, as seen now. A timer of the bot counts like a message."""
         now = self._clock.now()
         timers = [each.due for each in self._core.timers if each.callback is not None or each.due <= now]
-        return max(self.last_received, *timers, 0.0) + self._limits.idle_seconds
+        return max([self.last_received, *timers]) + self._limits.idle_seconds
 
     def _deadline_reached(self) -> None:
         """Check which deadlines have passed, and wait for the next one."""

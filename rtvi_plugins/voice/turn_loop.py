@@ -29,7 +29,7 @@ from .tool_calls import LateResults
 from .turn_state import AudioState, BotState, Event, SpokenTurn, UserState
 from .turn_taking import TextSource, TurnTaking, text_of
 from .user_audio import UserAudio
-from .user_turn import IdleTimer, UserTurns
+from .user_turn import IdleTimer, UserTurnCollector
 
 __all__ = ("Conversation",)
 
@@ -48,7 +48,7 @@ class Conversation:
     state: SpokenTurn = field(factory=SpokenTurn)
     idle: IdleTimer = field(init=False)
     late: LateResults = field(init=False)
-    user_turns: UserTurns | ModelUser | None = None
+    user_turns: UserTurnCollector | ModelUser | None = None
     #: The user's last message, as long as they have heard nothing of an answer to it.
     _unanswered: Message | None = None
     #: The input whose answer waits, or was not heard: in `BotState.HELD_BACK`.
@@ -94,7 +94,7 @@ class Conversation:
         async with anyio.create_task_group() as tasks:
             recogniser = Recogniser(self.session, stt, tasks, endpointing=vad is None)
             recogniser.start()
-            turns = self.user_turns = UserTurns(
+            turns = self.user_turns = UserTurnCollector(
                 self.session, recogniser, self.taking.end_of_turn, self.state, tasks, self._failed
             )
             audio = UserAudio(self.session, vad, self.taking, turns, self.state, self._failed, recogniser.is_speech)

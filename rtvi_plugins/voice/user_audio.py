@@ -28,7 +28,7 @@ from .speech_model_user import ModelUser
 from .speech_recognition import FRAME_SECONDS, Utterance
 from .turn_state import AudioState, Event, SpokenTurn
 from .turn_taking import TurnTaking
-from .user_turn import UserTurns
+from .user_turn import UserTurnCollector
 
 __all__ = ("Change", "SpeechDetector", "UserAudio")
 
@@ -87,7 +87,7 @@ class UserAudio(Listener):
     session: Session
     vad: VAD | None
     taking: TurnTaking
-    turns: UserTurns | ModelUser
+    turns: UserTurnCollector | ModelUser
     state: SpokenTurn
     on_failure: Callable[[ProviderError], None]
     #: Without a VAD, returns for each frame whether the user speaks.

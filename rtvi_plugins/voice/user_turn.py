@@ -23,7 +23,7 @@ from .speech_recognition import Recogniser, Utterance
 from .turn_state import Event, SpokenTurn, UserState
 from .turn_taking import EndOfTurn, UserTurn, is_seconds
 
-__all__ = ("IdleTimer", "UserTurns")
+__all__ = ("IdleTimer", "UserTurnCollector")
 
 
 @define(eq=False)
@@ -78,7 +78,7 @@ _TIMEOUT: Final = 15.0
 
 
 @define(eq=False)
-class UserTurns:
+class UserTurnCollector:
     """Collects the utterances of a turn, has them recognised, and submits their text to the session."""
 
     session: Session

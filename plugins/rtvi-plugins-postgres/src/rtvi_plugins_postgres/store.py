@@ -42,9 +42,9 @@ _NETWORK: Final[Mapping[str, Any]] = {
     "keepalives_count": 3,
     "tcp_user_timeout": int(1000 * _TIMEOUT),
 }
-#: How many writes share a transaction. How many claims and look-ups are under way at once: when a machine has died,
+#: How many writes share a transaction. How many other calls are under way at once: when a machine has died,
 #: hundreds of sessions are claimed, and each would open a connection.
-_BATCH, _CLAIMS = 500, 16
+_BATCH, _CALLS = 500, 16
 #: How often expired records are removed, in seconds, and how many at once.
 _SWEEP_SECONDS, _SWEPT = 30.0, 500
 
@@ -76,15 +76,15 @@ class PostgresStore:
         self._network = {name: value for name, value in _NETWORK.items() if name not in given}
         #: One connection more than claims, for the writer.
         self._pool = ConnectionPool(
-            url, kwargs=self._network, min_size=1, max_size=_CLAIMS + 1, timeout=_TIMEOUT, open=False
+            url, kwargs=self._network, min_size=1, max_size=_CALLS + 1, timeout=_TIMEOUT, open=False
         )
         self._writing = anyio.CapacityLimiter(1)
-        self._claiming = anyio.CapacityLimiter(_CLAIMS)
+        self._calling = anyio.CapacityLimiter(_CALLS)
         self._writer = BatchWriter(self._write_batch, most=_BATCH)
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        await anyio.to_thread.run_sync(self._open, limiter=self._claiming)
+        await anyio.to_thread.run_sync(self._open, limiter=self._calling)
         try:
             tasks = await self._stack.enter_async_context(anyio.create_task_group())
             self._stack.callback(tasks.cancel_scope.cancel)
@@ -119,14 +119,14 @@ class PostgresStore:
     async def _close(self) -> None:
         await self._stack.aclose()
         with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(self._pool.close, limiter=self._claiming)
+            await anyio.to_thread.run_sync(self._pool.close, limiter=self._calling)
 
     async def _write_batch(self, batch: Sequence[_Write]) -> Mapping[int, Exception]:
         return await anyio.to_thread.run_sync(self._write_all, batch, limiter=self._writing)
 
     async def _in_thread(self, function: Callable[[], T]) -> T:
         # A server that is stuck holds its connections for as long as it likes. Their number bounds that of the threads.
-        return await anyio.to_thread.run_sync(function, limiter=self._claiming, abandon_on_cancel=True)
+        return await anyio.to_thread.run_sync(function, limiter=self._calling, abandon_on_cancel=True)
 
     # ---- in threads ------------------------------------------------------------------------------------------------
 

@@ -54,9 +54,9 @@ if ARGV[1] == '' or redis.call('HGET', KEYS[1], 'epoch') == ARGV[1] then redis.c
 _TEXT: Final = "t:"
 #: How long the server may take to answer, in seconds.
 _TIMEOUT: Final = 5.0
-#: How many writes share a round trip. How many claims and look-ups are under way at once: when a machine has died,
+#: How many writes share a round trip. How many other calls are under way at once: when a machine has died,
 #: hundreds of sessions are claimed, and each would open a connection.
-_BATCH, _CLAIMS = 500, 16
+_BATCH, _CALLS = 500, 16
 #: How many keys the server looks at in one step when sessions are listed.
 _SCANNED: Final = 1000
 
@@ -88,7 +88,7 @@ class RedisStore:
         self._claim_script: Any = self._redis.register_script(_CLAIM)
         self._forget_script: Any = self._redis.register_script(_FORGET)
         self._writing = anyio.CapacityLimiter(1)
-        self._claiming = anyio.CapacityLimiter(_CLAIMS)
+        self._calling = anyio.CapacityLimiter(_CALLS)
         self._writer = BatchWriter(self._write_batch, most=_BATCH)
         self._stack = AsyncExitStack()
 
@@ -131,7 +131,7 @@ class RedisStore:
         return f"{self._prefix}{session}"
 
     async def _in_thread(self, function: Callable[[], T]) -> T:
-        return await anyio.to_thread.run_sync(function, limiter=self._claiming)
+        return await anyio.to_thread.run_sync(function, limiter=self._calling)
 
     def _sessions(self) -> Sequence[str]:
         pattern = re.sub(r"([\\*?\[\]])", r"\\\1", self._prefix) + "*"
