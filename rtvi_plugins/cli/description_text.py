@@ -37,7 +37,7 @@ def actions_text(actions: Iterable[Described]) -> str:
 def _action_lines(action: Described) -> Iterator[str]:
     names = ", ".join(each["name"] for each in action["arguments"])
     long = ", in the background" if action.get("long") else ""
-    yield f"{action['service']}:{action['action']}({names}) -> {action['result']}{long}"
+    yield f"{action['service']}:{action['action']}({names}) -> {_result(action['result_schema'])}{long}"
     yield from _notes(action, "    ")
     if "message" in action:
         yield f"    Called by the client message {_shown(action['message'])}."
@@ -45,6 +45,11 @@ def _action_lines(action: Described) -> Iterator[str]:
     if fields := list(_fields(action["result_schema"], "      ", checked=False)):
         yield "    result"
         yield from fields
+
+
+def _result(schema: Described) -> str:
+    is_optional = any(each.get("type") == "null" for each in schema.get("anyOf", ()))
+    return f"{_type(schema)} or null" if is_optional else _type(schema)
 
 
 def parameter_lines(parameters: Iterable[Described], margin: str = "") -> Iterator[str]:
@@ -106,6 +111,11 @@ def merge_all_of(schema: Described) -> dict[str, Any]:
     for part in schema.get("allOf", ()):
         for name, value in merge_all_of(part).items():
             joined[name] = _narrower(name, joined[name], value) if name in joined else value
+    if "anyOf" in joined and "items" in joined:  # a grant of an array that may be null: it is about the array
+        items = {"items": joined.pop("items")}
+        joined["anyOf"] = [
+            merge_all_of({"allOf": [each, items]}) if each.get("type") == "array" else each for each in joined["anyOf"]
+        ]
     return joined
 
 

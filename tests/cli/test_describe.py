@@ -18,7 +18,10 @@ from typing_extensions import deprecated
 
 from rtvi_plugins import Doc, Grant, Kind, Secret, Session, action, bot, lifespan, options, service
 from rtvi_plugins.cli import OK, USAGE
-from rtvi_plugins.cli.description_text import facts, parameter_lines
+from rtvi_plugins.cli.description_text import actions_text, facts, parameter_lines
+from rtvi_plugins.declare.specs import ActionSpec, specs_of
+from rtvi_plugins.protocol.describe import describe_action
+from rtvi_plugins.registry import standard_actions
 
 BOT = f"{Path(__file__).with_name('test_cli.py')}:parrot"
 HOTEL = f"{__file__}:hotel"
@@ -234,7 +237,7 @@ def test_describe_tells_what_clients_are_offered(run: Run) -> None:
         "      Greets somebody by name.",
         "      name  string, at most 20 characters, required",
         "      loud  bool, default false",
-        "  bot:count(to) -> number, in the background",
+        "  bot:count(to) -> whole number, in the background",
         "  llm.times  whole number, from 1 to 3, default 1",
         "             How often each word is said.",
         '  llm.voice  string, such as "high" "low", default "high", read only',
@@ -449,3 +452,30 @@ def test_one_suggestion_reads_as_several_do() -> None:
     assert list(parameter_lines([{**ear, "schema": {"type": "string", "enum": ["ear-1"]}}])) == [
         'model  string, always "ear-1"'
     ]
+
+
+def test_what_a_grant_says_of_messages_that_may_be_null_is_one_list() -> None:
+    """It narrows the fields of the message. The result is in the same words as the arguments."""
+    spec = next(each for each in specs_of(standard_actions.set_context) if isinstance(each, ActionSpec))
+    lines = actions_text([describe_action("llm", spec, spec.narrowed)]).splitlines()
+    assert lines[0].endswith(") -> bool")
+    listed = [line.split()[0] for line in lines]
+    for name in ("role", "content", "tool_calls"):
+        assert listed.count(name) == 1
+    assert any(line.split() == ["tool_calls", "array", "of", "object"] for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("schema", "text"),
+    [
+        ({"type": "array", "items": {"type": "string"}}, "array of string"),
+        ({"type": "integer"}, "whole number"),
+        ({"anyOf": [{"type": "integer"}, {"type": "null"}]}, "whole number or null"),
+        ({"type": "null"}, "null"),
+        ({}, "any JSON"),
+    ],
+)
+def test_a_result_has_the_words_of_an_argument(schema: dict[str, Any], text: str) -> None:
+    """An array says of what."""
+    action = {"service": "bot", "action": "count", "arguments": [], "result": "x", "result_schema": schema}
+    assert actions_text([action]) == f"bot:count() -> {text}"
