@@ -296,8 +296,11 @@ class InvalidResult(RequestError, code="invalid-result", status=500):
     """The action returned a value of another type than declared, or a value that is not JSON, or too much data."""
 
 
-class ActionTimeout(RequestError, code="action-timeout", status=504, retryable=True):
-    """The action, or the change of config, took longer than its deadline. It may have taken effect."""
+class ActionTimeout(RequestError, code="action-timeout", status=504):
+    """The action, or the change of config, took longer than its deadline. It may have taken effect.
+
+    It is retryable if the action is `repeatable` or has not begun, and for a change of config.
+    """
 
 
 class OutcomeUnknown(RequestError, code="outcome-unknown", status=500):

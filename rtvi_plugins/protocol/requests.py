@@ -41,6 +41,8 @@ class Request:
     due: float = 0.0
     #: Whether the request still waits for its answer.
     is_pending: bool = False
+    #: Whether the request may be sent again if it was not finished in time.
+    repeatable: bool = True
     #: The work of the runtime on the request, which is cancelled at the deadline.
     work: Any = None
     #: Called when the request is answered, with "ok" or the code of the error.

@@ -87,7 +87,7 @@ class Actions:
         if call.action.spec.long:
             self._start_job(call, kept)
         else:
-            call.request.answered = kept
+            call.request.answered, call.request.repeatable = kept, call.action.spec.repeatable
             call.request.work = self.core.workers.submit(
                 partial(self._perform_action, call, self._service_of(call.action))
             )

@@ -174,7 +174,8 @@ class SessionEnd:
     def _expire_request(self, request: Request) -> None:
         """Answer a request that took too long, without waiting for its function to unwind."""
         begun, waits = "It may or may not have taken effect.", "The client has not sent client-ready."
-        hint = begun if self._core.protocol.ready else waits
-        self._outbox.fail(request, ActionTimeout(f"The request was not finished in time. {hint}"))
+        ready = self._core.protocol.ready
+        text = f"The request was not finished in time. {begun if ready else waits}"
+        self._outbox.fail(request, ActionTimeout(text, retryable=request.repeatable or not ready))
         if request.work is not None:
             request.work.cancel()

@@ -279,7 +279,7 @@ async def hang(session: Session, /) -> str:
     return ""
 
 
-@action("bot", deadline=2.0)
+@action("bot", deadline=2.0, repeatable=True)
 async def hang_shortly(session: Session, /) -> str:
     """Never end. The deadline is two seconds."""
     await anyio.sleep_forever()

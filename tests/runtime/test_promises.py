@@ -99,6 +99,7 @@ async def test_an_action_that_hangs_is_answered_at_its_deadline(faults: Faults) 
         hung = await wire.error(hanging)
         assert hung["code"] == "action-timeout"
         assert "may or may not have taken effect" in hung["error"]
+        assert not hung["retryable"]
         assert (await wire.error(clinging))["code"] == "action-timeout"
         assert faults.ledger.blocked["hang"] == 0
 
@@ -109,7 +110,9 @@ async def test_an_action_may_have_a_shorter_deadline_of_its_own(faults: Faults) 
         short, long = wire.call("bot:hang_shortly"), wire.call("bot:hang")
         await settle()
         wire.clock.advance(2.0)
-        assert (await wire.error(short))["code"] == "action-timeout"
+        error = await wire.error(short)
+        assert error["code"] == "action-timeout"
+        assert error["retryable"]  # it is declared as repeatable
         assert wire.answers(long) == []
 
 
@@ -625,6 +628,7 @@ async def test_an_early_message_is_answered_also_if_the_client_never_becomes_rea
         error = await wire.error(early)
         assert error["code"] == "action-timeout"
         assert "client-ready" in error["error"]
+        assert error["retryable"]  # it has not begun
         wire.send("client-ready", {})
         await settle()
         assert len(wire.answers(early)) == 1
