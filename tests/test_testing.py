@@ -297,6 +297,18 @@ async def test_a_client_without_audio_hears_nothing() -> None:
         assert seconds_heard(client) == 0
 
 
+async def test_a_user_who_cannot_be_heard_is_an_error() -> None:
+    """Otherwise a test that expects silence would pass."""
+    clock, llm = ManualClock(), ScriptedLLM()
+    async with connect(listener, fake_provider("llm.vendor", llm), clock=clock) as client:
+        for says in (speak, silence):
+            with pytest.raises(RuntimeError, match=r"audio=True"):
+                await says(client, clock, 1.0)
+    async with connect(listener, fake_provider("llm.vendor", llm), audio=True) as client:
+        with pytest.raises(ValueError, match=r"clock=clock"):
+            await speak(client, clock, 1.0)
+
+
 async def test_a_host_has_several_calls() -> None:
     """Each call has its own line."""
     clock, llm = ManualClock(), ScriptedLLM("One two three.")

@@ -149,7 +149,12 @@ class SessionClient(Client):
         self.audio, self._texts = audio, texts
 
     def speak(self, audio: Audio, /) -> None:
-        """Send audio from the microphone. The function `speak` sends a tone, and moves the clock."""
+        """Send audio from the microphone. The function `speak` sends a tone, and moves the clock.
+
+        Raise `RuntimeError` if the client is connected without `audio=True`.
+        """
+        if not self.session.hears_audio:
+            raise RuntimeError("The client has no microphone. Write connect(…, audio=True).")
         self._connection.receive_audio(audio)
 
     def received(self, type: str) -> list[Any]:
@@ -331,7 +336,17 @@ async def silence(line: _AnyLine, clock: ManualClock, seconds: float) -> None:
 
 
 async def play(line: _AnyLine, clock: ManualClock, audio: Audio) -> None:
-    """Send audio from the microphone, and move the clock as if it were recorded meanwhile."""
+    """Send audio from the microphone, and move the clock as if it were recorded meanwhile.
+
+    Raise `ValueError` if the session has another clock.
+    """
+    session: Session | None = None
+    if isinstance(line, SessionClient):
+        session = line.session
+    elif isinstance(line, Line):
+        session = line.connection.session
+    if session is not None and session.clock is not clock:
+        raise ValueError("The session has another clock. Give it this one, as in connect(…, clock=clock).")
     size = 2 * round(_STEP * audio.rate)
     for at in range(0, len(audio.data), size):
         line.speak(Audio(audio.data[at : at + size], audio.rate))
