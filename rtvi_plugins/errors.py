@@ -21,13 +21,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from traceback import TracebackException
 from typing import Any, ClassVar, Literal
 
 from attrs import field, frozen
 
-from .utils.error_texts import complaint, shorten, shorten_middle
+from .utils.error_texts import complaint, shorten, shorten_middle, unwrap_group
 from .utils.json_values import MAX_PROBLEMS, is_array, is_object
-from .utils.log_text import escape, trace
+from .utils.log_text import escape, show_texts, trace
 from .utils.names import nearest
 
 _log = logging.getLogger("rtvi_plugins")
@@ -118,17 +119,25 @@ class PluginError(AuthorError):
 def report(what: str, error: BaseException) -> None:
     """Log an exception of a plugin or a bot. Its text and traceback appear only at level DEBUG, and without keys.
 
-    The text of an `AuthorError` is always logged, because the framework wrote it. A record without the text has the
-    attribute `withheld`.
+    The text of an `AuthorError` is always logged, because the framework wrote it; with `show_texts`, that of any other
+    too. A record without the text has the attribute `withheld`, and one without the traceback too.
     """
     about = {"code": error.code} if isinstance(error, RequestError) else {}
-    if isinstance(error, AuthorError):
-        _log.error("%s: %s", what.removesuffix(","), error)
+    found = unwrap_group(error)
+    if isinstance(found, AuthorError):
+        _log.error("%s: %s", what.removesuffix(","), found)
+    elif show_texts.get():
+        _log.error("%s raised %s", what, _with_text(found), extra={"withheld": "traceback", **about})
     else:
-        _log.error("%s raised %s", what, type(error).__name__, extra={"withheld": True, **about})
+        _log.error("%s raised %s", what, type(found).__name__, extra={"withheld": True, **about})
     if _log.isEnabledFor(logging.DEBUG):
         # As text, not as `exc_info`: other handlers would print its keys.
         _log.debug("%s raised\n%s", escape(what), trace(error), extra={"multiline": True})
+
+
+def _with_text(error: BaseException) -> str:
+    """Return an exception's class and text, as the last line of a traceback has them."""
+    return "".join(TracebackException.from_exception(error).format_exception_only()).strip()
 
 
 # ---- mistakes of a client or an operator -----------------------------------------------------------------------

@@ -22,6 +22,7 @@ from attrs import define, field
 from ..client import Client, open_client
 from ..errors import RequestError, SessionClosed
 from ..hosting import Connection, ConnectionStream, Host, Limits
+from ..utils.log_text import show_texts
 from .command_line import load, read_arguments, read_config, read_services, set_service_options
 from .description_text import actions_text
 from .failures import FAILED, INTERRUPTED, OK, UsageError, log_to_stderr, requested, show_traces
@@ -53,6 +54,14 @@ def run(chosen: Namespace) -> int:
     log_to_stderr("warning")
     if chosen.traceback:
         show_traces()
+    token = show_texts.set(True)
+    try:
+        return _run(chosen)
+    finally:
+        show_texts.reset(token)
+
+
+def _run(chosen: Namespace) -> int:
     sound = load_sound() if chosen.voice else None
     services = read_services(chosen.services)
     host = Host(load(chosen.bot, chosen.env), dev=True, limits=_LIMITS)

@@ -182,8 +182,9 @@ def show_traces() -> None:
 
 
 def _hint_at_traceback(record: logging.LogRecord) -> bool:
-    if getattr(record, "withheld", False) and not _log.isEnabledFor(logging.DEBUG):
-        record.msg = f"{record.msg} (--traceback shows why)"
+    withheld = getattr(record, "withheld", False)
+    if withheld and not _log.isEnabledFor(logging.DEBUG):
+        record.msg = f"{record.msg} (--traceback shows {'where' if withheld == 'traceback' else 'why'})"
     return True
 
 

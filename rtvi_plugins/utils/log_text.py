@@ -28,6 +28,7 @@ __all__ = (
     "escape",
     "logged_session",
     "redacted_stderr",
+    "show_texts",
     "trace",
 )
 
@@ -36,6 +37,9 @@ LINES = "\n\t"
 
 #: What a text for people keeps besides: joiners (emoji and several scripts need them), soft hyphens, hard spaces.
 PROSE = LINES + "\u200c\u200d\u00ad\u00a0"
+
+#: Whether the texts of all exceptions are logged, as in `rtvi console`, whose terminal is that of the bot's author.
+show_texts: ContextVar[bool] = ContextVar("rtvi_plugins_show_texts", default=False)
 
 #: An exception as `sys.exc_info()` returns it.
 _ExcInfo: TypeAlias = (
