@@ -124,7 +124,7 @@ def grant_problem(registry: Registry, grant: Grant, *, is_operators: bool = Fals
     if grant.name not in known and not _is_former_option(registry, grant.name):
         if registry.left_out(grant.name.replace(":", ".").partition(".")[0]):
             return None  # it may be of a provider that is not installed
-        return f"grants {grant.name!r}. {known_names(grant.name, known)}"
+        return f"grants {grant.name!r}. {known_grants(grant.name, known)}"
     if ":" not in grant.name:
         return _option_grant_problem(registry, grant, is_operators)
     grant = renamed(registry, grant)
@@ -154,7 +154,7 @@ def function_problem(registry: Registry, granted: str, named: dict[str, str]) ->
     _, colon, name = granted.partition(":")
     known = set(_grantable_names(registry))
     if granted not in known:
-        return f"grants {granted!r}. {known_names(granted, (each for each in known if ':' in each))}"
+        return f"grants {granted!r}. {known_grants(granted, (each for each in known if ':' in each))}"
     if not colon:
         return f"grants {granted!r}, which is an option. An LLM can call actions, as in 'bot:book_room'."
     if any(each.long for each in _specs_of_action(registry, granted)):
@@ -239,15 +239,44 @@ def _grantable_names(registry: Registry) -> Iterable[str]:
             yield from (f"{service.name}:{name}" for name in provider.actions)
 
 
+def known_grants(name: str, known: Iterable[str]) -> str:
+    """Return what to grant instead of an unknown name: an option `service.name` or an action `service:name`."""
+    names = sorted(known)
+    separator = next((each for each in name if each in ".:"), "")
+    service, _, own = name.partition(separator) if separator else (name, "", "")
+    of_service = [each for each in names if each.startswith((f"{service}.", f"{service}:"))]
+    if not of_service or not separator:
+        return _unknown_service(name, service, separator, names)
+    same = [each for each in of_service if each.startswith(f"{service}{separator}")]
+    if "*" in own:
+        return f"There are no wildcards: name each. {_listed(same or of_service)}"
+    near = nearest(own, [each[len(service) + 1 :] for each in same])
+    if near is not None:
+        return f"Did you mean '{service}{separator}{near}'?"
+    if (other := next((each for each in of_service if each[len(service) + 1 :] == own), None)) is not None:
+        return f"Did you mean {other!r}?"
+    return _listed(same or of_service)
+
+
+def _unknown_service(name: str, service: str, separator: str, names: Sequence[str]) -> str:
+    near = nearest(service, dict.fromkeys(re.split("[.:]", each)[0] for each in names))
+    likely = None if near is None else name.replace(service, near, 1)
+    if likely in names:
+        return f"Did you mean {likely!r}?"
+    missing = f"There is no service {service!r} with anything to grant. " if separator else ""
+    return f"{missing}{_listed(names)}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_LISTED_NAMES} more" if len(names) > _MOST_LISTED_NAMES else ""
+    return f"There is {', '.join(names[:_MOST_LISTED_NAMES])}{more}." if names else "There is none."
+
+
 def known_names(name: str, known: Iterable[str]) -> str:
+    """Return the known name that is meant instead of an unknown one, or the known names."""
     names = sorted(known)
     near = nearest(name, names)
-    if near is not None:
-        return f"Did you mean {near!r}?"
-    service = name.replace(".", ":").partition(":")[0]
-    alike = [each for each in names if each.startswith((f"{service}.", f"{service}:"))] or names
-    more = f" and {len(alike) - _MOST_LISTED_NAMES} more" if len(alike) > _MOST_LISTED_NAMES else ""
-    return f"There is {', '.join(alike[:_MOST_LISTED_NAMES])}{more}." if names else "There is none."
+    return _listed(names) if near is None else f"Did you mean {near!r}?"
 
 
 #: Each bound, with what an operator may give it.

@@ -17,7 +17,7 @@ from rtvi_plugins.errors import AuthorError, BotError, DeclarationError
 from rtvi_plugins.kinds import LLMPiece, LLMRequest, Text
 from rtvi_plugins.loading import bot_spec
 from rtvi_plugins.registry.assemble import build
-from rtvi_plugins.registry.grants import known_names
+from rtvi_plugins.registry.grants import known_grants
 from rtvi_plugins.registry.registry import Registry
 from rtvi_plugins.utils.error_texts import where
 
@@ -265,6 +265,10 @@ GRANTS: list[tuple[Any, str]] = [
     ("llm:fli", "client= grants 'llm:fli'. Did you mean 'llm:fly'?"),
     ("tts:say", "client= grants 'tts:say'."),
     ("bot:nothing", "client= grants 'bot:nothing'."),
+    ("lm.seeds", "client= grants 'lm.seeds'. Did you mean 'llm.seeds'?"),
+    ("llm:seeds", "client= grants 'llm:seeds'. Did you mean 'llm.seeds'?"),
+    ("llm.*", "client= grants 'llm.*'. There are no wildcards: name each. There is llm."),
+    ("tts:say", "There is no service 'tts' with anything to grant. There is "),
     (Grant("llm:fly", arguments={"fr": in_([1])}), "narrows the argument 'fr' of 'llm:fly'."),
 ]
 
@@ -280,8 +284,23 @@ def test_a_grant_that_names_nothing_is_refused(grant: Any, message: str) -> None
 
 def test_many_names_are_not_all_listed() -> None:
     """If no name is similar, some names are listed, of the same service if possible, and the number of the others."""
-    listed = known_names("llm:zzz", [f"{service}.option_{n}" for service in ("llm", "tts") for n in range(10)])
-    assert listed == f"There is {', '.join(f'llm.option_{n}' for n in range(8))} and 2 more."
+    options = [f"{service}.option_{n}" for service in ("llm", "tts") for n in range(10)]
+    assert known_grants("llm:zzz", options) == f"There is {', '.join(options[:8])} and 2 more."
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("bot:sp", "There is bot:inc."),
+        ("llm:sya", "Did you mean 'llm:say'?"),
+        ("llm:zzz", "There is llm:say."),
+        ("llm.zzz", "There is llm.omit."),
+        ("bot.tone", "There is bot:inc."),
+    ],
+)
+def test_only_the_name_after_the_service_is_compared(name: str, says: str) -> None:
+    """Names of one service would be similar for the service alone. Options and actions are not mixed."""
+    assert known_grants(name, ["bot:inc", "llm.omit", "llm:say"]) == says
 
 
 def test_a_grant_may_name_what_one_provider_has() -> None:
