@@ -103,7 +103,8 @@ def _array_shape(generic: Any, args: tuple[Any, ...], read: Read) -> Shape:
 def _fixed_array_shape(items: Sequence[Shape]) -> Shape:
     def load(value: Any, path: str, problems: list[Problem]) -> Any:
         if not is_array(value) or len(value) != len(items):
-            problems.append(Problem(path, expected(f"an array of {len(items)}", value)))
+            found = f" of {len(value)}" if is_array(value) else ""
+            problems.append(Problem(path, expected(f"an array of {len(items)}", value) + found))
             return INVALID
         pairs = enumerate(zip(items, value, strict=True))
         return tuple(item.load(each, f"{path}[{index}]", problems) for index, (item, each) in pairs)

@@ -11,6 +11,7 @@ from typing_extensions import TypedDict, Unpack
 from ..errors import DeclarationError
 from ..kinds import Kind, kind_of
 from ..session import Session
+from ..utils.error_texts import authors_line
 from ..utils.json_values import is_array
 from .annotations import read_hints
 from .failover import Failover
@@ -88,6 +89,8 @@ def bot(
     carry, with a default for each field.
     """
     mistaken: AnyFunction
+    if bare and not callable(bare[0]):
+        raise DeclarationError(None, f"@bot ({authors_line()}) takes its arguments by name: @bot(services={{…}}).")
     for mistaken in bare:
         check_function("bot", mistaken)
         raise DeclarationError(mistaken, "is under a bare @bot. Write @bot() or @bot(services={…}).")

@@ -64,12 +64,20 @@ def reject_bare(decorator: str, targets: Sequence[Any]) -> None:
         if inspect.isclass(target) and kind_of(target) is not None:  # a Protocol where its kind belongs
             continue
         message = f"is not a service or a bot. Decorate it with @service or @bot before @{decorator} names it, "
-        message += f"or write @{decorator}(acme_llm) above it."
+        message += f"or write @{decorator}(mybot) above it."
+        if inspect.isfunction(target) and _is_not_yet_defined(target):
+            message = f"is under a bare @{decorator}. Write @{decorator}(mybot), with the bot or the service it is for."
         if decorator == "service":
             message = "is under a bare @service. Write @service('llm', 'acme'), with a kind and a provider."
         if inspect.isfunction(target):
             raise DeclarationError(target, message)
         raise DeclarationError(None, f"{getattr(target, '__name__', target)!s} ({authors_line()}) {message}")
+
+
+def _is_not_yet_defined(function: AnyFunction) -> bool:
+    """Return whether a function of a module is still being decorated."""
+    is_of_module = "<locals>" not in function.__qualname__
+    return is_of_module and function.__globals__.get(function.__name__) is not function
 
 
 def read_targets(function: AnyFunction, targets: Sequence[Any]) -> tuple[Target, ...]:

@@ -404,14 +404,14 @@ async def configure(llm: Acme, /, model: str = "a") -> None: ...
 @action  # here
 async def say(llm: Acme, /) -> None: ...
 """,
-        "or write @action(acme_llm) above it.",
+        "is under a bare @action. Write @action(mybot), with the bot or the service it is for.",
     ),
     "bare options": (
         """
 @options  # here
 def configure(llm: Acme, /, model: str = "small") -> None: ...
 """,
-        "or write @options(acme_llm) above it.",
+        "is under a bare @options. Write @options(mybot), with the bot or the service it is for.",
     ),
     "bare bot": (
         """
@@ -419,6 +419,13 @@ def configure(llm: Acme, /, model: str = "small") -> None: ...
 async def receptionist(session: Session, /) -> None: ...
 """,
         "is under a bare @bot. Write @bot() or @bot(services={…}).",
+    ),
+    "bot with services by position": (
+        """
+@bot({"llm": "echo"})  # here
+async def receptionist(session: Session, /, llm: LLM) -> None: ...
+""",
+        "takes its arguments by name: @bot(services={…}).",
     ),
     "deadline that is not a number": (
         """
@@ -1425,3 +1432,10 @@ def test_the_head_of_these_files_is_right(authors_module: Any) -> None:
     """So the mistake in each file is its only one."""
     _, module = authors_module("")
     assert specs_of(module.acme_llm)
+
+
+def test_a_target_that_was_never_declared_is_not_taken_for_a_bare_decorator(authors_module: Any) -> None:
+    """It exists before the decorator names it."""
+    text = "\ndef forgotten() -> None: ...\n\n@action(forgotten)\nasync def say(llm: Acme, /) -> None: ...\n"
+    with pytest.raises(DeclarationError, match=r"forgotten\(\) .* is not a service or a bot\. Decorate it with"):
+        authors_module(text)

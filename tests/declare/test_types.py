@@ -647,3 +647,9 @@ def test_a_union_reports_every_problem_of_the_member_that_was_meant(
 def test_none_alone_is_described_as_null() -> None:
     """It is not described as an object."""
     assert (read(None).rtvi_type, read(None).schema) == ("null", {"type": "null"})
+
+
+def test_the_length_of_an_array_is_named() -> None:
+    """It is what differs."""
+    assert problems_of(tuple[int, str], [1]) == [("$", "expected an array of 2, got an array of 1")]
+    assert problems_of(tuple[int, str], {}) == [("$", "expected an array of 2, got an object")]
