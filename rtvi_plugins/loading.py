@@ -28,7 +28,7 @@ from .registry.modules import (
 )
 from .registry.registry import Provider, Registry
 from .utils.blocked_threads import SLOW_IMPORT_SECONDS, warn_when_slow
-from .utils.error_texts import where
+from .utils.error_texts import shorten, where
 from .utils.names import nearest
 
 __all__ = ("bot_spec", "compose", "load_bot", "load_provider", "own_provider")
@@ -105,6 +105,12 @@ def _load_module(name: str) -> ModuleType:
 def bot_spec(bot: AnyFunction) -> BotSpec:
     """Return the declaration of a bot's function. Raise `BotError` if it has none."""
     found = next((spec for spec in specs_of(bot) if isinstance(spec, BotSpec)), None)
+    given: object = bot
+    if isinstance(given, ModuleType):
+        example = f"{given.__name__.rpartition('.')[2]}.{next(iter(_bots_in(given)), 'mybot')}"
+        raise BotError(f"{given.__name__!r} is a module. Pass the function of its bot, as in {example}.")
+    if isinstance(given, str):
+        raise BotError(f"{shorten(repr(given))} is a text. Pass the bot's function: from bot import mybot.")
     if found is None:
         raise BotError(f"{where(bot)} is not a bot. Decorate it with @bot(…).")
     return found

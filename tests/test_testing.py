@@ -16,7 +16,7 @@ import pytest
 from attrs import define
 
 from rtvi_plugins import LLM, STT, TTS, VAD, Session, action, bot, converse, lifespan, options, service
-from rtvi_plugins.errors import AuthorError, PluginError, ProviderError, RequestError
+from rtvi_plugins.errors import AuthorError, BotError, PluginError, ProviderError, RequestError
 from rtvi_plugins.kinds import ToolCall
 from rtvi_plugins.session import Secret
 from rtvi_plugins.testing import (
@@ -135,12 +135,13 @@ async def test_a_script_answers_and_the_session_can_be_read() -> None:
     assert [each["content"] for each in llm.requests[1].messages if each["role"] == "user"] == ["Hello", "Two funghi"]
 
 
-async def test_a_script_that_ends_is_a_failure() -> None:
-    """A missing answer must not count as an empty one."""
+async def test_a_script_that_ends_is_a_failure(caplog: pytest.LogCaptureFixture) -> None:
+    """A missing answer must not count as an empty one. The log says that the script is too short."""
     async with connect(waiter, fake_provider("llm.vendor", ScriptedLLM())) as client:
         with pytest.raises(RequestError) as failed:
             await client.ask("Hello")
     assert failed.value.code == "provider-failed"
+    assert "The script of the ScriptedLLM is over: it has no answer to request 1." in caplog.text
 
 
 VENDOR = '''
@@ -235,6 +236,20 @@ def test_a_fake_that_replaces_nothing_is_an_error() -> None:
         host_for(waiter, fake_provider("llm.vendor", ScriptedLLM()), fake_provider("llm.own", ScriptedLLM()))
     with pytest.raises(ValueError, match=r"replaces no provider of the bot\. There is none\."):
         host_for(cook, fake_provider("llm.vendor", ScriptedLLM()))
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("bot.py", r"'bot\.py' is a text\. Pass the bot's function: from bot import mybot"),
+        (sys.modules[__name__], r"is a module\. Pass the function of its bot, as in test_testing\.cook"),
+        (len, r"len\(\) is not a bot\. Decorate it with @bot"),
+    ],
+)
+def test_what_is_not_a_bot_is_an_error(given: Any, says: str) -> None:
+    """The error says what to pass."""
+    with pytest.raises(BotError, match=says):
+        host_for(given)
 
 
 def test_two_fakes_of_one_provider_are_an_error() -> None:

@@ -10,6 +10,7 @@ from typing import Final, TypeAlias, final
 import anyio
 import anyio.lowlevel
 
+from ..errors import AuthorError
 from ..kinds import (
     AnswerEnded,
     Audio,
@@ -33,6 +34,10 @@ __all__ = ("ScriptedAnswer", "ScriptedLLM", "ScriptedSpeech", "ScriptedSpeechMod
 ScriptedAnswer: TypeAlias = "str | LLMPiece | Exception | Sequence[str | LLMPiece | Exception]"
 
 
+class _ScriptEnded(AuthorError, AssertionError):
+    """The script of a test is too short. The log has the text, because it is an `AuthorError`."""
+
+
 @final
 class ScriptedLLM:
     """An LLM that gives prepared answers, one for each request, and keeps the requests.
@@ -54,7 +59,10 @@ class ScriptedLLM:
         """Give the next answer. `AssertionError` if none is left."""
         self.requests.append(request)
         if not self.answers:
-            raise AssertionError(f"The script has no answer to request {len(self.requests)}.")
+            raise _ScriptEnded(
+                f"The script of the ScriptedLLM is over: it has no answer to request {len(self.requests)}. "
+                "Add one, as in ScriptedLLM('one', 'two')."
+            )
         answer = self.answers.popleft()
         for step in answer if isinstance(answer, Sequence) and not isinstance(answer, str) else [answer]:
             if isinstance(step, Exception):
@@ -140,7 +148,7 @@ class ScriptedSpeechModel:
     def _next_answer(self, *, must: bool) -> Iterator[_Step]:
         if not self.answers:
             if must:
-                raise AssertionError("The script has no answer left.")
+                raise _ScriptEnded("The script of the ScriptedSpeechModel is over. Add an answer.")
             return
         answer = self.answers.popleft()
         for step in answer if isinstance(answer, Sequence) and not isinstance(answer, str) else [answer]:
