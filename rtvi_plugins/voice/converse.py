@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, overload
+from typing import Any, cast, overload
 
 from ..errors import AuthorError
 from ..kinds import LLM, STT, TTS, VAD, SpeechModel
@@ -80,6 +80,10 @@ async def converse(
     finds when the user speaks; with `vad`, the bot does. The model is asked to say `greeting` and `apology`. `filler`
     can only be a sound, `spoken` and `taking.end_of_turn` are not used.
     """
+    if not isinstance(cast(object, greeting), str | Say):
+        raise AuthorError(f"converse(greeting={greeting!r}): give a text or a Say.")
+    if vad is not None and stt is None and speech is None:
+        raise AuthorError("converse(vad=…) has no stt=, so the user is never heard. Pass stt=, or remove vad=.")
     fill = filler if isinstance(filler, Filler) else Filler(filler) if filler else None
     loop: Conversation
     if speech is not None:

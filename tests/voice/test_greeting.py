@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from rtvi_plugins import converse
+from rtvi_plugins.errors import AuthorError
 from rtvi_plugins.kinds import (
     Text,
 )
@@ -44,3 +48,17 @@ async def test_a_client_that_writes_too_much_before_it_is_ready_is_greeted_all_t
         assert spoken(wire).rstrip() == "Good day."
         assert failures(wire) == []
         assert (await said(wire))[0] == ("assistant", "Good day.")
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"vad": object()}, r"converse\(vad=…\) has no stt=, so the user is never heard"),
+        ({"greeting": 12}, r"converse\(greeting=12\): give a text or a Say"),
+    ],
+)
+async def test_a_conversation_that_cannot_be_held_is_refused_at_once(given: Any, says: str) -> None:
+    """Otherwise the bot would be silent, or fail from deep inside."""
+    nothing: Any = object()
+    with pytest.raises(AuthorError, match=says):
+        await converse(nothing, llm=nothing, **given)
