@@ -211,6 +211,8 @@ def _kinds(path: Path, services: Mapping[str, _Written | _Service]) -> dict[str,
         raise BotError(f"{path}: services.{by_kind[other]}: a speech service replaces {other}. Remove one of them.")
     if not {"llm", "speech"} & {*by_kind}:
         raise BotError(f'{path}: services: a conversation needs an llm or a speech service. Write llm = "rules".')
+    if "vad" in by_kind and not {"stt", "speech"} & {*by_kind}:
+        raise BotError(f"{path}: services.{by_kind['vad']}: the user is not heard without an stt. Add one.")
     return kinds
 
 

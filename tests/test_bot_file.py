@@ -154,6 +154,10 @@ LLM = 'services = { llm = "echo" }\n'
             'services = { llm = "echo", b = { kind = "llm", providers = "x" } }',
             "porter.toml: services.b: a conversation can have only one llm. Remove the others.",
         ),
+        (
+            'services = { llm = "echo", v = { kind = "vad", providers = "echo" } }',
+            "services.v: the user is not heard",
+        ),
         ("services.llm.failover = ['echo']", "services.llm: failover takes two providers or more, each by its name"),
         ("services.llm = { failover = ['echo', 'rules'], seconds = 0 }", "failover takes seconds= as a number above 0"),
         ("services.llm.failovr = ['echo']", "services.llm.failovr: unknown field 'failovr'; did you mean 'failover'?"),
