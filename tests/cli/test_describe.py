@@ -477,5 +477,6 @@ def test_what_a_grant_says_of_messages_that_may_be_null_is_one_list() -> None:
 )
 def test_a_result_has_the_words_of_an_argument(schema: dict[str, Any], text: str) -> None:
     """An array says of what."""
-    action = {"service": "bot", "action": "count", "arguments": [], "result": "x", "result_schema": schema}
+    about: dict[str, Any] = {"arguments": [], "result": "x", "result_schema": schema}
+    action = {"service": "bot", "action": "count", **about}
     assert actions_text([action]) == f"bot:count() -> {text}"
