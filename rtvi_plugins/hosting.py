@@ -66,6 +66,7 @@ from .runtime.slow_imports import Postponed
 from .runtime.system_clock import Clock, ManualClock, SystemClock
 from .runtime.unclaimed_sessions import UnclaimedSessions
 from .runtime.watchdog import Lateness, watching
+from .security import LogThrottle
 from .session import Secret
 from .stores import entered
 from .utils.error_texts import where
@@ -169,6 +170,7 @@ class Host:
         saved = None if store is None else SavedSessions(store, address, self._clock)
         self._resumes = Resumes(self._sessions, saved, self._admit, self._restore)
         self._rates = AddressRates(self.limits)
+        self._floods, self._refusals = LogThrottle(_log, self._clock.now), LogThrottle(_log, self._clock.now)
         self._tasks: TaskGroup | None = None
         self._stack = AsyncExitStack()
         self._watch = watch
@@ -348,6 +350,7 @@ class Host:
         not counted.
         """
         if address is not None and not self._rates.take(address, size, self._clock.now()):
+            self._refusals.warn("a request to start was refused: those of its address come too fast, or are too large")
             raise RateLimited("The requests of this address come too fast, or are too large; send again later.")
 
     def describe(self, body: object = None, *, secret: str | None = None) -> str:
@@ -507,8 +510,10 @@ class Host:
         finally:
             if self._sessions.get(session.id) is session:
                 del self._sessions[session.id]
-            if session.flooded and address is not None:  # or it would continue in its next session
-                self._rates.empty(address, self._clock.now())
+            if session.flooded:
+                self._floods.warn("session %s has ended: its client sent far more than Limits.rate allows", session.id)
+                if address is not None:  # or it would continue in its next session
+                    self._rates.empty(address, self._clock.now())
 
     async def all_imported(self) -> None:
         """Wait until the postponed alternatives are imported, or could not be. `describe` lists them from then on."""

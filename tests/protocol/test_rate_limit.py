@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from array import array
 from typing import Any
 
@@ -135,6 +136,33 @@ async def test_an_address_whose_session_was_a_flood_waits_before_its_next_start(
             host.charge(2, address="a")
         clock.advance(3.0)
         host.charge(2, address="a")
+
+
+@pytest.mark.anyio
+async def test_a_flood_and_the_refused_starts_after_it_are_one_line_of_the_log_each(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The operator learns of it, and the log does not grow with it."""
+    clock = ManualClock()
+    async with host_of(open_to_all, limits=_LIMITS, clock=clock) as host:
+        connections = [host.claim((await host.start(address=each)).token) for each in ("a", "b")]
+        for connection in connections:
+            while connection.charge(0):
+                pass
+        await settle()
+        for _ in range(5):
+            with pytest.raises(RateLimited):
+                host.charge(2, address="a")
+        first, second = caplog.messages
+        assert re.sub(r"session \S+", "session …", first) == (
+            "session … has ended: its client sent far more than Limits.rate allows"
+        )
+        assert second == "a request to start was refused: those of its address come too fast, or are too large"
+        clock.advance(60.0)
+        host.charge(1_048_576, address="a")
+        with pytest.raises(RateLimited):
+            host.charge(2, address="a")
+        assert caplog.messages[-1].endswith("(4 more like this since the last such line)")
 
 
 @bot(public=True)
