@@ -155,7 +155,7 @@ def _module_file(module: ModuleType) -> Path | None:
 
 # ---- plugins -------------------------------------------------------------------------------------------------------
 
-_log = logging.getLogger("rtvi_plugins")
+log = logging.getLogger("rtvi_plugins")
 
 
 @define
@@ -286,7 +286,7 @@ def find_providers(
     if not providers:
         lacking.extend(left_out)
     for reason in left_out if providers else ():
-        _log.info("%s It is left out.", reason)
+        log.info("%s It is left out.", reason)
     return providers
 
 

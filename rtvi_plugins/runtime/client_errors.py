@@ -16,7 +16,7 @@ from ..utils.secrets import scrub
 
 __all__ = ("as_request_error", "error_json", "with_texts")
 
-_log = logging.getLogger("rtvi_plugins")
+log = logging.getLogger("rtvi_plugins")
 
 #: The most characters of a sentence that are sent to a client. It may quote a client's own words.
 _MAX_SENTENCE: Final = 4_000
@@ -39,7 +39,7 @@ def as_request_error(error: BaseException) -> RequestError | None:
         if found is None or json_problem(found.to_json()) is None:
             return found
     except Exception as failure:
-        _log.error("%s cannot be sent: it raised %s", type(error).__name__, type(failure).__name__)
+        log.error("%s cannot be sent: it raised %s", type(error).__name__, type(failure).__name__)
     sentence: object = found.message if found is not None else None
     return RequestError(_safe(sentence)) if isinstance(sentence, str) else None
 

@@ -21,7 +21,7 @@ from ..utils.plugin_calls import reraise_control_flow
 
 __all__ = ("Postponed",)
 
-_log = logging.getLogger("rtvi_plugins")
+log = logging.getLogger("rtvi_plugins")
 
 
 class Postponed:
@@ -63,7 +63,7 @@ class Postponed:
                 self._use_registry(*await anyio.to_thread.run_sync(self._compose_registry, abandon_on_cancel=True))
                 self._is_imported = True
         except AuthorError as error:
-            _log.error("%s cannot be chosen. %s", ", ".join(self._provider_names()), error)
+            log.error("%s cannot be chosen. %s", ", ".join(self._provider_names()), error)
         except BaseException as error:
             reraise_control_flow(error, anyio.get_cancelled_exc_class())
             report(f"the import of {', '.join(self._provider_names())}", error)

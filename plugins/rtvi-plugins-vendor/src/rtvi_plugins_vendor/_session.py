@@ -38,8 +38,8 @@ _DATA = (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)
 #: Also `ssl.SSLError`, which comes as it is.
 _ENDED = (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError, OSError)
 #: For `websockets`, which would log what users say.
-_log = logging.getLogger("rtvi_plugins_vendor.frames")
-_log.setLevel(logging.ERROR)
+log = logging.getLogger("rtvi_plugins_vendor.frames")
+log.setLevel(logging.ERROR)
 
 
 class Refused(Exception):
@@ -91,7 +91,7 @@ class Session:
     _stream: Any
     #: The stream beneath it, which can write at once. None on trio.
     _beneath: TransportStream | None = field(init=False)
-    _protocol: Protocol = field(factory=lambda: Protocol(CLIENT, max_size=_LONGEST_MESSAGE, logger=_log))
+    _protocol: Protocol = field(factory=lambda: Protocol(CLIENT, max_size=_LONGEST_MESSAGE, logger=log))
     #: How many bytes of audio `put_now` has not written yet.
     _unwritten: int = 0
     #: The frames of a message that is not complete.
