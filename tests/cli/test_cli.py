@@ -565,17 +565,22 @@ def test_a_broken_command_is_told_in_a_sentence(
 
 
 @pytest.mark.parametrize(
-    ("word", "brought"),
-    [("run", "rtvi-plugins-server"), ("call", "rtvi-plugins-client"), ("top", "rtvi-plugins-monitor")],
+    ("word", "brought", "installed"),
+    [
+        ("run", "rtvi-plugins-server", ("server",)),
+        ("call", "rtvi-plugins-client", ("client",)),
+        ("top", "rtvi-plugins-monitor", ("server", "monitor")),  # the monitor needs the server
+    ],
 )
 def test_a_command_of_ours_that_is_not_installed_says_how_to_get_it(
-    monkeypatch: pytest.MonkeyPatch, run: Run, word: str, brought: str
+    monkeypatch: pytest.MonkeyPatch, run: Run, word: str, brought: str, installed: tuple[str, ...]
 ) -> None:
     """It names the distribution, which `--help` does too."""
     monkeypatch.setattr("rtvi_plugins.registry.distribution_metadata.commands", dict[str, str])
     code, _, err = run(word, "bot.py")
     assert code == USAGE
-    hint = f"in the checkout of rtvi-plugins, run: pip install ./plugins/{brought}"
+    folders = " ".join(f"./plugins/rtvi-plugins-{each}" for each in installed)
+    hint = f"in the checkout of rtvi-plugins, run: pip install {folders}"
     assert err == f"rtvi: 'rtvi {word}' comes with {brought}, which is not installed; {hint}\n"
     assert f"({hint})" in run("--help")[1]
 
