@@ -44,6 +44,7 @@ class Cartesia:
 
     async def speak(self, socket: FakeSocket) -> None:
         """Answer at `/tts/websocket`."""
+        self.expired.clear()  # another connection may use the same names
         async for message in socket:
             context = message["context_id"]
             if message.get("cancel"):

@@ -207,7 +207,7 @@ export const actions = [
       const asked = performance.now();
       const data = await refused(driver.action("bot", "never"), "action-timeout");
       assert.ok(performance.now() - asked < 10_000);
-      assert.equal(data.retryable, true);
+      assert.equal(data.retryable, false); // it may have taken effect
       assert.equal(await driver.action("bot", "fast"), "fast");
     },
   },
