@@ -302,7 +302,7 @@ async def test_a_server_that_ends_says_goodbye(host: Host, calling: Calling) -> 
     async with calling(host) as caller:
         await caller.connect()
         await caller.ready()
-        data = {"service": "bot", "action": "dawdle", "arguments": []}
+        data: Message = {"service": "bot", "action": "dawdle", "arguments": []}
         caller.say({"label": "rtvi-ai", "type": "action", "id": "waits", "data": data})
         assert (await caller.call("add", a=2, b=3))["data"] == {"result": 5}
     assert caller.received[-2]["id"] == "waits"
