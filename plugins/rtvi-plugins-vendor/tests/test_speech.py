@@ -61,6 +61,7 @@ async def test_three_frames_are_one_message() -> None:
     assert sent == [3072, 1024, PAUSE, PAUSE, 3072, END]
     assert await messages(FRAME, Pause(), FRAME) == [1024, 1024]
     assert await messages(FRAME, least=1600) == [1600]
+    assert await messages(*[FRAME] * 6, Pause(), frames=5) == [5120, 1024]
 
 
 async def test_samples_are_whole() -> None:

@@ -51,6 +51,7 @@ class Listening(AsyncIterator[Any]):
     - `hears_silence`: whether the vendor sends something for each utterance. If not, it is enough that it has sent
       anything since the connection was opened.
     - `least`: the fewest bytes of a message with audio. See `audio_messages`.
+    - `frames`: how many frames of 32 ms a message has. More cost less. What is left is sent at a pause.
     """
 
     stream: WebSocketStream
@@ -59,6 +60,7 @@ class Listening(AsyncIterator[Any]):
     quiet: float | None = field(default=None, kw_only=True)
     hears_silence: bool = field(default=True, kw_only=True)
     least: int = field(default=0, kw_only=True)
+    frames: int = field(default=3, kw_only=True)
     #: Whether a pause waits for its answer.
     is_paused: bool = field(default=False, init=False)
     _used: float = field(default=0.0, init=False)
@@ -105,7 +107,8 @@ class Listening(AsyncIterator[Any]):
         return Usage(seconds=used)
 
     async def _messages(self) -> AsyncGenerator[Outgoing]:
-        async with aclosing(audio_messages(self.audio, pause=self.pause, least=self.least)) as messages:
+        batches = audio_messages(self.audio, pause=self.pause, least=self.least, frames=self.frames)
+        async with aclosing(batches) as messages:
             async for message in messages:
                 if message is not self.pause:
                     yield message

@@ -47,9 +47,14 @@ class CountedAudio(AsyncIterator[Audio | Pause]):
 
 
 async def audio_messages(
-    audio: AsyncIterator[Audio | Pause], *, pause: Outgoing | None = None, end: Outgoing | None = None, least: int = 0
+    audio: AsyncIterator[Audio | Pause],
+    *,
+    pause: Outgoing | None = None,
+    end: Outgoing | None = None,
+    least: int = 0,
+    frames: int = _FRAMES,
 ) -> AsyncGenerator[Outgoing]:
-    """Yield the PCM of three frames at a time, `pause` for each `Pause`, and `end` when the audio has ended.
+    """Yield the PCM of some `frames` at a time, `pause` for each `Pause`, and `end` when the audio has ended.
 
     Silence is added to a message that would have less than `least` bytes.
     """
@@ -63,7 +68,7 @@ async def audio_messages(
     async for each in audio:
         if isinstance(each, Audio):
             batch.append(each.data)
-            if len(batch) == _FRAMES:
+            if len(batch) == frames:
                 yield rest()
             continue
         if batch:
