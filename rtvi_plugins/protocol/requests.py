@@ -112,8 +112,15 @@ class CallAction:
     request: Request
     action: OfferedAction
     arguments: dict[str, Any]
-    #: Returns the JSON path of an argument in the message.
-    path_of: Callable[[str], str]
+    #: The arguments as they were sent, and their JSON path in the message.
+    sent: Any
+    path: str
+
+    def path_of(self, name: str) -> str:
+        """Return the JSON path of an argument in the message. It is found only for an error: most calls have none."""
+        if self.action.spec.message is not None and self.action.spec.message == self.request.t:
+            return self.path  # the data of the message is the argument
+        return self.action.binder.path_of(self.sent, self.path, name)
 
 
 @frozen(eq=False)

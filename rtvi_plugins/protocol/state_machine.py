@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
 from typing import Any, cast
 
 from ..declare.action import PROTOCOL_TYPES
@@ -242,23 +241,17 @@ class RTVIProtocol:
             raise InvalidArguments([Problem(path, expected("an object with service, action and arguments", data))])
         action = self.offer.action(data.get("service"), data.get("action"), path)
         sent = data.get("arguments")
-        arguments = action.binder.bind(sent, arguments_path)
-        return self._call(request, action, sent, arguments, partial(action.binder.path_of, sent, arguments_path))
+        return self._call(request, action, action.binder.bind(sent, arguments_path), sent, arguments_path)
 
     def _call(
-        self,
-        request: Request,
-        action: OfferedAction,
-        sent: Any,
-        arguments: dict[str, Any],
-        path_of: Callable[[str], str],
+        self, request: Request, action: OfferedAction, arguments: dict[str, Any], sent: Any, path: str
     ) -> CallAction:
         """Return the call. Report a deprecated action, and the former and deprecated names of its arguments."""
         if action.old_names:
             for argument in ("", *(each.name for each in named_values(sent or (), "", []))):
                 if argument in action.old_names:
                     self.on_old_name(action.old_names[argument])
-        return CallAction(self.requests.open(request, self._now, action.spec.deadline), action, arguments, path_of)
+        return CallAction(self.requests.open(request, self._now, action.spec.deadline), action, arguments, sent, path)
 
     def client_message(self, request: Request, data: Any) -> Operation | None:
         if not is_object(data) or not isinstance(t := data.get("t"), str):
@@ -269,10 +262,9 @@ class RTVIProtocol:
         action = self.offer.message(t, _INNER)
         if action.spec.message == t:
             arguments = action.binder.bind_message(data.get("d", REQUIRED), "$.data.d")
-            return self._call(inner, action, arguments, arguments, lambda _: "$.data.d")
+            return self._call(inner, action, arguments, arguments, "$.data.d")
         sent = data.get("d")
-        arguments = action.binder.bind(sent, "$.data.d")
-        return self._call(inner, action, sent, arguments, partial(action.binder.path_of, sent, "$.data.d"))
+        return self._call(inner, action, action.binder.bind(sent, "$.data.d"), sent, "$.data.d")
 
     def send_text(self, request: Request, data: Any) -> Operation:
         sent = data if is_object(data) else {}
