@@ -46,7 +46,7 @@ __all__ = ("CartesiaSTT", "cartesia_stt", "recognition")
 _FORMAT = {"encoding": "pcm_s16le", "sample_rate": 16_000}
 #: Commands are plain words, and no JSON.
 _FINALIZE, _CLOSE = "finalize", "close"
-#: How many frames of 32 ms are sent at once: 160 ms, as LiveKit's plugin does. A pause sends what is left.
+#: How many frames of 32 ms are sent at once: 160 ms, as by LiveKit's plugin. See `Listening`.
 _FRAMES = 5
 #: The endpoint that finds turns has JSON.
 _CLOSE_TURNS = {"type": "close"}

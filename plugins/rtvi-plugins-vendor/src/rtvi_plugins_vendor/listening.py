@@ -32,7 +32,7 @@ from rtvi_plugins.kinds import (
 
 from ._connection import Outgoing
 from ._stream import WebSocketStream
-from .speech import CountedAudio, audio_messages
+from .speech import FRAMES, CountedAudio, audio_messages
 
 __all__ = ("Listening", "one_utterance")
 
@@ -51,7 +51,8 @@ class Listening(AsyncIterator[Any]):
     - `hears_silence`: whether the vendor sends something for each utterance. If not, it is enough that it has sent
       anything since the connection was opened.
     - `least`: the fewest bytes of a message with audio. See `audio_messages`.
-    - `frames`: how many frames of 32 ms a message has. More cost less. What is left is sent at a pause.
+    - `frames`: how many frames of 32 ms one message has. With more of them, the audio takes less CPU time, and interim
+      transcripts come later. The last frames of an utterance are sent at its pause, however few they are.
     """
 
     stream: WebSocketStream
@@ -60,7 +61,7 @@ class Listening(AsyncIterator[Any]):
     quiet: float | None = field(default=None, kw_only=True)
     hears_silence: bool = field(default=True, kw_only=True)
     least: int = field(default=0, kw_only=True)
-    frames: int = field(default=3, kw_only=True)
+    frames: int = field(default=FRAMES, kw_only=True)
     #: Whether a pause waits for its answer.
     is_paused: bool = field(default=False, init=False)
     _used: float = field(default=0.0, init=False)

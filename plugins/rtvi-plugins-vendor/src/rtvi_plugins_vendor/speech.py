@@ -22,10 +22,10 @@ from rtvi_plugins.kinds import Audio, Pause, Word
 from ._connection import Outgoing
 from .failures import malformed_answers
 
-__all__ = ("CountedAudio", "Samples", "Speech", "audio_messages", "texts_to_speak", "words_of")
+__all__ = ("FRAMES", "CountedAudio", "Samples", "Speech", "audio_messages", "texts_to_speak", "words_of")
 
 #: How many frames of 32 ms are sent in one message. Fewer messages cost less, and 96 ms are soon enough.
-_FRAMES = 3
+FRAMES = 3
 
 
 @define(eq=False)
@@ -52,7 +52,7 @@ async def audio_messages(
     pause: Outgoing | None = None,
     end: Outgoing | None = None,
     least: int = 0,
-    frames: int = _FRAMES,
+    frames: int = FRAMES,
 ) -> AsyncGenerator[Outgoing]:
     """Yield the PCM of some `frames` at a time, `pause` for each `Pause`, and `end` when the audio has ended.
 
