@@ -337,7 +337,7 @@ class Session(ABC, Generic[State]):
     @property
     @abstractmethod
     def providers(self) -> Mapping[str, str]:
-        """Return the provider of each service that serves now: of a `Failover`, the one that has taken over."""
+        """Return the provider that serves each service now. With a `Failover`, it may be another than was chosen."""
 
     @overload
     def config(self) -> Mapping[str, Mapping[str, Any]]: ...
@@ -398,7 +398,7 @@ class Session(ABC, Generic[State]):
     def remember(self, *messages: Message, before: Message | None = None) -> None:
         """Add messages to the context, and call the hook `transcript`.
 
-        They come last, or before the message `before`: one that the context has. Raise `TypeError` for what is not a
+        They come last, or before the message `before` if the context has it. Raise `TypeError` if one is not a
         message in JSON.
         """
 

@@ -106,7 +106,7 @@ def _json_value(value: Any) -> Any:
 def _shown_value(value: Any) -> str:
     shown = _json_value(value)
     if isinstance(shown, float) and shown.is_integer() and abs(shown) < 1e15:
-        shown = int(shown)  # 9 for a `float` is loaded as 9.0, which nobody has written
+        shown = int(shown)  # a 9 for a `float` becomes 9.0 when it is read; show the 9
     return shorten(repr(shown)) if _is_json_class(shown.__class__, (int, float)) else describe_json(shown)
 
 

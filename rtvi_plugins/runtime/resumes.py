@@ -22,9 +22,9 @@ _ATTEMPTS = 3
 class Resumes:
     """Finds the sessions of clients that come back."""
 
-    #: Those of this process, by id.
+    #: The sessions of this process, by id.
     sessions: Mapping[str, LiveSession]
-    #: None: sessions are not saved, so nobody can come back.
+    #: The sessions in the store. None if sessions are not saved: then no client can come back.
     saved: SavedSessions | None
     #: Raises a `RequestError` if this process starts no more sessions.
     admit: Callable[[], None]

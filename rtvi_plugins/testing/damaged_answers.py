@@ -77,7 +77,7 @@ class Damage:
 def damages(messages: Iterable[Any]) -> Generator[Damage, bool]:
     """Yield ways to damage these messages. Send whether the provider has noticed the last one.
 
-    What a provider does not notice it does not read, so nothing inside of it is damaged.
+    If a provider does not notice that a value is damaged, it does not read the value: nothing inside it is damaged.
     """
     forms: dict[tuple[str, ...], _Form] = {}
     for message in messages:

@@ -483,7 +483,7 @@ CLIENTS_FIELDS: list[tuple[Any, Any, list[str]]] = [
     ({"llm": "x"}, {"other": {"a": 1}}, ["$.services.llm", "$.config.other"]),
     ({"x": "x"}, {"llm": {"tonne": 1}}, ["$.services.x", "$.config.llm.tonne"]),
     ([], [{"service": "llm"}, {"service": "other"}], ["$.services", "$.config[1].service"]),
-    # the options of a provider that nobody can know are not reported
+    # the provider is unknown, so its options cannot be checked
     ({"llm": "x"}, {"llm": {"tonne": 1}}, ["$.services.llm"]),
     ({"llm": {}}, [{"service": "llm", "options": 5}, {"service": {}}], ["$.services.llm", "$.config[1].service"]),
     ({"llm": "x"}, 5, ["$.services.llm", "$.config"]),

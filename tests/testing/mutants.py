@@ -836,7 +836,7 @@ vended("", "a good provider of a vendor that sends JSON")(JSONLLM)
 vended("", "a good stt of a vendor that sends JSON")(JSONSTT)
 
 
-@vended("P227", "one that expects every field")
+@vended("P227", "one that reads fields without checking them")
 class ExpectsFields(JSONLLM):
     """Checks that a message is JSON, and nothing else."""
 
@@ -848,7 +848,7 @@ class ExpectsFields(JSONLLM):
         return "END" if message["type"] == "end" else message["parts"][0]["text"]
 
 
-@vended("P227", "one that counts after the answer")
+@vended("P227", "one that reads the usage without checking it")
 class CountsAfterAnswer(JSONLLM):
     """Reads all but the usage with care. It has defaults for fields, and expects their types."""
 
@@ -863,7 +863,7 @@ class CountsAfterAnswer(JSONLLM):
         self.words += self.last.get("usage", {}).get("words", 0)
 
 
-@vended("P227", "one that yields whatever a field has")
+@vended("P227", "one that yields a text without checking its type")
 class YieldsAnything(JSONLLM):
     """Does not check that a text is one."""
 
@@ -875,7 +875,7 @@ class YieldsAnything(JSONLLM):
             raise ProviderError("line", "unavailable") from None
 
 
-@vended("P227", "one that expects every field when it listens")
+@vended("P227", "one that reads fields without checking them when it listens")
 class ExpectsFieldsWhenListening(JSONSTT):
     """Reads with care in `transcribe` alone."""
 

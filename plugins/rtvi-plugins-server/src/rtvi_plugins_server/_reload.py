@@ -188,7 +188,7 @@ class _Supervisor:
         return any(not known or str(Path(path).resolve()) in known for _, path in changes)
 
     def _pass_on_signals(self) -> None:
-        """Pass on the signals to end to the child, as SIGTERM: on SIGINT, one that starts writes a traceback."""
+        """Send the child a SIGTERM for each signal. On a SIGINT, a child that is starting would write a traceback."""
         signals, self._signals = self._signals, []
         self._ending = self._ending or bool(signals)
         if sys.platform != "win32":
