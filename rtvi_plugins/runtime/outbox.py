@@ -83,8 +83,8 @@ class Outbox:
     _on_error: Callable[[RequestError], None] = lambda error: None
     #: Whether nothing more is accepted.
     closed: bool = False
-    #: Whether the last texts still wait to be saved.
-    _last_texts_held: bool = False
+    #: Whether nothing comes after what can be taken now. Before that, the last texts may still wait to be saved.
+    finished: bool = False
     _outgoing: list[str | Audio] = field(factory=list["str | Audio"])
     #: The size of all that waits.
     _size: int = 0
@@ -106,7 +106,7 @@ class Outbox:
 
     def put(self, text: str) -> None:
         """Send a text after everything that was put before it."""
-        if self._saver is not None or self._last_texts_held:
+        if self._saver is not None or (self.closed and not self.finished):
             return self._hold(text, len(text))
         self._outgoing.append(text)
         return self._added(len(text))
@@ -191,19 +191,14 @@ class Outbox:
 
     def close(self) -> None:
         """Accept nothing more. Texts that are not saved can be taken after `finish`."""
-        self.closed, self._last_texts_held, self._saver = True, True, None
+        self.closed, self._saver = True, None
 
     def finish(self) -> None:
         """Let the last texts leave."""
-        self._last_texts_held = False
+        self.finished = True
         self._outgoing += self._take_unsaved()
         self._calls_on_sendable = True  # also for a transport that has not taken what came before
         self._wake()
-
-    @property
-    def finished(self) -> bool:
-        """Return whether nothing comes after what can be taken now."""
-        return self.closed and not self._last_texts_held
 
     def drop(self) -> None:
         """Discard everything: nobody is left to send it to."""

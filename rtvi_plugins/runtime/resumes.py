@@ -75,7 +75,7 @@ class Resumes:
             session = self.sessions.get(id)
             if (restoring := self._restoring.get(id)) is not None:
                 await restoring.wait()
-            elif session is not None and session.closed and not session.finished.is_set():
+            elif session is not None and session.closed and not session.finished.is_true():
                 await session.finished.wait()
             else:
                 return session

@@ -40,7 +40,7 @@ from ..protocol.start_request import StartRequest
 from ..utils.error_texts import where
 from ..utils.log_text import logged_session
 from ..utils.plugin_calls import TaskContext, reraise_control_flow
-from ..utils.waiting import OneShotEvent, cancellation_classes
+from ..utils.waiting import Condition, OneShotEvent, cancellation_classes
 from ..voice.recording import record
 from .audio_input import INPUT_RATE
 from .bot_session import BotSession
@@ -75,8 +75,8 @@ class LiveSession:
         self.task_context: AbstractContextManager[None] = nullcontext()
         self._client_is_ready = OneShotEvent()
         self._service_keepers: TaskGroup | None = None
-        #: Set when the session has ended and its record is finished.
-        self.finished = anyio.Event()
+        #: Notified when the session has ended and its record is finished.
+        self.finished = Condition(lambda: self.parts.outbox.finished)
         self._services_opened, self._saved = False, saved
         #: Cancelled if the session ends while its services open.
         self._opening: anyio.CancelScope | None = None
@@ -105,6 +105,7 @@ class LiveSession:
                     self.parts.services.begin(keepers)
                     with anyio.CancelScope() as self._opening:
                         await self.parts.failovers.open_all()
+                    self._opening = None
                     await self._restore()
                 except RequestError as error:
                     task_status.started(error)
@@ -224,7 +225,7 @@ class LiveSession:
     def _finish(self) -> None:
         """Let the client learn of the end."""
         self.parts.outbox.finish()
-        self.finished.set()
+        self.finished.notify()
         if self.on_end is not None:
             self.on_end()
 

@@ -61,22 +61,22 @@ class OneShotEvent:
 class Condition:
     """Tasks that wait for a predicate. Call `notify` whenever it may have become true."""
 
-    __slots__ = ("_event", "_is_true")
+    __slots__ = ("_event", "is_true")
 
     def __init__(self, is_true: Callable[[], bool]) -> None:
-        self._is_true = is_true
+        self.is_true = is_true
         self._event: anyio.Event | None = None
 
     async def wait(self) -> None:
         """Return once the predicate is true, also when a task that was woken earlier has made it false again."""
-        while not self._is_true():
+        while not self.is_true():
             if self._event is None:
                 self._event = anyio.Event()
             await self._event.wait()
 
     def notify(self) -> None:
         """Wake the tasks that wait if the predicate is true now."""
-        if self._event is not None and self._is_true():
+        if self._event is not None and self.is_true():
             event, self._event = self._event, None
             event.set()
 

@@ -36,8 +36,6 @@ pytestmark = pytest.mark.timeout(180)
 BOT = Path(__file__).parent / "bot.py"
 GREETING = "Good evening to you."
 FIRST, SECOND = list(ANSWERS)[7:9]
-#: How many words of a question may be misheard.
-MISHEARD = 2
 #: How long it speaks before it is killed: half of the answer, and of the question.
 ANSWERING_MS, ASKING_SECONDS = 700.0, 0.8
 #: Three seconds, and what a busy machine adds.
@@ -217,6 +215,9 @@ def test_a_published_client_comes_back_over_webrtc(browser: Browser, workers: Wo
 
 
 def is_heard(message: Mapping[str, str], question: str) -> bool:
-    """Return whether this is what was understood of a question."""
-    said, heard = words(question), words(message["content"])
-    return message["role"] == "user" and word_errors(said, heard) <= MISHEARD
+    """Return whether this is what was understood of a question: it is more similar to this one than to all others.
+
+    A recogniser may add, miss or mishear some words. Its skill is not what these tests are about.
+    """
+    heard = words(message["content"])
+    return message["role"] == "user" and min(ANSWERS, key=lambda each: word_errors(words(each), heard)) == question

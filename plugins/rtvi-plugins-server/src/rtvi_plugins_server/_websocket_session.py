@@ -195,8 +195,11 @@ class WebSocketSession:
         if self._form is None:
             return ()
         write = self._form.write
-        answer, self._is_asked = [HEARTBEAT] if self._is_asked else [], False
-        return answer + [write(item) for item in self.connection.take()]
+        messages = [write(item) for item in self.connection.take()]
+        if self._is_asked:
+            self._is_asked = False
+            messages.insert(0, HEARTBEAT)
+        return messages
 
     def write(self, item: str | Audio) -> str | bytes:
         """Return the message for an item that the session sends. Call it after the client's first message."""

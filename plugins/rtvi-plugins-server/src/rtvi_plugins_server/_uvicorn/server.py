@@ -200,7 +200,7 @@ class Server(uvicorn.Server):
             async with asyncio.timeout(_LAST_MESSAGES_SECONDS):
                 for connection in list(self.server_state.connections):
                     if isinstance(connection, WebSocket):
-                        await connection.detached.wait()
+                        await connection.until_detached()
         await super().shutdown(sockets)
         self._closing.set()
         if self._hosting is not None:

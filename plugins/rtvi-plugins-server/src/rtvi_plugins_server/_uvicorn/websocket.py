@@ -60,8 +60,8 @@ class WebSocket(asyncio.Protocol):
         self._writer = FrameWriter(parser, transport, connection)
         self._reader = FrameReader(parser, self._writer.answer)
         self._app: WebSocketApp | None = app
-        #: Set when the app has nothing more to send.
-        self.detached = asyncio.Event()
+        #: Made by `until_detached`, which few connections see.
+        self._detached: asyncio.Event | None = None
         self._reading = True
         self._handling = self._scheduled = False
         #: The app has something to take, or a close frame.
@@ -100,8 +100,15 @@ class WebSocket(asyncio.Protocol):
     def _detach(self, *, left: bool = False) -> None:
         app, self._app = self._app, None
         if app is not None:
-            self.detached.set()
             app.disconnected(left=left)
+            if self._detached is not None:
+                self._detached.set()
+
+    async def until_detached(self) -> None:
+        """Wait until the app has nothing more to send. One task may call it, at the end of the server."""
+        if self._app is not None:
+            self._detached = asyncio.Event()
+            await self._detached.wait()
 
     def _close_transport(self) -> None:
         self._end()
