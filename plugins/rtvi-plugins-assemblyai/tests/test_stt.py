@@ -154,6 +154,18 @@ async def test_the_vendor_judges_the_end_of_a_turn(threshold: float, ends: bool)
         assert finals(await listen(stt, UTTERANCE)) == [("One two three four five.", ends)]
 
 
+async def test_audio_is_sent_in_larger_messages_where_no_turn_end_waits_for_it() -> None:
+    """A pause is sent with the audio before it. AssemblyAI's own search for the end of a turn gets audio sooner."""
+    async with opened() as (fake, stt):
+        await listen(stt, UTTERANCE)
+        await listen_until(stt, SpeechEnded, 1, *UTTERANCE)
+        of_pauses, of_turns = (
+            [len(each) for each in request.messages if isinstance(each, bytes)] for request in fake.vendor.requests
+        )
+    assert set(of_pauses) == {5120}
+    assert of_turns[0] == 3072
+
+
 async def test_a_turn_that_is_never_formatted() -> None:
     """Its text is used unformatted when AssemblyAI ends the session. Later messages are dropped."""
 

@@ -36,6 +36,10 @@ _VERSION = {"AssemblyAI-Version": "2025-05-12"}
 _FORCE, _TERMINATE = {"type": "ForceEndpoint"}, {"type": "Terminate"}
 #: The fewest bytes of a message: 50 ms.
 _LEAST = 1_600
+#: How many frames of 32 ms are sent at once, which takes less CPU time. See `Listening`.
+_FRAMES = 5
+#: The same where AssemblyAI finds the end of the turn, for which the user waits.
+_FRAMES_OF_TURNS = 3
 #: How long to wait for a turn that may begin late, in seconds, where AssemblyAI has none to end.
 _QUIET = 0.4
 #: A confidence that no turn has, so that AssemblyAI ends a turn when it is told to.
@@ -68,9 +72,12 @@ class AssemblyAISTT:
     async def listen(self, request: ListenRequest, /) -> AsyncGenerator[ListenPiece]:
         """Yield the transcripts of a session. It ends after an utterance if the options have changed."""
         fields, turns = self.fields, self._turns(endpointing=request.endpointing)
+        frames = _FRAMES_OF_TURNS if request.endpointing else _FRAMES
         async with (
             self._open(turns) as stream,
-            Listening(stream, request.audio, pause=_FORCE, hears_silence=False, least=_LEAST) as listening,
+            Listening(
+                stream, request.audio, pause=_FORCE, hears_silence=False, least=_LEAST, frames=frames
+            ) as listening,
         ):
             is_over = False
             while not is_over or self.fields == fields:
