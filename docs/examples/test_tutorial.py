@@ -17,7 +17,9 @@ ROOT = Path(__file__).parent.parent.parent
 EXAMPLE = ROOT / "docs" / "examples" / "acme"
 PAGE = ROOT / "docs" / "tutorial" / "first-provider.md"
 COMMAND = re.compile(r"^rtvi (new provider llm acme) --author \"(.+)\"$", re.MULTILINE)
-BLOCK = re.compile(r"^<!-- docs/examples/acme/(\S+) -->\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(
+    r"^<!-- docs/examples/acme/(\S+) -->\n```\w+(?: title=\"\S+\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL
+)
 TEXTS = ("", ".md", ".py", ".toml", ".typed", ".yml")
 
 

@@ -43,7 +43,7 @@ class Block:
 def blocks(page: Path) -> Iterator[Block]:
     """Return the fenced blocks of a page."""
     found = re.finditer(
-        r"(?:^<!-- (?P<comment>[^\n]*) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$",
+        r"(?:^<!-- (?P<comment>[^\n]*) -->\n)?^```(?P<language>\w*)(?: title=\S+)?\n(?P<text>.*?)^```$",
         page.read_text("utf-8"),
         re.MULTILINE | re.DOTALL,
     )
