@@ -89,6 +89,60 @@ def test_thoughts_are_no_part_of_an_answer() -> None:
     assert put_together([chunk({"content": "<th"})]) == [Text("<th")]
 
 
+def test_the_thoughts_before_a_call_go_back_with_it() -> None:
+    """Fragments of one thought are joined. What a vendor has in its own words comes back as it was."""
+    details = [
+        {"type": "reasoning.text", "text": "I sh", "format": "a-v1", "index": 0},
+        {"type": "reasoning.text", "text": "ould \ud83d", "index": 0},
+        {"type": "reasoning.text", "text": "\ude00", "signature": "s1", "format": None, "index": 0},
+        {"type": "reasoning.encrypted", "data": "e1", "id": "c1", "index": 1},
+        {"type": "reasoning.encrypted", "data": "e2"},
+        {"type": "reasoning.encrypted", "data": "e3"},
+    ]
+    thinking = [chunk({"reasoning": "no", "reasoning_content": "no", "reasoning_details": [each]}) for each in details]
+    (call,) = put_together([*thinking, call_chunk({"name": "a", "arguments": "{}"}, id="c1")])
+    assert isinstance(call, ToolCall)
+    whole = {"type": "reasoning.text", "text": "I should \U0001f600", "signature": "s1", "format": "a-v1", "index": 0}
+    assert call.extra == {"vendor": "acme", "message": {"reasoning_details": [whole, *details[3:]]}, "call": {}}
+
+
+def test_only_the_first_call_has_the_thoughts_and_each_has_its_signature() -> None:
+    """Google's signature is a field of the call, and may come with any of its fragments."""
+    signature = {"extra_content": {"google": {"thought_signature": "s1"}}}
+    first, second = put_together(
+        [
+            chunk({"reasoning_content": "I should \ud83d"}),
+            chunk({"reasoning_content": "\ude00"}),
+            call_chunk({"name": "a", "arguments": "{"}, index=0, id="c1", **signature),
+            call_chunk({"arguments": "}"}, index=0),
+            call_chunk({"name": "b", "arguments": "{}"}, index=1, id="c2"),
+        ]
+    )
+    assert isinstance(first, ToolCall)
+    assert isinstance(second, ToolCall)
+    thoughts = {"reasoning_content": "I should \U0001f600"}
+    assert (first.extra, second.extra) == ({"vendor": "acme", "message": thoughts, "call": signature}, {})
+
+
+def test_an_answer_in_one_piece_has_its_thoughts_too() -> None:
+    """Some servers do not stream."""
+    call = {"id": "c1", "function": {"name": "a", "arguments": "{}"}}
+    message = {"reasoning_content": "Hm.", "tool_calls": [call]}
+    answer = Answer("acme")
+    assert not [*answer.take_whole(json.dumps({"choices": [{"index": 0, "message": message}]}).encode())]
+    (found,) = answer.end()
+    assert isinstance(found, ToolCall)
+    assert found.extra["message"] == {"reasoning_content": "Hm."}
+
+
+@pytest.mark.parametrize("bad", ["Hm.", [1], [{}], [{"type": "\ud83d"}], {"a": 1}])
+def test_thoughts_in_another_form_are_lost_without_a_failure(bad: object) -> None:
+    """The call is what counts."""
+    (call,) = put_together([chunk({"reasoning_details": bad}), call_chunk({"name": "a", "arguments": "{}"})])
+    assert isinstance(call, ToolCall)
+    assert call.extra == {}
+
+
 def test_a_character_may_be_cut_in_two() -> None:
     """Some servers end a chunk between the halves of an emoji. A single half is replaced, and causes no failure."""
     halves = [chunk({"content": "Hi \ud83d"}), chunk({"content": "\ude00!"}), chunk({"content": "\ude00?"})]

@@ -196,6 +196,36 @@ async def test_thoughts_and_extras_of_others_are_not_sent(llm: OpenAILLM, server
     assert server.asked[0].body["messages"][1] == {"role": "assistant", "content": None, "tool_calls": [call]}
 
 
+async def test_what_came_with_a_call_goes_back_to_the_same_vendor_only(llm: OpenAILLM, server: OpenAIServer) -> None:
+    """Models that think refuse a call without its thoughts, and other vendors refuse the fields."""
+    thoughts = {"reasoning_details": [{"type": "reasoning.encrypted", "data": "e1"}]}
+    signature = {"extra_content": {"google": {"thought_signature": "s1"}}}
+    function = {"name": "weather", "arguments": "{}"}
+    server.script = [
+        Says(
+            [
+                chunk(thoughts),
+                chunk({"tool_calls": [{"index": 0, "id": "c1", "function": function, **signature}]}),
+                chunk({}, finish="tool_calls"),
+            ]
+        )
+    ]
+    request = LLMRequest(HELLO.messages, [WEATHER])
+    (call,) = (each for each in await pieces_of(llm, request) if isinstance(each, ToolCall))
+    sent = {"id": "c1", "type": "function", "function": function}
+    said: Message = {"role": "assistant", "content": None, "tool_calls": [{**sent, "extra": call.extra}]}
+    result: Message = {"role": "tool", "tool_call_id": "c1", "content": "rain"}
+    again = LLMRequest([*HELLO.messages, said, result], [WEATHER])
+    await pieces_of(llm, again)
+    llm.provider = "another"
+    await pieces_of(llm, again)
+    plain = {"role": "assistant", "content": None, "tool_calls": [sent]}
+    assert [each.body["messages"][1] for each in server.asked[1:]] == [
+        {**plain, **thoughts, "tool_calls": [{**sent, **signature}]},
+        plain,
+    ]
+
+
 async def test_fields_are_sent_unless_they_are_none(llm: OpenAILLM, server: OpenAIServer) -> None:
     """None can also leave out a field that a server does not know."""
     llm.fields = {"temperature": 0.0, "seed": None, "stop": ["\n"], "stream_options": None}

@@ -17,6 +17,7 @@ from rtvi_plugins.thoughts import WithoutThoughts
 from ._calls import Calls
 from ._failures import category_of, error_in
 from ._json import array, is_object, number, object_of, parse, text, whole_characters
+from ._reasoning import Reasoning
 
 __all__ = ("Answer",)
 
@@ -36,6 +37,7 @@ class Answer:
     _calls: Calls = field(factory=Calls)
     #: A call in the older form, before `tool_calls`. Some servers send both forms.
     _old_call: Calls = field(factory=Calls)
+    _reasoning: Reasoning = field(factory=Reasoning)
     _usage: Usage | None = None
     _half: str = ""
     _thoughts: WithoutThoughts = field(factory=WithoutThoughts)
@@ -68,7 +70,7 @@ class Answer:
             raise ProviderError(self.provider, "unavailable")
         if said := self._thoughts.end():
             yield Text(said)
-        yield from (self._calls or self._old_call).end()
+        yield from (self._calls or self._old_call).end(self.provider, self._reasoning.fields)
         if self._usage is not None:
             yield self._usage
 
@@ -88,6 +90,7 @@ class Answer:
         self._refuse_error(choice)
         self._finished = self._finished or bool(choice.get("finish_reason"))
         delta = object_of(choice.get("message" if self._is_whole else "delta"))
+        self._reasoning.add(delta)
         for call in array(delta.get("tool_calls")):
             self._calls.add(object_of(call))
         if old_call := object_of(delta.get("function_call")):

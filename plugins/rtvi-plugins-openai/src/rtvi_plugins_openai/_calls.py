@@ -18,6 +18,7 @@ from attrs import define, field, frozen
 from rtvi_plugins.kinds import ToolCall
 
 from ._json import object_of, parse, text, whole_characters
+from ._reasoning import to_give_back
 
 __all__ = ("Calls",)
 
@@ -37,6 +38,7 @@ class _Fragment:
     arguments: str
     #: The arguments came as an object, so they are complete.
     is_whole: bool
+    extra: Mapping[str, Any]
 
     @classmethod
     def read(cls, delta: Mapping[str, Any]) -> Self:
@@ -49,6 +51,7 @@ class _Fragment:
             name=text(function.get("name")).strip(),
             arguments=json.dumps(arguments) if is_whole else text(arguments),
             is_whole=is_whole,
+            extra=object_of(delta.get("extra_content")),
         )
 
 
@@ -69,6 +72,8 @@ class _Call:
     name: str = ""
     #: The arguments of all fragments, joined.
     arguments: str = ""
+    #: What the vendor wants back with the call, such as a signature.
+    extra: Mapping[str, Any] = {}
     #: The arguments of the last fragment, as long as each fragment begins with those of the one before.
     _repeated: str | None = None
     #: The name came again after the arguments: the call is repeated, or another call of the same function begins.
@@ -118,6 +123,7 @@ class _Call:
             self.name += fragment.name
         self._named_again = bool(fragment.name and self.arguments.strip() not in _NOTHING and self.is_complete)
         self.id, self.name = self.id or fragment.id, self.name or fragment.name
+        self.extra = fragment.extra or self.extra
         self._note_repetition(fragment)
         if fragment.is_whole or self.arguments.strip() in _NOTHING:
             self.arguments = fragment.arguments
@@ -149,11 +155,16 @@ class Calls:
             self._calls.append(call)
         call.add(fragment)
 
-    def end(self) -> Iterator[ToolCall]:
-        """Yield the assembled calls. Ids that the server did not send are made up."""
-        for call in self._joined():
+    def end(self, vendor: str, fields: Mapping[str, Any]) -> Iterator[ToolCall]:
+        """Yield the assembled calls. Ids that the server did not send are made up.
+
+        `fields` are those that `vendor` wants back in the message with the calls. The first call has them.
+        """
+        for number, call in enumerate(self._joined()):
             id = call.id or uuid4().hex[:9]  # the form of ids that the strictest vendor requires
-            yield ToolCall.parse(id, call.name or _UNNAMED, whole_characters(call.all_arguments))
+            own = {"extra_content": call.extra} if call.extra else {}
+            extra = to_give_back(vendor, {} if number else fields, own)
+            yield ToolCall.parse(id, call.name or _UNNAMED, whole_characters(call.all_arguments), extra=extra)
 
     def __bool__(self) -> bool:
         return bool(self._calls)

@@ -10,6 +10,7 @@ from rtvi_plugins.context import Function, Message
 from rtvi_plugins.kinds import LLMRequest
 
 from ._json import object_of, text
+from ._reasoning import given_back
 from ._roles import alternating
 
 __all__ = ("body",)
@@ -20,13 +21,15 @@ _NOT_IN_A_NAME = re.compile(r"[^a-zA-Z0-9_-]")
 _NO_ARGUMENTS: Mapping[str, Any] = {"type": "object", "properties": {}}
 
 
-def body(request: LLMRequest, model: str, fields: Mapping[str, Any], *, alternate: bool = False) -> dict[str, Any]:
+def body(
+    vendor: str, request: LLMRequest, model: str, fields: Mapping[str, Any], *, alternate: bool = False
+) -> dict[str, Any]:
     """Return the JSON object to send. Fields that are None are omitted, and none replaces a field of the framework.
 
     With `alternate`, the roles user and assistant alternate.
     """
     names = {each["name"] for each in request.functions}
-    messages = [_message(each, names) for each in request.messages]
+    messages = [_message(vendor, each, names) for each in request.messages]
     wanted = {"stream_options": {"include_usage": True}, **fields}
     wanted |= {"model": model, "messages": alternating(messages) if alternate else messages, "stream": True}
     if request.functions:
@@ -39,10 +42,11 @@ def body(request: LLMRequest, model: str, fields: Mapping[str, Any], *, alternat
     return {name: value for name, value in wanted.items() if value is not None}
 
 
-def _message(message: Message, names: Container[str]) -> dict[str, Any]:
+def _message(vendor: str, message: Message, names: Container[str]) -> dict[str, Any]:
     sent: dict[str, Any] = {name: value for name, value in message.items() if name in _MESSAGE_FIELDS}
-    if "tool_calls" in sent:
-        sent["tool_calls"] = [_call(each, names) for each in sent["tool_calls"]]
+    if calls := sent.get("tool_calls"):
+        sent |= given_back(vendor, calls, "message")
+        sent["tool_calls"] = [{**_call(each, names), **given_back(vendor, [each], "call")} for each in calls]
     # Every vendor knows "system", and OpenAI's newer models read it as "developer". Not all vendors know "developer".
     return {**sent, "role": "system"} if message["role"] == "developer" else sent
 

@@ -60,7 +60,7 @@ class OpenAILLM:
         answer, model = Answer(self.provider), await self._first_model() if self.model is None else self.model
         effort = self.reasoning_effort or ("none" if _THINKING.match(model) else None)
         fields = {"reasoning_effort": effort, **self.fields}
-        sent = body(request, model, fields, alternate=self.alternate_roles)
+        sent = body(self.provider, request, model, fields, alternate=self.alternate_roles)
         async with self.http.stream("POST", "chat/completions", json=sent, headers=_STREAM) as response:
             if response.is_json:
                 for said in answer.take_whole(await response.read()):
