@@ -40,7 +40,7 @@ from .errors import (
     Unauthorized,
     report,
 )
-from .limits import Limits
+from .limits import CENTURY_DAYS, YEAR_SECONDS, Limits
 from .loading import compose
 from .protocol.codec import decode_json, encode_json
 from .protocol.offer import Offers
@@ -83,9 +83,6 @@ _log = logging.getLogger("rtvi_plugins")
 _DAY = 86_400.0
 #: The fewest characters of an operator's secret.
 _SHORTEST_SECRET = 16
-#: The longest time that a session may wait for its client, in seconds, and that a history is kept, in days.
-_YEAR = 31_536_000
-_CENTURY = 36_500
 
 
 @frozen
@@ -581,14 +578,15 @@ def _saving(
     store: SessionStore | None, address: str, resume_seconds: float, keep_days: float
 ) -> tuple[SessionStore | None, str, float, float]:
     """Return the fields of `Shared` that say how sessions are saved. Raise `AuthorError` for invalid arguments."""
-    if not 0 < resume_seconds <= _YEAR:
+    if not 0 < resume_seconds <= YEAR_SECONDS:
         raise AuthorError(
-            f"resume_seconds= is a number of seconds above 0, as in 60, at most {_YEAR} (a year), not "
+            f"resume_seconds= is a number of seconds above 0, as in 60, at most {YEAR_SECONDS} (a year), not "
             f"{resume_seconds!r}."
         )
-    if not 0 <= keep_days <= _CENTURY:
+    if not 0 <= keep_days <= CENTURY_DAYS:
         raise AuthorError(
-            f"keep_days= is a number of days, as in 30, at most {_CENTURY}, or 0 to keep nothing, not {keep_days!r}."
+            f"keep_days= is a number of days, as in 30, at most {CENTURY_DAYS}, or 0 to keep nothing, not "
+            f"{keep_days!r}."
         )
     if keep_days and store is None:
         raise AuthorError("keep_days= keeps the history of sessions in a store. Pass store= too.")

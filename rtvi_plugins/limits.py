@@ -11,8 +11,11 @@ from attrs import asdict, frozen
 from .utils.error_texts import shorten
 from .utils.names import nearest
 
-__all__ = ("Limits",)
+__all__ = ("CENTURY_DAYS", "YEAR_SECONDS", "Limits")
 
+#: The longest time for which something may wait, in seconds, and be kept, in days. Stores and clocks have limits too.
+YEAR_SECONDS: Final = 31_536_000
+CENTURY_DAYS: Final = 36_500
 #: The greatest limit on a command line. It is never reached.
 _GREATEST: Final = 1_000_000_000_000
 

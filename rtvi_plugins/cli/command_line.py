@@ -9,6 +9,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import AuthorError, BotError
+from ..limits import YEAR_SECONDS
 from .failures import UsageError, describe_error
 
 if TYPE_CHECKING:
@@ -35,8 +36,6 @@ _BOT_FILES: Final = ".toml"
 #: The variable that chooses the environment of a bot file.
 _ENV_VARIABLE: Final = "RTVI_ENV"
 
-#: The longest time on a command line, in seconds. The clock of a system has a limit, too.
-_YEAR: Final = 31_536_000
 
 _SERVICE_OPTION = "service.option=value, as in llm.base_url=http://127.0.0.1:8000/v1"
 
@@ -89,11 +88,11 @@ def read_seconds(text: str) -> float:
         seconds = float(text)
     except ValueError:
         seconds = 0.0
-    if 0 < seconds <= _YEAR or seconds == inf:
+    if 0 < seconds <= YEAR_SECONDS or seconds == inf:
         return seconds
     raise ArgumentTypeError(
-        f"{text!r} is not a time. Write a number of seconds, more than 0 and at most {_YEAR} (a year), or inf for no "
-        "limit."
+        f"{text!r} is not a time. Write a number of seconds, more than 0 and at most {YEAR_SECONDS} (a year), or inf "
+        "for no limit."
     )
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from ..hosting import ConnectionStream
 from ..runtime.system_clock import ManualClock
-from .conformance import ProviderCheck, check_providers, find_problems
+from .conformance import ProviderCheck, check_providers, find_broken_rules
 from .fake_providers import fake_provider
 from .package_check import PackageReport, check_package, load_checks, rule_tests
-from .results import Problem, Report, Result, State
+from .results import BrokenRule, Report, Result, State
 from .rules import RULES, Level, Rule
 from .scripted_models import ScriptedAnswer, ScriptedLLM, ScriptedSpeech, ScriptedSpeechModel
 from .sessions import Line, SessionClient, call, connect, host_for, play, seconds_heard, settle, silence, speak, wait
@@ -22,13 +22,13 @@ from .vendor_failures import SCRIPTS, FakeVendor, Vendor
 __all__ = (
     "RULES",
     "SCRIPTS",
+    "BrokenRule",
     "ConnectionStream",
     "FakeVendor",
     "Level",
     "Line",
     "ManualClock",
     "PackageReport",
-    "Problem",
     "ProviderCheck",
     "Report",
     "Result",
@@ -46,7 +46,7 @@ __all__ = (
     "check_store",
     "connect",
     "fake_provider",
-    "find_problems",
+    "find_broken_rules",
     "host_for",
     "load_checks",
     "play",

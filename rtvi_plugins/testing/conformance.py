@@ -38,7 +38,7 @@ from ..utils.plugin_calls import asyncio_task, reraise_control_flow
 from .import_probe import no_network
 from .interruptions import Interruptions, describe_failure, running_tasks, tasks_are_left
 from .key_leaks import KEY, Records, object_shows_key, shows_key
-from .results import Findings, Problem
+from .results import BrokenRule, Findings
 from .rules import RULES
 from .sessions import SECRET, host_for
 from .stepping import unclosed_generators
@@ -50,7 +50,7 @@ __all__ = (
     "ServiceCheck",
     "Sessions",
     "check_providers",
-    "find_problems",
+    "find_broken_rules",
     "other_values",
     "own_time",
     "problem_of_schema",
@@ -261,7 +261,7 @@ class ServiceCheck:
 
     async def _end_unused(self) -> None:
         """End a host before a client comes, which cancels the service."""
-        if self.vendor is not None or self.findings.problems.keys() & {"P104", "P105"}:
+        if self.vendor is not None or self.findings.broken.keys() & {"P104", "P105"}:
             return
         logged, sessions = len(self.records.framework), self.sessions
         with anyio.move_on_after(_PATIENCE) as patience:
@@ -408,33 +408,33 @@ async def check_providers(
     by provider, as in a start request. The rules of the package are not checked here; `rule_tests` has them all.
     """
     waived = ProviderCheck(waive=waive or {}).waive
-    problems = await find_problems(module, api_keys=api_keys, service_options=service_options, vendor=vendor)
-    broken = [each for each in problems if each.rule not in waived]
+    found = await find_broken_rules(module, api_keys=api_keys, service_options=service_options, vendor=vendor)
+    broken = [each for each in found if each.rule not in waived]
     assert not broken, "\n\n".join(map(str, broken))
 
 
-async def find_problems(
+async def find_broken_rules(
     module: ModuleType,
     *,
     api_keys: Mapping[str, Any] | None = None,
     service_options: Mapping[str, Any] | None = None,
     vendor: Vendor | None = None,
     provider: str | None = None,
-) -> list[Problem]:
+) -> list[BrokenRule]:
     """Return the rules that the providers of a module break, on the event loop that runs.
 
     The arguments are those of `check_providers`; `provider` limits the check to one.
     """
     specs = [spec for spec in specs_in(module) if isinstance(spec, ProviderSpec) and provider in (None, spec.provider)]
     assert specs, f"{module.__name__} declares no service"
-    problems: list[Problem] = []
+    broken: list[BrokenRule] = []
     for spec in specs:
         keys: str | Mapping[str, str] = (api_keys or {}).get(spec.provider, {})
         options = (service_options or {}).get(spec.provider, {})
         check = ProviderCheck(vendor, options, {"api_key": keys} if isinstance(keys, str) else keys)
         found = await run_check(module, spec, check)
-        problems += found.problems.values()
-    return problems
+        broken += found.broken.values()
+    return broken
 
 
 async def run_check(
@@ -445,10 +445,10 @@ async def run_check(
     if spec.asyncio_only and asyncio_task() is None:  # the framework does not open it on trio
         return findings
     await _run(module, spec, check, findings)
-    if "P209" in findings.problems:  # a machine that is too busy looks like a block, but not twice
+    if "P209" in findings.broken:  # a machine that is too busy looks like a block, but not twice
         await _run(module, spec, check, again := Findings(findings.provider))
-        if "P209" not in again.problems:
-            del findings.problems["P209"]
+        if "P209" not in again.broken:
+            del findings.broken["P209"]
     return findings
 
 

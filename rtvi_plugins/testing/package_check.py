@@ -29,7 +29,7 @@ from ..utils.json_values import is_object
 from ..utils.names import nearest
 from .conformance import ProviderCheck, run_check
 from .import_probe import Imported, import_apart
-from .results import Findings, Problem, Report, conclude
+from .results import BrokenRule, Findings, Report, conclude
 from .rules import RULES, Level
 
 __all__ = ("PackageReport", "check_package", "load_checks", "oldest_core", "providers_of", "rule_tests")
@@ -124,7 +124,7 @@ def _check(
             findings.found("P101" if API in entry.api else "P102", entry.unfit)
         else:
             _check_import(findings, probed(first_of.get(entry.module, entry)), entry)
-            if not findings.problems.keys() & {"P101", "P109"}:
+            if not findings.broken.keys() & {"P101", "P109"}:
                 _check_module(findings, entry, installed)
         reports.append(_finish(findings, entry, installed, check, metadata))
     return PackageReport(entries[0].distribution, found.version, distribution(_CORE).version, tuple(reports))
@@ -134,7 +134,7 @@ def _finish(
     findings: Findings, entry: EntryPoint, installed: Installed, check: ProviderCheck, metadata: Metadata
 ) -> Report:
     """Check the provider itself, if it can be imported."""
-    if findings.problems.keys() & {"P101", "P102", "P109"}:
+    if findings.broken.keys() & {"P101", "P102", "P109"}:
         return conclude({"asyncio": findings}, keys=False, vendor=check.vendor is not None, waive=check.waive)
     provider = load_provider(entry, installed)
     spec = provider.spec
@@ -264,6 +264,6 @@ def rule_tests(package: str, checks: Path | None = None, *, level: Level = "gold
     def test_rule(provider: str, rule: str) -> None:
         """A provider keeps a rule, or its exception is explained."""
         [result] = [each for each in report(provider).results if each.rule == rule]
-        assert result.state not in ("broken", "not checked"), str(Problem(rule, provider, result.what))
+        assert result.state not in ("broken", "not checked"), str(BrokenRule(rule, provider, result.what))
 
     return test_rule

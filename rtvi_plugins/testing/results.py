@@ -1,4 +1,4 @@
-"""What a check has found: problems while it runs, then a result for each rule, and the level of a provider."""
+"""What a check has found: broken rules while it runs, then a result for each rule, and the level of a provider."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from attrs import asdict, define, field, frozen
 
 from .rules import RULES, Level, Rule
 
-__all__ = ("Findings", "Problem", "Report", "Result", "State", "conclude")
+__all__ = ("BrokenRule", "Findings", "Report", "Result", "State", "conclude")
 
 #: What became of a rule.
 State: TypeAlias = Literal["kept", "broken", "waived", "not checked", "not applicable"]
@@ -21,7 +21,7 @@ _GIVE_A_FAKE: Final = "the provider needs a key, and the check has no fake of it
 
 
 @frozen
-class Problem:
+class BrokenRule:
     """One rule that a provider breaks. `what` says what was seen, and never contains a key."""
 
     rule: str
@@ -35,10 +35,10 @@ class Problem:
 
 @define
 class Findings:
-    """What was tried with one provider on one event loop, and the problems: the first of each rule."""
+    """What was tried with one provider on one event loop, and the rules that it breaks: the first problem of each."""
 
     provider: str
-    problems: dict[str, Problem] = field(factory=dict[str, Problem])
+    broken: dict[str, BrokenRule] = field(factory=dict[str, BrokenRule])
     rules_tried: set[str] = field(factory=set[str])
     #: Why a rule cannot be checked here.
     skipped: dict[str, str] = field(factory=dict[str, str])
@@ -50,7 +50,7 @@ class Findings:
     def found(self, rule: str, what: str) -> None:
         """Add a problem, once for each rule."""
         self.tried(rule)
-        self.problems.setdefault(rule, Problem(rule, self.provider, what))
+        self.broken.setdefault(rule, BrokenRule(rule, self.provider, what))
 
 
 @frozen
@@ -122,9 +122,9 @@ def conclude(findings: Mapping[str, Findings], *, keys: bool, vendor: bool, waiv
 def _merged(findings: Mapping[str, Findings]) -> dict[str, str]:
     """Return what is wrong, by the rule. What is wrong on trio alone breaks P211, unless its rule cannot be waived."""
     (_, first), *others = findings.items()
-    problems = {rule: each.what for rule, each in first.problems.items()}
+    problems = {rule: each.what for rule, each in first.broken.items()}
     for backend, each in others:
-        for rule, problem in each.problems.items():
+        for rule, problem in each.broken.items():
             if rule in problems:
                 continue
             if RULES[rule].waivable:

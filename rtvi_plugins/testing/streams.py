@@ -135,7 +135,7 @@ class StreamCheck:
 
     async def _ask_for_json(self, operation: Operation) -> None:
         """Ask for JSON. A fake vendor does not answer with JSON, so then check only that the schema was read."""
-        if broken := [rule for rule in self.findings.problems if RULES[rule].of == "service"]:
+        if broken := [rule for rule in self.findings.broken if RULES[rule].of == "service"]:
             self.findings.skipped["P217"] = f"it is checked when {broken[0]} is kept"
             return
         self.findings.tried("P217")

@@ -114,17 +114,17 @@ class VendorCheck:
             await self._fail_in_every_way(operation)
         has_end_event = await self._end_early(operation)
         can_listen = await self._interrupt(operation)
-        if can_listen and not self.findings.problems.keys() & {"P201", "P202", "P241"}:
+        if can_listen and not self.findings.broken.keys() & {"P201", "P202", "P241"}:
             await self._interrupt(LISTENING)
             await self._cut_while_listening()
-            if has_end_event and "P242" not in self.findings.problems:
+            if has_end_event and "P242" not in self.findings.broken:
                 await self._end_early_while_listening()
 
     async def _fail_in_every_way(self, operation: Operation) -> None:
         for script, (rule, categories) in FAULTS.items():
             self.findings.tried(rule)
             await self._fail(operation, script, rule, categories)
-        if "P228" not in self.findings.problems:  # a vendor can also fall silent later
+        if "P228" not in self.findings.broken:  # a vendor can also fall silent later
             await self._fail(operation, "hang", FAULTS["silent"][0], ("timeout", "unavailable"))
 
     async def _end_early(self, operation: Operation) -> bool:
@@ -179,7 +179,7 @@ class VendorCheck:
 
             def judge(error: BaseException, damage: Damage) -> bool:
                 self._judge(error, rule, _ALL_CATEGORIES, f"after {damage}, ")
-                return rule not in self.findings.problems
+                return rule not in self.findings.broken
 
             await DamagedAnswers(fake, opened, _called_once(operation), judge).run()
             if listens:

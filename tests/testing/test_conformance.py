@@ -17,7 +17,7 @@ import pytest
 from rtvi_plugins import LLM, service
 from rtvi_plugins.errors import AuthorError
 from rtvi_plugins.kinds import LLMPiece, LLMRequest, Text
-from rtvi_plugins.testing import check_providers, find_problems
+from rtvi_plugins.testing import check_providers, find_broken_rules
 from rtvi_plugins.testing.conformance import own_time
 
 from .mutants import GOOD, MUTANTS, Case, kept, kept_events, of, refuse_json
@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 async def rules_broken(case: Case) -> list[str]:
     """Return the rules that the kit reports for a provider."""
-    problems = await find_problems(case.make(), vendor=case.vendor)
+    problems = await find_broken_rules(case.make(), vendor=case.vendor)
     for stream in kept:
         await stream.aclose()
     kept.clear()
@@ -68,7 +68,7 @@ async def test_a_waived_rule_is_no_failure() -> None:
 
 async def test_a_blocking_call_is_named() -> None:
     """The report has its function, file and line."""
-    [found] = await find_problems(next(each for each in MUTANTS if each.name == "one that blocks").make())
+    [found] = await find_broken_rules(next(each for each in MUTANTS if each.name == "one that blocks").make())
     assert found.rule == "P209"
     assert re.search(r"block\(\) \(.*mutants\.py:\d+\)", found.what)
 
@@ -99,7 +99,7 @@ async def test_a_machine_that_is_busy_once_is_no_problem(times: int, found: list
         """A provider."""
         yield Busy()
 
-    assert [each.rule for each in await find_problems(of("busy", busy))] == found
+    assert [each.rule for each in await find_broken_rules(of("busy", busy))] == found
 
 
 @pytest.mark.parametrize(("statistics", "waited"), [("7 2500000000 3\n", 2.5), ("", 0.0)])

@@ -39,7 +39,9 @@ def serving(folder: Path, port: int) -> Generator[str]:
     """Run a server, with its files in this folder, and yield its URL."""
     if (program := shutil.which("redis-server")) is None:
         pytest.fail("redis-server is not installed. It is in Debian's package redis-server.")
-    options = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", "", "--appendonly", "yes"]
+    options = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""]
+    # At once, because tests read the file.
+    options += ["--appendonly", "yes", "--appendfsync", "always"]
     with subprocess.Popen([program, *options], stdout=subprocess.DEVNULL) as process:
         try:
             url = f"redis://127.0.0.1:{port}/0"

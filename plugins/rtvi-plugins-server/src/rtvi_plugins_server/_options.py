@@ -11,7 +11,7 @@ from ipaddress import ip_address
 from typing import Final
 
 from rtvi_plugins.cli import UsageError, examples
-from rtvi_plugins.limits import Limits
+from rtvi_plugins.limits import CENTURY_DAYS, YEAR_SECONDS, Limits
 
 from ._origins import public_origin_of
 
@@ -21,9 +21,6 @@ __all__ = ("is_loopback", "parser", "read_options")
 STORE_VARIABLE: Final = "RTVI_STORE"
 #: How long a saved session waits for its client, in seconds.
 _RESUME_SECONDS: Final = 60.0
-#: The longest time of an option, in seconds, and in days. Stores cannot keep a session for much longer.
-_YEAR: Final = 31_536_000
-_CENTURY: Final = 36_500
 #: A greater number of processes is a mistake.
 _MOST_WORKERS: Final = 1_000
 
@@ -233,18 +230,18 @@ def _check(chosen: argparse.Namespace) -> None:
 
 
 def _check_times(chosen: argparse.Namespace) -> None:
-    if not 0 <= chosen.drain_seconds <= _YEAR and chosen.drain_seconds != math.inf:
+    if not 0 <= chosen.drain_seconds <= YEAR_SECONDS and chosen.drain_seconds != math.inf:
         raise UsageError(
-            f"--drain-seconds {chosen.drain_seconds:g} is not a time; write 0 to {_YEAR} (a year), or inf to wait for "
-            "the last session."
+            f"--drain-seconds {chosen.drain_seconds:g} is not a time; write 0 to {YEAR_SECONDS} (a year), or inf to "
+            "wait for the last session."
         )
-    if chosen.resume_seconds is not None and not 0 < chosen.resume_seconds <= _YEAR:
+    if chosen.resume_seconds is not None and not 0 < chosen.resume_seconds <= YEAR_SECONDS:
         raise UsageError(
-            f"--resume-seconds {chosen.resume_seconds:g} is not a time; write a number above 0, at most {_YEAR} (a "
-            "year)."
+            f"--resume-seconds {chosen.resume_seconds:g} is not a time; write a number above 0, at most "
+            f"{YEAR_SECONDS} (a year)."
         )
-    if not 0 <= chosen.keep_days <= _CENTURY:
+    if not 0 <= chosen.keep_days <= CENTURY_DAYS:
         raise UsageError(
-            f"--keep-days {chosen.keep_days:g} is not a time; write a number of days, at most {_CENTURY}, or 0 to keep "
-            "nothing."
+            f"--keep-days {chosen.keep_days:g} is not a time; write a number of days, at most {CENTURY_DAYS}, or 0 to "
+            "keep nothing."
         )
