@@ -165,6 +165,7 @@ class Context:
         _check_messages(messages)
         end = len(self._messages)
         index = end if before is None else next((at for at, each in enumerate(self._messages) if each is before), end)
+        self._note_change(index)
         self._messages[index:index] = messages
         self._size += _size_of(messages)
         if self._insertion_point is not None and index < self._insertion_point.index:

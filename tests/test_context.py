@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -105,6 +106,37 @@ def test_a_turns_messages_are_always_together(steps: list[tuple[str, str]]) -> N
             case _:
                 pass
         assert texts(context.messages) == before + own + after
+
+
+@given(st.lists(st.sampled_from("append before turn amend prompt settle replace undo".split()), max_size=20))
+def test_the_changed_messages_are_all_that_a_copy_needs(steps: list[str]) -> None:
+    """A record of the session is such a copy."""
+    context, copy = Context(), list[Message]()
+    point = context.reserve()
+    for number, step in enumerate(steps):
+        messages, undo = context.messages, context.snapshot()
+        match step:
+            case "append":
+                context.append(said(f"{number}"))
+            case "before":
+                context.append(said(f"{number}"), before=messages[number % len(messages)] if messages else None)
+            case "turn":
+                context.insert(point, {"role": "tool", "tool_call_id": "1", "content": "?"})
+            case "amend":
+                context.amend(messages[-1] if messages else said(""), f"{number}")
+            case "prompt":
+                context.set_prompt(f"{number}")
+            case "settle":
+                context.settle("1", "?", f"{number}")
+            case "replace":
+                context.replace([said(f"{number}")])
+                point = context.reserve()
+            case _:
+                context.replace([said(f"{number}")])
+                undo()
+        changed = context.take_changed()
+        copy[changed:] = map(deepcopy, context.messages[changed:])
+        assert copy == list(context.messages)
 
 
 def test_the_prompt_is_replaced_or_put_first() -> None:
