@@ -146,7 +146,7 @@ class Completion:
         """
         text, cut = self.text, not self.is_whole
         if self.speech is not None and heard is not None:
-            spoken = self.speech.heard_text(heard, self.text)
+            spoken = self.speech.heard_text(heard, self.text, self._sentences.rest)
             text, cut = (self.text, cut) if spoken is None else (spoken, True)
         if self.calls and self.results is not None:
             return self._with_results(text, cut and self.speech is not None, self.results)

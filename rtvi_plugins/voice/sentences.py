@@ -130,6 +130,11 @@ class Sentences:
     #: Whether the text ends with a sentence, unless the next word continues it.
     waits: bool = False
 
+    @property
+    def rest(self) -> str:
+        """Return the end of the text, which is in no sentence yet."""
+        return self._uncut
+
     def feed(self, text: str) -> list[str]:
         """Add text, and return the sentences that are whole now."""
         self._uncut += text

@@ -70,12 +70,12 @@ class ModelSpeech(Speech):
         self._words.append(word)
         self._place_words()
 
-    def heard_text(self, heard: float, text: str) -> str | None:
+    def heard_text(self, heard: float, text: str, unsaid: str) -> str | None:
         rest = self._text[self._in_sentences :].strip()
         if rest and not self.is_settled(heard):  # a sentence without an end, of which something may have been heard
             self._shown_sentences.append(SpokenSentence.of(rest, None))
             self._place_sentence(rest)
-        return Speech.heard_text(self, heard, text)
+        return Speech.heard_text(self, heard, text, "")  # the audio of the unsaid text has come too
 
     def _place_sentence(self, sentence: str) -> None:
         """Note the place of a sentence in the audio."""

@@ -78,10 +78,13 @@ class Speech:
 
     # ---- what was heard --------------------------------------------------------------------------------------------
 
-    def heard_text(self, heard: float, text: str) -> str | None:
-        """Return the part of the completion `text` that was heard after `heard` seconds; None if all was heard."""
+    def heard_text(self, heard: float, text: str, unsaid: str) -> str | None:
+        """Return the part of the completion `text` that was heard after `heard` seconds; None if all was heard.
+
+        `unsaid` is the end of the text, which is in no sentence.
+        """
         if self.is_settled(heard):
-            return None
+            return text.removesuffix(unsaid).strip() if unsaid else None
         position, pieces = self.timeline.heard(heard - self.start), iter(self.timeline.pieces)
         at = end = 0
         for each in self._shown_sentences:
