@@ -47,9 +47,9 @@ class Limits:
     burst: int = 1_600
     #: How many seconds of audio a client may send ahead of real time. Further audio is dropped.
     audio_seconds: float = 3.0
-    #: How long a request may take (`action-timeout`).
+    #: How long a client's request may take (`action-timeout`).
     deadline: float = 9.0
-    #: How long a client may take to answer a function call (`function-call-failed`).
+    #: How long a function that the LLM calls may take, of the client or of the bot (`function-call-failed`).
     function_seconds: float = 30.0
     #: How long each service may take to open (`start-failed`), and to close.
     open_seconds: float = 15.0

@@ -15,5 +15,5 @@ async def find_order(number: int) -> str:
 
 
 async def search(number: int) -> str:
-    """Search. Here is the request to your own system."""
+    """Search. Send a request to your own system here."""
     return f"order {number} is on its way"

@@ -38,6 +38,6 @@ async def guide(session: Session, /, stt: STT, llm: LLM, tts: TTS, vad: VAD) -> 
 
 @action(guide)
 async def speak(session: Session, /, language: Literal["en", "de"]) -> str:
-    """Speak this language from now on. Call it when the user speaks or asks for the other language."""
+    """Speak this language from now on. Call it when the user speaks the other language or asks for it."""
     await session.hand_over(LANGUAGES[language])
     return "The conversation continues in this language."

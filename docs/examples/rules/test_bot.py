@@ -1,4 +1,4 @@
-"""The pizzeria of the rules, line by line as the page shows it."""
+"""The pizzeria bot, line by line as on the page."""
 
 from __future__ import annotations
 

@@ -17,12 +17,12 @@ class Table:
 
 
 @bot(services={"llm": "openai"}, config={"llm": {"temperature": 0.2}}, functions=["bot:book"], state=Table)
-async def host(session: Session[Table], /, llm: LLM) -> None:
+async def restaurant(session: Session[Table], /, llm: LLM) -> None:
     """Books tables."""
     await converse(session, llm=llm)
 
 
-@action(host)
+@action(restaurant)
 async def book(session: Session[Table], /, guests: int) -> str:
     """Book a table."""
     session.state.guests = guests
@@ -32,7 +32,7 @@ async def book(session: Session[Table], /, guests: int) -> str:
 async def test_it_calls_a_function() -> None:
     """The script has a function call, and the answer to its result."""
     llm = ScriptedLLM(ToolCall("1", "book", {"guests": 2}), "Your table is booked.")
-    async with connect(host, fake_provider("llm.openai", llm)) as client:
+    async with connect(restaurant, fake_provider("llm.openai", llm)) as client:
         assert await client.ask("A table for two, please") == "Your table is booked."
         assert client.session.state == Table(guests=2)
     assert llm.requests[1].messages[-1]["content"] == "booked"
