@@ -1,4 +1,4 @@
-// What Node.js lacks for a published client: node --import ./node.mjs program.mjs
+// Adds what published clients need in Node.js: node --import ./node.mjs program.mjs
 
 import { WebSocket } from "ws"; // needed before Node.js 22
 

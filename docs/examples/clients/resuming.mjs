@@ -2,7 +2,7 @@
 
 import { PipecatClient } from "@pipecat-ai/client-js";
 
-const LONGEST_DELAY = 2000; // ms; all clients of a server that has failed come back at once
+const LONGEST_DELAY = 2000; // ms; spreads the clients of a server that has failed
 const START_WITHIN = 5000; // ms
 
 /**
