@@ -1,6 +1,7 @@
 from rtvi_plugins import LLM, STT, TTS, VAD, Session, bot, converse
+from rtvi_plugins.session import Say
 
-NOTICE = "This call is recorded. Hang up if you do not want that."
+NOTICE = Say("This call is recorded. Hang up if you do not want that.", interruptible=False)
 
 
 @bot(services={"stt": "pocketsphinx", "llm": "rules", "tts": "espeak", "vad": "silero"})
