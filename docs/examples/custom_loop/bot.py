@@ -11,7 +11,7 @@ from rtvi_plugins.kinds import Audio, Text, ToolCall, Transcript
 
 @bot(services={"model": "acme"}, functions=["bot:book_room"])
 async def receptionist(session: Session, /, model: Realtime) -> None:
-    """Hears and speaks by one model."""
+    """Hears and speaks through one model."""
     send, answers = anyio.create_memory_object_stream[Answer](math.inf)
     session.start_soon(speak, session, model, answers)
     with send, answers, session.listening(model.hear):
@@ -29,7 +29,7 @@ async def receptionist(session: Session, /, model: Realtime) -> None:
 
 
 async def speak(session: Session, model: Realtime, answers: AsyncIterable[Answer]) -> None:
-    """Hold a turn for each answer. An interruption cancels the body of the turn."""
+    """Start a turn for each answer. An interruption cancels the body of the turn."""
     async for answer in answers:
         async with session.turn() as turn:
             async for piece in answer.pieces:

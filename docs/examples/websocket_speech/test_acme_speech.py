@@ -116,7 +116,7 @@ async def test_sentences_are_spoken() -> None:
 
 
 async def test_an_interruption_tells_the_vendor() -> None:
-    """It stops only this request. Nothing is left to the garbage collector: on trio, that would be a warning."""
+    """It stops only this request. Nothing is left to the garbage collector, which would be a warning on trio."""
     sentences = ["Hello there."] * 100
     async with fake_vendor() as vendor, tts_of(vendor) as tts, aclosing(one_by_one(sentences)) as text:
         pieces = tts.synthesize(TTSRequest(text))
