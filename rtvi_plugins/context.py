@@ -53,7 +53,7 @@ class MessageWithThoughts(Message, total=False):
 
 
 class Function(TypedDict):
-    """A function that an LLM may call. `parameters` is a JSON Schema of type object, if there are any."""
+    """A function that an LLM may call. `parameters`, if any, is a JSON Schema of type object."""
 
     name: str
     description: NotRequired[str]

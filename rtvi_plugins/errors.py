@@ -109,7 +109,7 @@ class DeclarationError(AuthorError):
 
 
 class BotError(AuthorError):
-    """Raised when a bot cannot be composed: a provider that is not installed, a grant that names nothing."""
+    """Raised when a bot cannot be composed: a provider is not installed, or a grant names nothing."""
 
 
 class PluginError(AuthorError):

@@ -59,7 +59,7 @@ class HelperProcess:
     ) -> HelperProcess:
         """Start a process. `stderr` is that of `subprocess.Popen`. Raises `HelperLost` if there is no such program.
 
-        With `ready_seconds`, wait for its reply READY. Raise `HelperLost` also if it does not come in this time.
+        With `ready_seconds`, wait until the process replies READY. Raise `HelperLost` also if that takes longer.
         """
         environ = helper_environment()
         try:

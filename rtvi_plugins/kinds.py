@@ -156,8 +156,8 @@ class Text:
 class Thought:
     """A piece of an LLM's reasoning. It is neither shown nor spoken. The context keeps it for the same provider.
 
-    Pieces are joined without a separator, until one has `extra`: vendor data such as a signature, as JSON values. The
-    next piece then begins another thought. In later requests, `thoughts_of` returns the thoughts of a message.
+    Pieces are joined without a separator. One with `extra` (vendor data such as a signature, as JSON values) ends the
+    thought. In later requests, `thoughts_of` returns the thoughts of a message.
     """
 
     text: str = field(validator=instance_of(str))

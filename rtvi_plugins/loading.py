@@ -127,8 +127,9 @@ def compose(
     """Import everything that a bot names, and return its registry and hooks. Raise `AuthorError` for missing plugins.
 
     Declarations in the bot's own module or in `extra` modules need no installation. A provider in `extra` replaces one
-    of the same name. The operator adds `plugins` to the bot's. With `postpone`, slow alternatives of a service are not
-    imported: they count as optional providers that are missing, and are in the bot's `postponed`.
+    of the same name. `plugins` are added by the operator. With `postpone`, providers that are slow to import and not
+    the first of their service are not imported: they count as missing optional providers, and are in the bot's
+    `postponed`.
     """
     spec = bot_spec(bot)
     modules = _own_modules(bot, installed)

@@ -56,7 +56,7 @@ class Unreadable(Exception):
 
 @frozen
 class Saved:
-    """The record of a session. `epoch` is that of its new owner."""
+    """The record of a session, with the epoch that `claim` has set."""
 
     session: str
     epoch: int

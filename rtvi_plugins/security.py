@@ -110,9 +110,9 @@ _THROTTLE_SECONDS: Final = 60.0
 
 
 class LogThrottle:
-    """Logs the first of many similar lines, and counts those of the next minute. `now` returns the time in seconds.
+    """Logs the first of many similar lines, and counts the others of the next minute.
 
-    Use it for events that any client can cause thousands of times a second.
+    Use it for events that any client can cause thousands of times a second. `now` returns the time in seconds.
     """
 
     def __init__(self, log: logging.Logger, now: Callable[[], float] = time.monotonic) -> None:

@@ -58,7 +58,7 @@ class FewestSessions(_Router):  # type: ignore[misc]
 
 
 def workers_for_sessions(context: Any) -> tuple[int, dict[str, Any]]:
-    """Return how many workers hold all sessions, with the number that one should hold. The policy of autoscaling."""
+    """The policy of autoscaling: return how many workers are needed, at the wanted number of sessions for each."""
     metrics: dict[str, Any] = context.raw_metrics or {}
     reports = cast("dict[Any, Any]", metrics.get(OPEN, {}))
     total = sum(series[-1].value for series in reports.values() if series)

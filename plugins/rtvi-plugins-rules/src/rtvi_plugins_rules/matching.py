@@ -67,7 +67,7 @@ class Matcher:
     def of(cls, intents: Mapping[str, Iterable[str]], synonyms: Mapping[str, Iterable[str]] | None = None) -> Matcher:
         """Return a matcher of these intents with their examples.
 
-        `synonyms` has words and phrases that mean the same, by the word that examples use for them.
+        `synonyms` maps a word of the examples to words and phrases that mean the same.
         """
         same = Synonyms.of(synonyms or {})
         examples = [(intent, frozenset(_features(same(text)))) for intent, texts in intents.items() for text in texts]

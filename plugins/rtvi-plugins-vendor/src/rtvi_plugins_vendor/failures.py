@@ -63,7 +63,7 @@ def category_of_status(status: int) -> ProviderCategory:
 
 
 def category_of_close(code: int) -> ProviderCategory | None:
-    """Return the category of a WebSocket close code. None is a normal end."""
+    """Return the category of a WebSocket close code. Return None for a normal end."""
     if code in _NORMAL_CLOSES:
         return None
     return category_of_status(code - 4000) if code in _CLOSES_LIKE_STATUS else _BY_CLOSE.get(code, "unavailable")

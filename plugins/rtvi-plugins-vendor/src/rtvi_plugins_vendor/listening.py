@@ -102,7 +102,7 @@ class Listening(AsyncIterator[Any]):
         return [self.usage(), Settled()]
 
     def usage(self) -> Usage:
-        """Return the length of the audio since the last call, or since the last pause."""
+        """Return the length of the audio since the last call of `usage` or `settle`."""
         seconds = self.audio.seconds
         used, self._used = round(seconds - self._used, 6), seconds
         return Usage(seconds=used)
