@@ -152,6 +152,11 @@ def call(name: str, id: str = "1", /, **arguments: Any) -> dict[str, Any]:
     return {"label": "rtvi-ai", "type": "action", "data": data, "id": id}
 
 
+def nested(levels: int) -> list[Any]:
+    """Return an array that nests this deep."""
+    return [nested(levels - 1)] if levels > 1 else []
+
+
 async def run(client: httpx2.AsyncClient, *actions: Any, headers: Mapping[str, str] = {}, **more: Any) -> Any:
     """Post actions, and return the answer."""
     return await client.post("/action", json={**more, "actions": list(actions)}, headers=headers)
@@ -303,6 +308,8 @@ async def test_what_the_application_sends_besides_starts_the_session(serving: Se
         ({**call("double"), "data": None}, "invalid-arguments"),
         ({**call("double"), "label": "other"}, "invalid-message"),
         ({**call("double"), "data": "x" * 70_000}, "message-too-large"),
+        ({**call("double"), "data": nested(70)}, "message-too-deep"),
+        ({**call("double"), "data": nested(300)}, "message-too-deep"),  # deeper than the codec can write
     ],
 )
 async def test_a_failed_action_is_answered_under_its_id(

@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from rtvi_plugins.errors import InvalidStart, Problem, RequestError, SessionClosed
+from rtvi_plugins.errors import InvalidStart, MessageTooDeep, Problem, RequestError, SessionClosed
 from rtvi_plugins.hosting import Connection, Host
 
 from ._middleware import SECRET_HEADER
@@ -51,6 +51,7 @@ async def run_actions(request: Request, host: Host, *, body_bytes: int) -> Respo
     accepted = request.headers.get("accept", "")
     single = len(actions) == 1 and _EVENTS not in accepted
     try:
+        texts = _texts(actions)
         secret, address = request.headers.get(SECRET_HEADER), client_address(request)
         started = await host.start(body, secret=secret, address=address)
     except RequestError as error:
@@ -59,7 +60,7 @@ async def run_actions(request: Request, host: Host, *, body_bytes: int) -> Respo
         failed = [_error_response(each["id"], error) for each in actions]
         return JSONResponse(failed[0], headers=PRIVATE) if single else _events(failed)
     return _ActionsResponse(
-        host.claim(started.token), actions, single=single, events=not (single and _JSON in accepted)
+        host.claim(started.token), actions, texts, single=single, events=not (single and _JSON in accepted)
     )
 
 
@@ -83,6 +84,14 @@ def _actions(sent: Any, most: int) -> Sequence[dict[str, Any]]:
     if problems:
         raise InvalidStart(problems[:25])
     return messages
+
+
+def _texts(actions: Sequence[dict[str, Any]]) -> Sequence[str]:
+    """Return the messages as the session receives them, which checks their levels itself."""
+    try:
+        return [orjson.dumps(each).decode() for each in actions]
+    except orjson.JSONEncodeError:  # it reads more levels than it writes
+        raise MessageTooDeep("A message nests deeper than the levels that are accepted.") from None
 
 
 def _error_response(id: str, error: RequestError) -> dict[str, Any]:
@@ -110,13 +119,20 @@ class _ActionsResponse(Response):
     """
 
     def __init__(
-        self, connection: Connection, actions: Sequence[dict[str, Any]], *, single: bool, events: bool
+        self,
+        connection: Connection,
+        actions: Sequence[dict[str, Any]],
+        texts: Sequence[str],
+        *,
+        single: bool,
+        events: bool,
     ) -> None:
         # Without Response's constructor, which would set a body and its length.
         self.status_code, self.background, self.media_type = 200, None, _EVENTS
         self.init_headers(_STREAMED)
         self._connection = connection
         self._actions = actions
+        self._texts = texts
         self._single = single
         self._events = events
         self._unanswered: dict[object, str] = {each["id"]: each["id"] for each in actions}
@@ -143,8 +159,8 @@ class _ActionsResponse(Response):
         """Send the session what a connected 0.x client would send."""
         self._connection.single_turn = True
         ready: dict[str, Any] = {"label": _LABEL, "type": "client-ready", "id": uuid4().hex, "data": {}}
-        for message in (ready, *self._actions):
-            self._connection.receive(orjson.dumps(message).decode())
+        for text in (orjson.dumps(ready).decode(), *self._texts):
+            self._connection.receive(text)
 
     async def _cancel_on_disconnect(self, receive: Receive, scope: anyio.CancelScope) -> None:
         """Cancel everything when the client disconnects."""
