@@ -27,7 +27,7 @@ from typing import Any, ClassVar, Literal
 from attrs import field, frozen
 
 from .utils.error_texts import complaint, shorten, shorten_middle, unwrap_group
-from .utils.json_values import MAX_PROBLEMS, is_array, is_object
+from .utils.json_values import MAX_PROBLEMS, is_array, is_object, replace_surrogates
 from .utils.log_text import escape, show_texts, trace
 from .utils.names import nearest
 
@@ -144,11 +144,11 @@ def _with_text(error: BaseException) -> str:
 
 
 def _short_path(text: str) -> str:
-    return shorten_middle(text, 300)
+    return replace_surrogates(shorten_middle(text, 300))
 
 
 def _short_message(text: str) -> str:
-    return shorten_middle(text, 1_000)
+    return replace_surrogates(shorten_middle(text, 1_000))
 
 
 @frozen
@@ -197,7 +197,7 @@ class RequestError(Exception):
 
     def __init__(self, message: str, *, problems: Sequence[Problem] = (), retryable: bool | None = None) -> None:
         # An action may pass any object as message. The answer needs a text that JSON can carry.
-        self.message = str(message).encode("utf-8", "replace").decode()
+        self.message = replace_surrogates(str(message))
         super().__init__(self.message)
         self.problems = tuple(problems)
         if retryable is not None:

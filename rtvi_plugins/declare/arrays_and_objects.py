@@ -14,7 +14,7 @@ from attrs import frozen
 from typing_extensions import ReadOnly
 
 from ..errors import Problem, unknown
-from ..utils.error_texts import shorten
+from ..utils.error_texts import rejection, shorten
 from ..utils.json_values import (
     MAX_PROBLEMS,
     expected,
@@ -188,9 +188,7 @@ def attrs_shape(cls: type, hints: Mapping[str, Any], read: Read) -> Shape:
         try:
             return cls(**values)
         except ValueError as error:
-            problems.append(
-                Problem(path, f"is not acceptable: {shorten(str(error.args[0] if error.args else error), 200)}")
-            )
+            problems.append(Problem(path, f"is not acceptable: {shorten(rejection(error), 200)}"))
         except BaseException as error:
             reraise_control_flow(error)
             problems.append(Problem(path, f"is not acceptable as {cls.__name__}"))

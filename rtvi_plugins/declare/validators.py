@@ -21,7 +21,7 @@ from attrs import frozen
 from attrs import validators as v
 
 from ..errors import Problem, unknown
-from ..utils.error_texts import shorten
+from ..utils.error_texts import rejection, shorten
 from ..utils.json_values import (
     describe_json,
     expected,
@@ -343,7 +343,7 @@ def _authors_rule(subject: Subject, validator: Any) -> Rule:
         try:
             validator(None, attribute, value)
         except ValueError as error:
-            text = str(error.args[0] if error.args else error).removeprefix(f"{attribute.name!r} ")
+            text = rejection(error).removeprefix(f"{attribute.name!r} ")
             problems.append(Problem(path, shorten(text, 300)))
         except BaseException as error:
             reraise_control_flow(error)

@@ -10,7 +10,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
 
-__all__ = ("BOT_FILE", "authors_line", "complaint", "replaced_by", "shorten", "shorten_middle", "unwrap_group", "where")
+__all__ = (
+    "BOT_FILE",
+    "authors_line",
+    "complaint",
+    "rejection",
+    "replaced_by",
+    "shorten",
+    "shorten_middle",
+    "unwrap_group",
+    "where",
+)
 
 #: The folder of the framework, with a separator at its end.
 _FRAMEWORK: Final = str(Path(__file__).parents[1]) + os.sep
@@ -67,6 +77,14 @@ def shorten(text: str, limit: int = 80) -> str:
 def shorten_middle(text: str, limit: int) -> str:
     """Cut out the middle of a text that is longer than the limit. Both ends stay readable."""
     return text if len(text) <= limit else f"{text[: limit // 2]}…{text[1 - limit // 2 :]}"
+
+
+def rejection(error: ValueError) -> str:
+    """Return why a function of an author rejects a value, in the words of its exception if they can be shown."""
+    try:
+        return str(error.args[0] if error.args else error)
+    except Exception:
+        return "the reason has no text"
 
 
 def unwrap_group(error: BaseException) -> BaseException:

@@ -129,6 +129,23 @@ class Fragile:
         raise RuntimeError("words of an exception")
 
 
+class Unsayable:
+    """An object without a text."""
+
+    def __str__(self) -> str:
+        raise LookupError
+
+
+@define
+class Wordless:
+    """A class that rejects its values and cannot say why."""
+
+    name: str
+
+    def __attrs_post_init__(self) -> None:
+        raise ValueError(Unsayable())
+
+
 @define
 class Compared:
     """A class whose `==` raises."""
@@ -365,6 +382,7 @@ def test_a_class_that_cannot_be_made_is_a_problem_of_the_value() -> None:
     assert problems_of(Fragile, {"name": "a"}) == [("$", "is not acceptable as Fragile")]
     assert problems_of(Range, {"low": 3, "high": 2}) == [("$", "is not acceptable: high is below low")]
     assert problems_of(Compared, {"low": None}) == [("$", "is not acceptable as Compared")]
+    assert problems_of(Wordless, {"name": "a"}) == [("$", "is not acceptable: the reason has no text")]
 
 
 # ---- problems ------------------------------------------------------------------------------------------------------

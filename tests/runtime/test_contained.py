@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import json
 import signal
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -17,7 +18,7 @@ import pytest
 from attrs import define, field
 
 from rtvi_plugins import LLM, STT, TTS, VAD, Session, action, bot, converse, options, service
-from rtvi_plugins.errors import Problem, ProviderError, RequestError, StartFailed
+from rtvi_plugins.errors import InvalidConfig, Problem, ProviderError, RequestError, StartFailed
 from rtvi_plugins.hookspecs import HOOKS, hookimpl
 from rtvi_plugins.hosting import ManualClock
 from rtvi_plugins.kinds import (
@@ -539,6 +540,19 @@ async def test_a_validator_refuses_the_value_alone(raised: str) -> None:
     async with connected(talking) as wire:
         faults.place = "validator"
         assert (await wire.error(wire.update(llm={"model": "large"})))["code"] == "invalid-config"
+        await goes_on(wire)
+
+
+@pytest.mark.parametrize("reason", ["half \ud800 of a character", Unsayable()], ids=["surrogate", "no text"])
+async def test_a_validator_whose_reason_cannot_be_sent_refuses_the_value_alone(reason: object) -> None:
+    """In a request and in a start."""
+    faults.make = lambda: ValueError(reason)
+    async with connected(talking) as wire:
+        faults.place = "validator"
+        assert (await wire.error(wire.update(llm={"model": "large"})))["code"] == "invalid-config"
+        with pytest.raises(InvalidConfig) as refused:
+            await wire.host.start({"config": {"llm": {"model": "large"}}}, secret=OPERATOR)
+        json.dumps(refused.value.to_json(), ensure_ascii=False).encode()
         await goes_on(wire)
 
 
