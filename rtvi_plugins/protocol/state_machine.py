@@ -32,7 +32,7 @@ from ..utils.error_texts import shorten
 from ..utils.json_values import expected, is_object
 from .arguments import named_values
 from .codec import LABEL, decode, encode, encode_json, encode_spliced, refused_id
-from .config import SessionConfig
+from .config import ConfigChange, SessionConfig
 from .offer import Offer, OfferedAction
 from .rate_limit import Rate
 from .requests import (
@@ -175,9 +175,15 @@ class RTVIProtocol:
             raise InvalidResult(f"The answer is {len(text)} characters long; at most {longest} are sent.")
         return text
 
-    def config(self, request: Request | None, **more: Any) -> str:
-        """Encode the whole config: as the answer to a request, or as a message of its own without one."""
-        data = {"config": self.offer.readable_config(self._config.values), "revision": self._config.revision, **more}
+    def config(self, request: Request | None, *, after: ConfigChange | None = None, **more: Any) -> str:
+        """Encode the whole config: as the answer to a request, or as a message of its own without one.
+
+        With `after`, it is the config as it will be after this change. Raises `InvalidResult` if it is too long.
+        """
+        offer, values, revision = self.offer, self._config.values, self._config.revision
+        if after is not None:
+            offer, values, revision = after.offer, after.values, revision + 1
+        data = {"config": offer.readable_config(values), "revision": revision, **more}
         if request is not None and request.t is not None:
             return self._fitting(encode("server-response", request.id, {"t": request.t, "d": data}))
         return self._fitting(encode("config", request.id if request is not None else None, data))

@@ -84,8 +84,12 @@ class ConfigUpdates:
         """
         if prepared is not None and prepared.base is self.core.config.values:
             return prepared
+        protocol = self.core.protocol
         try:
-            return self._changes.prepare(update.sent, self.core.config.values, self.core.protocol.offer, update.path)
+            change = self._changes.prepare(update.sent, self.core.config.values, protocol.offer, update.path)
+            # A change whose answer is too long must not be made. `applies` has the longer of its values.
+            protocol.config(update.request, after=change, applies="next-turn")
+            return change
         except RequestError as error:
             self.core.outbox.fail(update.request, error)
             return None
@@ -124,10 +128,7 @@ class ConfigUpdates:
         error = self._install_change(change, new, by="client", now=now)
         if error is not None:
             return self.core.outbox.fail(update.request, error)
-        try:
-            text = self.core.protocol.config(update.request, applies="now" if now else "next-turn")
-        except RequestError as too_long:
-            return self.core.outbox.fail(update.request, too_long)
+        text = self.core.protocol.config(update.request, applies="now" if now else "next-turn")
         return self.core.outbox.answer(update.request, text)
 
     # ---- changes from the bot --------------------------------------------------------------------------------------

@@ -496,6 +496,20 @@ async def test_a_config_that_cannot_be_applied_leaves_the_old_one_in_force(
         assert WORDS not in json.dumps(wire.received)
 
 
+async def test_a_config_that_would_be_too_long_to_send_is_not_applied(faults: Faults) -> None:
+    """Neither is anything interrupted: the change is refused before."""
+    async with connected(faults.faulty, limits=Limits(outbox_size=3_000)) as wire:
+        before = await wire.config()
+        wire.send("send-text", {"content": "long", "options": {}})
+        await settle()
+        applied = list(faults.ledger.applied)
+        error = await wire.error(wire.update(llm={"model": "m" * 3_000}, interrupt=True))
+        assert error["code"] == "invalid-result"
+        assert await wire.config() == before
+        assert faults.ledger.applied == applied
+        assert await wire.result(wire.call("bot:interrupt"))  # the turn was not interrupted before
+
+
 async def test_a_config_that_cannot_be_applied_at_the_edge_is_taken_back_and_told(faults: Faults) -> None:
     """The client has received the new config, so it receives the old one again, with a new revision."""
     async with connected(faults.faulty) as wire:
