@@ -7,7 +7,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AsyncExitStack, closing
+from contextlib import AsyncExitStack, closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
@@ -70,6 +70,8 @@ class SQLiteStore:
         self.path = Path(path)
         self._full = full
         self._db: sqlite3.Connection | None = None
+        #: The file that is open. Another one may have its path by now.
+        self._opened: os.stat_result | None = None
         #: SQLite writes one after the other anyway, so one thread at a time is enough.
         self._thread = anyio.CapacityLimiter(1)
         self._writer = BatchWriter(self._write_batch, most=_BATCH)
@@ -148,16 +150,26 @@ class SQLiteStore:
                     db.execute(statement)
                 db.execute(f"PRAGMA user_version = {_VERSION}")
             db.execute("COMMIT")
+            self._opened = self.path.stat()
         except BaseException:
             db.close()
             raise
         return db
+
+    def _check_file(self) -> None:
+        """Raise `OSError` if the file was removed or replaced. SQLite would write on, where nobody can read it."""
+        opened, present = self._opened, None
+        with suppress(FileNotFoundError):
+            present = self.path.stat()
+        if opened is not None and (present is None or not os.path.samestat(opened, present)):
+            raise OSError(f"{self.path} was removed or replaced while it was in use; start the server again")
 
     async def _write_batch(self, batch: Sequence[_Write]) -> Mapping[int, Exception]:
         return await self._in_thread(partial(self._transaction, partial(self._write_all, batch)))
 
     def _transaction(self, function: Callable[[sqlite3.Connection], T]) -> T:
         db = self._file
+        self._check_file()
         db.execute("BEGIN IMMEDIATE")
         try:
             result = function(db)

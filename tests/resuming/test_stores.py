@@ -277,6 +277,23 @@ async def test_a_full_disk_is_named(tmp_path: Path) -> None:
             await store.write("s", 1, {OWNER: "here"}, 60)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows removes no file that is open")
+@pytest.mark.parametrize("replaced", [False, True])
+async def test_a_file_that_is_removed_under_a_server_fails_its_writes(tmp_path: Path, replaced: bool) -> None:
+    """What is written to a file without a name is lost with the process, so it must not count as saved."""
+    path = tmp_path / "s.db"
+    async with SQLiteStore(path) as store:
+        await store.write("s", 1, {OWNER: "a"}, 60.0)
+        path.rename(tmp_path / "old.db")
+        if replaced:
+            path.touch()
+        for _ in range(2):
+            with pytest.raises(OSError, match=r"s\.db was removed or replaced while it was in use; start the server"):
+                await store.write("s", 1, {"k": "v"}, 60.0)
+        (tmp_path / "old.db").replace(path)
+        await store.write("s", 1, {"k": "v"}, 60.0)
+
+
 async def test_a_wrong_token_waits_for_nobody_and_delays_nobody(tmp_path: Path) -> None:
     """A client that guesses tokens needs no lock of the file."""
     async with SQLiteStore(tmp_path / "s.db") as store:
