@@ -3,6 +3,8 @@
 A `Recorder` gets each piece of sound when it is heard or played, which takes microseconds. A thread writes the pieces
 about once a second. Each piece has its own place in the file. So silence is never written, neither side waits for the
 other, and after a crash the file is complete up to the last write.
+
+The module has more than 300 lines because a recorder and the layout of its files change together.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from array import array
 from collections.abc import AsyncGenerator, Callable
 from contextlib import ExitStack, asynccontextmanager, suppress
 from functools import partial
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import BinaryIO, Literal
@@ -208,12 +211,11 @@ class Recorder:
 async def record(folder: Path, name: str, *, now: Callable[[], float]) -> AsyncGenerator[Recorder]:
     """Record the session `name` while the block runs. `now` is a monotonic clock; the recording starts at `now()`.
 
-    Raise `AuthorError` if the files exist, or on failure. If the disk fails later, the recording ends with a line in
-    the log, and nothing else happens.
+    If it was recorded before, as by a process that has ended, its names get a number: `name.2.wav`. Raise `AuthorError`
+    on failure. If the disk fails later, the recording ends with a line in the log, and nothing else happens.
     """
-    recording = Recording.of(folder, name)
     try:
-        files = _Files.create(recording)  # inline, because creating two empty files is quick
+        recording, files = _create_next(folder, name)  # inline, because creating two empty files is quick
     except OSError as error:
         raise _unwritable(error.filename or folder, error) from None
     recorder, scope = Recorder(recording, now(), files), anyio.CancelScope(shield=True)
@@ -231,6 +233,16 @@ async def record(folder: Path, name: str, *, now: Callable[[], float]) -> AsyncG
         raise raised
 
 
+def _create_next(folder: Path, name: str) -> tuple[Recording, _Files]:
+    """Create the files of a session, with the first number that is free. Raise `OSError` if that fails."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for number in count(1):
+        recording = Recording.of(folder, name if number == 1 else f"{name}.{number}")
+        with suppress(FileExistsError):
+            return recording, _Files.create(recording)
+    raise AssertionError
+
+
 # ---- files, used in a thread -----------------------------------------------------------------------------------------
 
 
@@ -245,7 +257,6 @@ class _Files:
     @classmethod
     def create(cls, recording: Recording) -> _Files:
         """Create both files, which only this user can read. Raise `OSError` if that fails."""
-        recording.audio.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with ExitStack() as opened:
             transcript = opened.enter_context(_create(recording.transcript))
             files = cls(transcript, opened.enter_context(_create(recording.audio)))

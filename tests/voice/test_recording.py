@@ -314,13 +314,21 @@ def test_a_folder_that_can_be_written_is_left_empty(tmp_path: Path) -> None:
 
 
 async def test_a_recording_is_never_overwritten(tmp_path: Path) -> None:
-    """A second recording with the same name is refused. The first one is not changed."""
-    async with recorded(tmp_path) as recorder:
-        recorder.user(1_000, piece(1, 400))
-    with pytest.raises(AuthorError, match=r"session\.jsonl: File exists"):
-        async with recorded(tmp_path):
-            pytest.fail("the files are there")
-    assert runs(sides(tmp_path / "session.wav")[0]) == [(1, 0, 400)]
+    """A session that continues in another process gets further files. Those of the first one are not changed."""
+    for value, name in enumerate(["session", "session.2", "session.3"], start=1):
+        async with recorded(tmp_path) as recorder:
+            recorder.user(1_000, piece(value, 400))
+        assert recorder.recording == Recording(tmp_path / f"{name}.jsonl", tmp_path / f"{name}.wav")
+    kept = [sides(tmp_path / f"{name}.wav")[0] for name in ("session", "session.2", "session.3")]
+    assert [runs(each) for each in kept] == [[(1, 0, 400)], [(2, 0, 400)], [(3, 0, 400)]]
+
+
+async def test_a_file_in_place_of_the_folder_is_not_taken_for_a_recording(tmp_path: Path) -> None:
+    """Only the files of a session get a number. A folder that cannot be made is a failure."""
+    (tmp_path / "file").touch()
+    with pytest.raises(AuthorError, match=r"Cannot record to .*file: File exists"):
+        async with recorded(tmp_path / "file"):
+            pytest.fail("there is nothing to record to")
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../a", "/a", "a\\b"])
