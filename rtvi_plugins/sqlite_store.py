@@ -137,6 +137,7 @@ class SQLiteStore:
             os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
         db = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
+            self._refuse_foreign(db)
             _use_wal(db)
             db.execute(f"PRAGMA synchronous = {'FULL' if self._full else 'NORMAL'}")
             db.execute("PRAGMA foreign_keys = ON")
@@ -155,6 +156,12 @@ class SQLiteStore:
             db.close()
             raise
         return db
+
+    def _refuse_foreign(self, db: sqlite3.Connection) -> None:
+        """Raise `AuthorError` for the database of another program, before anything is changed in it."""
+        tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()}
+        if tables and not tables >= {"session", "state"}:
+            raise AuthorError(f"{self.path} is the database of another program. Name another file for the sessions.")
 
     def _check_file(self) -> None:
         """Raise `OSError` if the file was removed or replaced. SQLite would write on, where nobody can read it."""

@@ -235,6 +235,19 @@ async def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, written: str 
             pass
 
 
+async def test_the_database_of_another_program_is_not_changed(tmp_path: Path) -> None:
+    """An operator may name the wrong file."""
+    path = tmp_path / "shop.db"
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("CREATE TABLE orders (id)")
+        db.commit()
+    before = path.read_bytes()
+    with pytest.raises(AuthorError, match=r"shop\.db is the database of another program\. Name another file"):
+        async with SQLiteStore(path):
+            pass
+    assert path.read_bytes() == before
+
+
 class Unreachable(MemoryStore):
     """Raises an exception as the client of a database does."""
 
