@@ -90,7 +90,8 @@ async def _find(
     """Return the sessions with these ids, or all, oldest first; and the ids that are not there."""
     sessions, missing = list[StoredSession](), list[str]()
     for id in dict.fromkeys(ids or await store.sessions()):
-        session = await _read_session(store, id)
+        # No id of ours has other characters, and not every store can look for them.
+        session = await _read_session(store, id) if id.isascii() else None
         if session is not None:
             sessions.append(session)
         elif ids:

@@ -246,6 +246,13 @@ def test_a_session_that_is_not_there_is_named(run: Run) -> None:
     )
 
 
+def test_an_id_in_no_encoding_is_not_there(run: Run) -> None:
+    """Python passes such bytes of a command line on as halves of characters, which no store can look for."""
+    hold({})
+    err = "rtvi: No session \\udcff is in the store. What is there: rtvi sessions list\n"
+    assert run("sessions", "delete", "\udcff") == (1, "", err)
+
+
 def test_others_can_be_deleted_although_one_is_gone(run: Run) -> None:
     """Another operator may delete sessions at the same time."""
     id = hold({})
