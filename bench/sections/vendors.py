@@ -1,6 +1,7 @@
 """Our vendor packages, compared with our bridge to LiveKit's plugins and with LiveKit's and pipecat's own classes.
 
-All of them talk to the same server of fakes, in turns, each in a process and an environment of its own.
+All of them talk to the same server of fakes, each in a process and an environment of its own. They take turns with each
+operation, because the speed of a machine changes.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from peers.environments import python_of
-from table import Rounds, Row, middle, of_rounds
+from table import Rounds, Row, of_rounds
 from vendors.workload import SERVICES
 
 HERE = Path(__file__).resolve().parents[1]
@@ -33,10 +35,18 @@ _SERVICES = tuple(f"{vendor} {kind}" for vendor, kind in SERVICES)
 _ORDER = ("pipecat", "native", "livekit", "asyncio", "bridge")
 
 
-def _run(contestant: str, script: str, *arguments: str) -> dict[str, float]:
-    """Run a script in the environment of a contestant, and return its figures, with flat names."""
+def _is_installed(contestant: str) -> bool:
+    return contestant not in _ENVIRONMENTS or python_of(_ENVIRONMENTS[contestant]) is not None
+
+
+def _command(contestant: str, script: str, *arguments: str) -> list[str]:
+    """Return the command of a script in the environment of a contestant."""
     python = str(python_of(_ENVIRONMENTS[contestant])) if contestant in _ENVIRONMENTS else sys.executable
-    command = [python, str(HERE / "vendors" / script), contestant, *arguments]
+    return [python, str(HERE / "vendors" / script), contestant, *arguments]
+
+
+def _imports(contestant: str) -> dict[str, float]:
+    command = _command(contestant, "imports.py")
     ran = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False, env=_PATH)
     sys.stderr.write(ran.stderr)
     if ran.returncode:
@@ -45,33 +55,58 @@ def _run(contestant: str, script: str, *arguments: str) -> dict[str, float]:
     return {f"{name} {key}": value for name, figures in found.items() for key, value in figures.items()}
 
 
-def _operations(contestant: str, service: str) -> dict[str, float]:
-    server = subprocess.Popen(
-        [sys.executable, str(HERE / "vendors" / "server.py")],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=_PATH,
-    )
-    assert server.stdin is not None
-    assert server.stdout is not None
+@contextmanager
+def _talking(command: list[str]) -> Generator[subprocess.Popen[str]]:
+    """Run a command, to which lines can be written. It is killed if it does not end when it can read nothing more."""
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=_PATH)
     try:
-        return _run(contestant, "drive.py", server.stdout.readline().strip(), service)
+        yield process
     finally:
-        server.stdin.close()
-        server.wait(10)
+        assert process.stdin is not None
+        process.stdin.close()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _line(process: subprocess.Popen[str]) -> str:
+    """Return the next line that is for us: that it is the turn of another, or the figures. Libraries print others."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line == "ready\n" or line.startswith("{"):
+            return line
+    raise RuntimeError("a contestant has ended without figures")
+
+
+def _in_turns(service: str) -> dict[str, float]:
+    """Have all contestants ask for one service. Return the figures of each, as "contestant figure"."""
+    found: dict[str, float] = {}
+    with ExitStack() as stack:
+        drivers: dict[str, subprocess.Popen[str]] = {}
+        for each in filter(_is_installed, _ORDER):
+            server = stack.enter_context(_talking([sys.executable, str(HERE / "vendors" / "server.py")]))
+            assert server.stdout is not None
+            base = server.stdout.readline().strip()
+            drivers[each] = stack.enter_context(_talking(_command(each, "drive.py", base, service)))
+            _line(drivers[each])
+        while drivers:
+            for contestant, driver in tuple(drivers.items()):
+                assert driver.stdin is not None
+                driver.stdin.write("go\n")
+                driver.stdin.flush()
+                if (line := _line(driver)) != "ready\n":
+                    found |= {f"{contestant} {key}": value for key, value in json.loads(line).get(service, {}).items()}
+                    del drivers[contestant]
+    return found
 
 
 CASES: dict[str, Callable[[], dict[str, float]]] = {
-    # Service by service, so that little time is between the contestants: the speed of a machine changes.
-    **{f"{each}: {service}": partial(_operations, each, service) for service in _SERVICES for each in _ORDER},
-    **{f"{each}, imported": partial(_run, each, "imports.py") for each in _CONTESTANTS if each != "asyncio"},
+    **{service: partial(_in_turns, service) for service in _SERVICES},
+    **{f"{each}, imported": partial(_imports, each) for each in _CONTESTANTS if each != "asyncio"},
 }
-STARTED = {
-    case.format(each): environment
-    for each, environment in _ENVIRONMENTS.items()
-    for case in (*(f"{{}}: {service}" for service in _SERVICES), "{}, imported")
-}
+STARTED = {f"{each}, imported": environment for each, environment in _ENVIRONMENTS.items()}
 
 #: The figures of a service: the name in the table, the figure, its unit, and by how much to divide it.
 _OF_ANSWERS = (
@@ -102,44 +137,48 @@ _BESIDE_THE_CORE = (
 def rows(rounds: Rounds) -> list[Row]:
     return [
         *(
-            _row(rounds, f"{vendor} {kind}: {what}", f"{{}}: {vendor} {kind}", f"{vendor} {kind} {key}", unit, by)
+            _operation(rounds, f"{vendor} {kind}", *figure)
             for vendor, kind in SERVICES
-            for what, key, unit, by in (_OF_HEARING if kind == "stt" else _OF_ANSWERS)
+            for figure in (_OF_HEARING if kind == "stt" else _OF_ANSWERS)
         ),
         *(
-            replace(
-                _row(rounds, f"{vendor} stt: {what}", f"{{}}: {vendor} stt", f"{vendor} stt {key}", unit, by),
-                target=None,
-            )
+            replace(_operation(rounds, f"{vendor} stt", *figure), target=None)
             for vendor, kind in SERVICES
             if kind == "stt"
-            for what, key, unit, by in _OF_SETTLING
+            for figure in _OF_SETTLING
         ),
+        *(_imported(rounds, vendor, *figure) for vendor in _VENDORS for figure in _OF_IMPORTS),
         *(
-            _row(rounds, f"{vendor}: {what}", "{}, imported", f"{vendor} {key}", unit, by)
+            replace(_imported(rounds, vendor, *figure), target=None)
             for vendor in _VENDORS
-            for what, key, unit, by in _OF_IMPORTS
-        ),
-        *(
-            replace(_row(rounds, f"{vendor}: {what}", "{}, imported", f"{vendor} {key}", unit, by), target=None)
-            for vendor in _VENDORS
-            for what, key, unit, by in _BESIDE_THE_CORE
+            for figure in _BESIDE_THE_CORE
         ),
     ]
 
 
-def _row(rounds: Rounds, what: str, case: str, key: str, unit: str, by: float) -> Row:
-    """A row with how many times ours the nearest rival takes. One without a figure never got done."""
-    ours = case.format("native")
+def _operation(rounds: Rounds, service: str, what: str, key: str, unit: str, by: float) -> Row:
+    figures = {each: (service, f"{each} {key}") for each in _CONTESTANTS}
+    return _row(rounds, f"{service}: {what}", figures, unit, by)
+
+
+def _imported(rounds: Rounds, vendor: str, what: str, key: str, unit: str, by: float) -> Row:
+    figures = {each: (f"{each}, imported", f"{vendor} {key}") for each in _CONTESTANTS if each != "asyncio"}
+    return _row(rounds, f"{vendor}: {what}", figures, unit, by)
+
+
+def _row(rounds: Rounds, what: str, figures: Mapping[str, tuple[str, str]], unit: str, by: float) -> Row:
+    """Return how many times ours the nearest rival takes. A rival without a figure did not complete it.
+
+    `figures` are the case and the key of each contestant.
+    """
     ratios: dict[str, float] = {}
     details: list[str] = []
-    for contestant in _CONTESTANTS:
-        name = case.format(contestant)
-        if name not in CASES or (name in STARTED and python_of(STARTED[name]) is None):
+    for contestant, (case, key) in figures.items():
+        if not _is_installed(contestant):
             continue
-        value = middle(rounds, name, key) / by
+        value = of_rounds(rounds, lambda cases, case=case, key=key: cases[case][key]) / by
         if contestant in _RIVALS and not math.isnan(value):
-            ratios[contestant] = _ratio(rounds, name, ours, key)
+            ratios[contestant] = _ratio(rounds, (case, key), figures["native"])
         told = "not within 500" if math.isnan(value) else f"{value:.3g}"
         details.append(f"{_NAMES[contestant]} {told}")
     if not ratios:
@@ -148,6 +187,10 @@ def _row(rounds: Rounds, what: str, case: str, key: str, unit: str, by: float) -
     return Row(what, ratios[nearest], "x", 1.0, least=True, detail=f"{unit}: {', '.join(details)}")
 
 
-def _ratio(rounds: Rounds, case: str, ours: str, key: str) -> float:
+def _ratio(rounds: Rounds, rival: tuple[str, str], ours: tuple[str, str]) -> float:
     """Take the ratio within each round. A figure of 0, or below 0 because of noise, counts as a thousandth."""
-    return of_rounds(rounds, lambda cases: max(cases[case][key], 1e-3) / max(cases[ours][key], 1e-3))
+
+    def figure(cases: Mapping[str, Mapping[str, float]], of: tuple[str, str]) -> float:
+        return max(cases[of[0]][of[1]], 1e-3)
+
+    return of_rounds(rounds, lambda cases: figure(cases, rival) / figure(cases, ours))

@@ -1,6 +1,7 @@
-"""Ask one contestant for all services: `drive.py CONTESTANT BASE_URL [SERVICE …]`, in its environment.
+"""Ask one contestant for a service: `drive.py CONTESTANT BASE_URL SERVICE`, in its environment.
 
-It prints the figures as JSON. Times are those of `time.monotonic`, which is the same in the server's process.
+Before each operation it prints "ready", and waits for a line. At the end it prints the figures as JSON. Times are those
+of `time.monotonic`, which is the same in the server's process.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from importlib import import_module
 from typing import Any
 
 from measure import MEASURED, pin
-from vendors.workload import AUDIO_SECONDS, FRAME_GAP_SECONDS, FRAMES, PIECES, SERVICES
+from vendors.workload import AUDIO_SECONDS, FRAME_GAP_SECONDS, FRAMES, PIECES
 
 #: The module and the function that open a service of each contestant. `asyncio` is ours on the loop of the peers.
 CONTESTANTS = {
@@ -46,6 +47,13 @@ async def ask(base: str, what: str) -> dict[str, Any]:
     return await asyncio.to_thread(get)
 
 
+async def turn() -> None:
+    """Wait for the turn of this contestant. In the meantime, its connections are served."""
+    print("ready", flush=True)
+    if not await asyncio.to_thread(sys.stdin.readline):
+        os._exit(1)  # the others have failed
+
+
 class Figures:
     """What was measured of a service, in microseconds of CPU time or milliseconds."""
 
@@ -64,6 +72,7 @@ class Figures:
 async def measure_answers(driver: Any, base: str, figures: Figures) -> None:
     """Measure an LLM or a TTS."""
     for number in range(1 + TIMES):
+        await turn()
         await ask(base, "reset")
         first, began = None, time.process_time()
         async with aclosing(driver.pieces()) as pieces:
@@ -76,6 +85,7 @@ async def measure_answers(driver: Any, base: str, figures: Figures) -> None:
             figures.add("us", took / log["sent"] * 1e6)
             figures.add("first_ms", (first - log["first"]) * 1e3)
     for _ in range(CANCELLED):
+        await turn()
         count, left = 0, 0.0
         await ask(base, "reset")
         async with aclosing(driver.pieces()) as pieces:
@@ -104,6 +114,7 @@ async def measure_hearing(driver: Any, base: str, figures: Figures) -> None:
         return used, ended
 
     for number in range(1 + TIMES):
+        await turn()
         final, began = 0.0, time.process_time()
         feeding = asyncio.create_task(feed())
         async with aclosing(driver.texts()) as texts:
@@ -121,24 +132,19 @@ async def measure_hearing(driver: Any, base: str, figures: Figures) -> None:
             figures.add("over_ms", (over - ended) * 1e3)
 
 
-async def main(contestant: str, base: str, *services: str) -> dict[str, dict[str, float]]:
-    """Measure the services one after the other."""
+async def main(contestant: str, base: str, service: str) -> dict[str, dict[str, float]]:
+    """Measure a service. Return nothing of it if it fails."""
     module, function = CONTESTANTS[contestant]
     opens = getattr(import_module(module), function)
-    found: dict[str, dict[str, float]] = {}
-    for vendor, kind in SERVICES:
-        name = f"{vendor} {kind}"
-        if services and name not in services:
-            continue
-        figures = Figures()
-        try:
-            async with asyncio.timeout(60), opens(vendor, kind, base) as driver:
-                await (measure_hearing if kind == "stt" else measure_answers)(driver, base, figures)
-        except Exception as error:  # the others are still worth measuring
-            print(f"{contestant}: {name}: {type(error).__name__}: {error}", file=sys.stderr)
-        else:
-            found[name] = figures.medians()
-    return found
+    vendor, kind = service.split()
+    figures = Figures()
+    try:
+        async with asyncio.timeout(280), opens(vendor, kind, base) as driver:
+            await (measure_hearing if kind == "stt" else measure_answers)(driver, base, figures)
+    except Exception as error:  # the others are still worth measuring
+        print(f"{contestant}: {service}: {type(error).__name__}: {error}", file=sys.stderr)
+        return {}
+    return {service: figures.medians()}
 
 
 def _loop(contestant: str) -> asyncio.AbstractEventLoop:
