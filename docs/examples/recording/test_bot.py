@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from rtvi_plugins.hosting import Host
 from rtvi_plugins.session import Secret
-from rtvi_plugins.testing import ManualClock, call, silence, speak, wait
+from rtvi_plugins.testing import ManualClock, call, host_for, silence, speak, wait
 
 import fake_speech
 from bot import hotline
@@ -40,6 +40,18 @@ async def test_a_recording_has_two_files(tmp_path: Path) -> None:
     with wave.open(str(folder / f"{session}.wav")) as audio:
         assert (audio.getnchannels(), audio.getframerate(), audio.getsampwidth()) == (2, 16_000, 2)
         assert audio.getnframes() / 16_000 > 4.0
+
+
+async def test_the_user_cannot_interrupt_the_notice() -> None:
+    """The bot says the notice to its end."""
+    clock = ManualClock()
+    fake_speech.lines.extend(["Hello."])
+    async with host_for(hotline, fake_speech, clock=clock, dev=True) as host, call(host) as line:
+        while not line.received("bot-started-speaking"):
+            await wait(clock, 0.02)
+        await speak(line, clock, 0.5)
+        await silence(line, clock, 3.0)
+        assert line.received("bot-interrupted") == []
 
 
 async def test_nothing_is_recorded_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
