@@ -104,9 +104,10 @@ def config_committed(session: Session, revision: int, changed: Sequence[str]) ->
 
 @hookspec
 def provider_changed(session: Session, service: str, provider: str, chosen: str, category: str | None) -> None:
-    """Called when another provider of a `Failover` serves. `category` says why; None if the chosen one serves again.
+    """Called when another provider of a `Failover` serves. `category` is the reason.
 
-    Also called when the client becomes ready, if another provider serves then.
+    `category` is None if the chosen provider serves again. Also called when the client becomes ready while another
+    provider serves.
     """
 
 
@@ -146,7 +147,7 @@ def find_key(provider: str, name: str) -> str | None:
 def server_routes(host: Any) -> Sequence[Any]:
     """Return routes for the server, as Starlette's `BaseRoute`s. They need no session.
 
-    `host` is the bot's `Host`. A route may start and claim sessions with it, as a transport does.
+    `host` is the bot's `Host`. With `host`, a route may start and claim sessions, as a transport does.
     """
     return ()
 

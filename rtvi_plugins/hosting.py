@@ -469,7 +469,7 @@ class Host:
         """Return the address of the other process that has the session of a resume. `body` is that of `start`.
 
         Return None for any other body, for a session of this process, and if the owner is not known. The owner may have
-        ended. If it lives, a start there keeps what is under way in the session; a start here moves the session.
+        ended. If it still runs, a start there keeps what is under way in the session. A start here moves the session.
         """
         return await self._resumes.owner_of(body)
 

@@ -261,7 +261,7 @@ class Transcript:
     report them. An end-of-turn function receives them.
 
     `utterance` is only for vendors that find the utterances themselves: the number of the `SpeechBegan` that the
-    transcript belongs to, from 0 in each stream. None is the last one. So a transcript may come late.
+    transcript belongs to, from 0 in each stream. None means the last one. So a transcript may come late.
 
     A field of another type or out of its range raises `ValueError`.
     """
@@ -285,10 +285,10 @@ class LLMRequest:
     `parameters`. They are not wrapped in `{"type": "function", …}`.
 
     `tool_choice` is "none", "auto", "required", or the name of the one function that the LLM must call. None is the
-    vendor's default. A provider that cannot do it ignores it.
+    vendor's default. A provider without this feature ignores it.
 
-    `answer_schema` is a JSON Schema of type object. The text of the answer must be JSON that fits it. A provider that
-    cannot do it raises `ProviderError` with the category "bad-request".
+    `answer_schema` is a JSON Schema of type object. The text of the answer must be JSON that fits it. A provider
+    without this feature raises `ProviderError` with the category "bad-request".
     """
 
     messages: Sequence[Message]

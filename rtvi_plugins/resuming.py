@@ -102,7 +102,7 @@ class SessionStore(Protocol):
         ...
 
     async def forget(self, session: str, epoch: int | None = None) -> None:
-        """Remove a record if it has this epoch; with None, whatever its epoch is.
+        """Remove a record if it has this epoch. With None, remove it whatever its epoch is.
 
         None is for an operator who deletes the data of a session: remove it from logs and free space too, as far as the
         store can.

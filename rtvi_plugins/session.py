@@ -234,7 +234,7 @@ class Alternatives(ABC):
 
     @property
     def provider(self) -> str | None:
-        """Return the name of the provider that serves now, also within a turn. None if it is not known."""
+        """Return the name of the provider that serves now, also within a turn. Return None if it is not known."""
         return None
 
     @property
@@ -458,11 +458,12 @@ class Session(ABC, Generic[State]):
 
     @abstractmethod
     async def spoken(self) -> bool:
-        """Wait until the bot has finished its turn and all inputs submitted before. If it is silent, wait for its turn.
+        """Wait until the bot has finished its turn and all inputs submitted before.
 
-        Return True if the user has heard all of it, False if any of it was interrupted or dropped. Inputs that are
-        submitted later do not change the result. Text that is not spoken counts as heard when it is sent. Raise
-        `AuthorError` in a function that the LLM calls: the turn waits for that function.
+        If the bot is silent, wait for its next turn. Return True if the user has heard all of it, False if any of it
+        was interrupted or dropped. Inputs that are submitted later do not change the result. Text that is not spoken
+        counts as heard when it is sent. Raise `AuthorError` in a function that the LLM calls: the turn waits for that
+        function.
         """
 
     @abstractmethod
@@ -481,7 +482,7 @@ class Session(ABC, Generic[State]):
     def alternatives(self, service: object) -> Alternatives:
         """Return the alternatives of a service, for one use of it. `service` is what the bot received, or its name.
 
-        `converse` uses them. A loop of your own has to, if the bot's services have a `Failover`.
+        `converse` uses them. Your own loop must use them if the bot's services have a `Failover`.
         """
 
     @abstractmethod

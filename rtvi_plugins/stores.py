@@ -31,7 +31,7 @@ _KEYS, _FILE = "RTVI_STORE_KEY", "RTVI_STORE_KEY_FILE"
 
 
 def open_store(target: str, *, full: bool = False, environ: Mapping[str, str] = os.environ) -> SessionStore:
-    """Return the store for a path or a URL, encrypted if `environ` has keys. It still has to be entered.
+    """Return the store for a path or a URL, encrypted if `environ` has keys. The caller enters the store.
 
     `full` is that of `SQLiteStore`. Raise `AuthorError` if nothing installed has the scheme of the URL, or if the keys
     cannot be used.

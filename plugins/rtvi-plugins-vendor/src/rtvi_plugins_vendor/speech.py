@@ -82,7 +82,7 @@ async def audio_messages(
 
 
 async def texts_to_speak(text: AsyncIterator[str]) -> AsyncIterator[str] | None:
-    """Wait for the first text that is not blank. Return an iterator of all of them, or None if there is none.
+    """Wait for the first text that is not blank. Return an iterator of all texts, or None if all are blank.
 
     Some vendors never answer a request without text, so do not send one.
     """

@@ -230,8 +230,8 @@ class VendorWebSockets:
     ) -> SharedWebSocket:
         """Return a connection for many requests. The other parameters are those of `open`.
 
-        `route` is the name of the field that has the context of a message, or a function that returns it. A message
-        without a context (or with None) goes to all requests.
+        `route` is the name of the field that says to which request a message belongs, or a function that returns this
+        id. A message without an id (or with None) goes to all requests.
         """
         address = Address(path, params or {}, headers or {}, keep_alive, keep_alive_every)
         return SharedWebSocket(self._service, address, by_field(route) if isinstance(route, str) else route)
