@@ -196,6 +196,24 @@ async def test_a_last_text_that_comes_too_late_is_said(last: str) -> None:
     assert sent == [("One. ", True), (f"{last} ", True), ("", False), (f"{last} ", False)]
 
 
+async def test_a_message_may_have_no_times() -> None:
+    """According to the SDK, `word_timestamps` may be absent or null. The audio is played anyway."""
+
+    async def speak(socket: FakeSocket) -> None:
+        about = {"context_id": (await anext(socket))["context_id"]}
+        await socket.send({"type": "chunk", "data": b64encode(WORD).decode(), "done": False, **about})
+        await socket.send({"type": "timestamps", "done": False, **about})
+        await socket.send({"type": "timestamps", "word_timestamps": None, "done": False, **about})
+        await socket.send({"type": "done", "done": True, **about})
+        async for _ in socket:
+            pass
+
+    async with opened() as (fake, tts):
+        fake.vendor.on("/tts/websocket", speak)
+        pieces = await said(tts, "Hello.")
+    assert (pcm(pieces), words(pieces)) == (WORD, [])
+
+
 async def test_an_error_of_a_context_that_speaks_is_one() -> None:
     """Only a refusal of a text that may have come too late is none."""
 

@@ -131,6 +131,32 @@ async def test_an_interruption_closes_the_context() -> None:
     assert {"context_id": context, "close_context": True} in request.messages
 
 
+@pytest.mark.parametrize(
+    ("alignment", "expected"),
+    [
+        ({"chars": ["H", "i"], "charStartTimesMs": [0, 10], "charsDurationsMs": [10, 10]}, [Word("Hi", 0.0, 0.02)]),
+        ({"chars": ["H", "i"], "charsStartTimesMs": [0, 10], "charDurationsMs": [10, 10]}, [Word("Hi", 0.0, 0.02)]),
+        ({"chars": ["H", "i"], "charStartTimesMs": None, "charDurationsMs": None}, []),
+        ({"chars": ["H", "i"], "charStartTimesMs": [0], "charDurationsMs": [10, 10]}, []),
+    ],
+)
+async def test_the_times_have_two_names_and_may_be_absent(alignment: object, expected: list[Word]) -> None:
+    """The audio is played anyway."""
+
+    async def speak(socket: FakeSocket) -> None:
+        async for message in socket:
+            if message.get("close_context"):
+                about = {"contextId": message["context_id"]}
+                await socket.send({"audio": "AAAA", "alignment": alignment, **about})
+                await socket.send({"isFinal": True, **about})
+
+    async with opened() as (fake, tts):
+        fake.vendor.on(path_of(tts.voice_id), speak)
+        pieces = await said(tts, "Hi")
+    assert words(pieces) == expected
+    assert any(isinstance(each, Audio) for each in pieces)
+
+
 async def test_nothing_to_say() -> None:
     """No request is sent to ElevenLabs."""
     async with opened() as (fake, tts):
@@ -144,9 +170,13 @@ async def test_nothing_to_say() -> None:
         ({"message": "key-of-a-test", "error": "quota_exceeded", "code": 1008}, None, "quota"),
         ({"message": "key-of-a-test", "error": "invalid_api_key", "code": 1008}, None, "auth"),
         ({"message": "key-of-a-test", "error": "max_active_conversations", "code": 1008}, None, "rate"),
+        ({"message": "key-of-a-test", "error": "concurrent_limit_exceeded", "code": 1008}, None, "rate"),
+        ({"message": "key-of-a-test", "error": "rate_limit_exceeded", "code": 1008}, None, "rate"),
+        ({"message": "key-of-a-test", "error": "input_timeout_exceeded", "code": 1008}, None, "unavailable"),
         ({"message": "key-of-a-test", "error": "voice_id_does_not_exist", "code": 1008}, None, "bad-request"),
         ({"message": "key-of-a-test", "error": "key-of-a-test"}, None, "unavailable"),
-        ({"alignment": {"chars": ["a"]}}, None, "unavailable"),
+        ({"alignment": ["a"]}, None, "unavailable"),
+        ({"alignment": {"chars": ["a"], "charStartTimesMs": ["b"], "charDurationsMs": [1]}}, None, "unavailable"),
         ({"audio": "no base64", "contextId": ["a"]}, None, "unavailable"),
         ({"audio": None}, 1008, "bad-request"),
         ({"audio": None}, 1011, "unavailable"),

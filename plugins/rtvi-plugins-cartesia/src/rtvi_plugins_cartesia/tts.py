@@ -122,8 +122,7 @@ class _Speech:
                 case "chunk":
                     pieces += self.sound.audio(message["data"])
                     self._has_spoken, self._unheard = True, ""
-                case "timestamps":
-                    times = message["word_timestamps"]
+                case "timestamps" if (times := message.get("word_timestamps")) is not None:
                     pieces += self.sound.words(times["words"], times["start"], times["end"])
                 case "done":
                     self._end()

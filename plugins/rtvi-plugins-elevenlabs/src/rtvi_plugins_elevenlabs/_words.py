@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from attrs import define
@@ -10,6 +10,14 @@ from attrs import define
 from rtvi_plugins.kinds import Word
 
 __all__ = ("Words",)
+
+
+#: The fields. ElevenLabs' documentation has had the second names.
+_NAMES = (("chars",), ("charStartTimesMs", "charsStartTimesMs"), ("charDurationsMs", "charsDurationsMs"))
+
+
+def _list(alignment: Mapping[str, Any], *names: str) -> Sequence[Any]:
+    return next((value for name in names if (value := alignment.get(name))), ())
 
 
 @define(eq=False)
@@ -21,10 +29,14 @@ class Words:
     _end: float = 0.0
 
     def take(self, alignment: Mapping[str, Any], began: float) -> list[Word]:
-        """Return the words that end in this alignment. `began` is when its audio begins, in seconds."""
+        """Return the words that end in this alignment. `began` is when its audio begins, in seconds.
+
+        Without the times of all characters there are none: the vendor's SDK says that each field may be absent.
+        """
         found: list[Word] = []
-        chars, starts = alignment.get("chars") or (), alignment.get("charStartTimesMs") or ()
-        durations = alignment.get("charDurationsMs") or ()
+        chars, starts, durations = (_list(alignment, *names) for names in _NAMES)
+        if not len(chars) == len(starts) == len(durations):
+            return found
         for char, start, lasts in zip(chars, starts, durations, strict=True):
             if char.isspace():
                 found += self.end()

@@ -45,7 +45,10 @@ _CATEGORIES: Mapping[str, ProviderCategory] = {
     "quota_exceeded": "quota",
     "max_active_conversations": "rate",
     "too_many_concurrent_requests": "rate",
+    "concurrent_limit_exceeded": "rate",
+    "rate_limit_exceeded": "rate",
     "system_busy": "rate",
+    "input_timeout_exceeded": "unavailable",  # the connection was idle for too long, and the next one may succeed
 }
 
 
