@@ -82,9 +82,10 @@ async def test_thoughts_and_function_calls() -> None:
     assert (end, usage) == (Thought("", {"signature": "ZW5kcw=="}), SPENT)
 
 
-async def test_a_long_answer_is_an_answer() -> None:
-    """The answer ends at the token limit."""
-    async with talking(saying("Well", reason="MAX_TOKENS")) as (llm, _):
+@pytest.mark.parametrize("reason", ["MAX_TOKENS", "CONTINUATION"])
+async def test_a_long_answer_is_an_answer(reason: str) -> None:
+    """The answer ends at the token limit, or at that of one request."""
+    async with talking(saying("Well", reason=reason)) as (llm, _):
         assert await pieces_of(llm) == [Text("Well"), SPENT]
 
 
@@ -321,6 +322,34 @@ async def test_a_refusal_in_another_form_has_the_category_of_its_status(body: ob
         with pytest.raises(ProviderError) as failed:
             await pieces_of(llm)
     assert failed.value.category == "rate"
+
+
+WAIT = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "34.07s"}
+
+
+@pytest.mark.parametrize(
+    ("details", "wait"),
+    [([{"@type": "a"}, WAIT], 34.07), ([{"retryDelay": "2s"}], 2.0), ([{"retryDelay": "soon"}], None), ([5], None)],
+)
+async def test_google_says_in_the_body_how_long_to_wait(details: object, wait: float | None) -> None:
+    """The error may also come in the middle of an answer."""
+    refusal = {"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "message": "words", "details": details}}
+    async with talking() as (llm, vendor):
+        vendor.vendor.on(PATH, Answer(429, json=refusal))
+        with pytest.raises(ProviderError) as failed:
+            await pieces_of(llm)
+    assert (failed.value.category, failed.value.retry_after) == ("rate", wait)
+    assert (await failure_of([saying("Well")[0], event(refusal)])).retry_after == wait
+
+
+async def test_the_header_counts_more_than_the_body() -> None:
+    """A gateway may have its own limit."""
+    refusal = {"error": {"code": 429, "details": [WAIT]}}
+    async with talking() as (llm, vendor):
+        vendor.vendor.on(PATH, Answer(429, json=refusal, headers={"retry-after": "3"}))
+        with pytest.raises(ProviderError) as failed:
+            await pieces_of(llm)
+    assert failed.value.retry_after == 3
 
 
 async def test_cancelling_reaches_the_vendor() -> None:

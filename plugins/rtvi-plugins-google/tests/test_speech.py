@@ -39,7 +39,7 @@ from rtvi_plugins_google import speech as module
 from rtvi_plugins_google.speech import google_speech, hearing, speaking
 from rtvi_plugins_vendor.provider_tests import answer_of, conversation, feed_of, undocumented_options
 from rtvi_plugins_vendor.scripts import timeout_for
-from rtvi_plugins_vendor.testing import Answer
+from rtvi_plugins_vendor.testing import Answer, FakeSocket
 
 pytestmark = pytest.mark.anyio
 
@@ -260,6 +260,30 @@ async def test_a_refused_connection_has_a_category(status: int, category: str) -
     """The category depends on the status."""
     async with talking() as (pieces, _, vendor):
         vendor.vendor.on(PATH, Answer(status))
+        with pytest.raises(ProviderError) as failed:
+            await answer_of(pieces)
+    assert failed.value.category == category
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "category"),
+    [
+        (1007, "API key not valid. Please pass a valid API key.", "auth"),
+        (1007, "Request contains an invalid argument.", "bad-request"),
+        (1011, "You exceeded your current quota, please check your plan and billing details.", "rate"),
+        (1011, "Internal error encountered.", "unavailable"),
+        (1000, "quota", "unavailable"),
+    ],
+)
+async def test_a_closed_connection_has_the_category_of_its_reason(code: int, reason: str, category: str) -> None:
+    """Google accepts each connection, and then closes it with its words."""
+
+    async def close(socket: FakeSocket) -> None:
+        await anext(socket)
+        await socket.close(code, reason)
+
+    async with talking() as (pieces, _, vendor):
+        vendor.vendor.on(PATH, close)
         with pytest.raises(ProviderError) as failed:
             await answer_of(pieces)
     assert failed.value.category == category

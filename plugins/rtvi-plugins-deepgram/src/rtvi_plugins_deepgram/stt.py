@@ -133,7 +133,10 @@ def recognition(
         Annotated[int, ge(1000), le(5000)] | None,
         Doc("The ms without a word after which the turn may be over. It needs `interim_results`."),
     ] = None,
-    language_hint: Annotated[Sequence[str], Doc("The languages to expect, such as `es`, for flux-general-multi.")] = (),
+    language_hint: Annotated[
+        Sequence[str],
+        Doc("The languages to expect, such as `es`, for flux-general-multi, and for nova-3 with the language `multi`."),
+    ] = (),
     eot_threshold: Annotated[
         Annotated[float, ge(0.5), le(1)] | None,
         Doc("How sure Flux must be that the user's turn is over. By default, its judgement is not used."),
@@ -152,6 +155,7 @@ def recognition(
         "numerals": numerals or None,
         "profanity_filter": profanity_filter or None,
         "redact": list(redact),
+        "language_hint": list(language_hint),
         "mip_opt_out": mip_opt_out or None,
     }
     nova = {
@@ -164,7 +168,6 @@ def recognition(
         "utterance_end_ms": utterance_end_ms,
     }
     flux = {
-        "language_hint": list(language_hint),
         "eot_threshold": eot_threshold,
         "eot_timeout_ms": eot_timeout_ms,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 from uuid import uuid4
@@ -13,12 +14,14 @@ from rtvi_plugins.errors import ProviderCategory, ProviderError
 from rtvi_plugins.kinds import LLMPiece, Text, Thought, ToolCall, Usage
 from rtvi_plugins_vendor import category_of_status
 
-__all__ = ("Answer", "category_of")
+__all__ = ("Answer", "category_of", "wait_of")
 
 log = logging.getLogger("rtvi_plugins_google")
 
+_DURATION = re.compile(r"\d{1,9}(\.\d{1,9})?s")
+
 #: Reasons to finish that are an answer, if perhaps a short one.
-_FINISHED = ("STOP", "MAX_TOKENS")
+_FINISHED = ("STOP", "MAX_TOKENS", "CONTINUATION")
 #: Reasons that may be gone in another attempt: the model has failed, and not the conversation.
 _FAILED = (
     "FINISH_REASON_UNSPECIFIED",
@@ -36,6 +39,13 @@ def category_of(status: int, error: Mapping[str, Any]) -> ProviderCategory:
     if any(each.get("reason") == "API_KEY_INVALID" for each in details):
         return "auth"
     return "timeout" if error.get("status") == "DEADLINE_EXCEEDED" else category_of_status(status)
+
+
+def wait_of(error: Mapping[str, Any]) -> float | None:
+    """Return how many seconds Google asks to wait. It has no header for that, but a detail such as `"34.07s"`."""
+    details: list[Any] = error.get("details") or []
+    found = (each["retryDelay"] for each in details if "retryDelay" in each)
+    return next((float(each.removesuffix("s")) for each in found if _DURATION.fullmatch(each)), None)
 
 
 @define
@@ -67,7 +77,7 @@ class Answer:
 
     def _take(self, chunk: Mapping[str, Any]) -> Iterator[LLMPiece]:
         if (error := chunk.get("error")) is not None:
-            raise ProviderError(self.provider, category_of(error.get("code", 500), error))
+            raise ProviderError(self.provider, category_of(error.get("code", 500), error), retry_after=wait_of(error))
         self._usage = chunk.get("usageMetadata", self._usage)
         self._model = chunk.get("modelVersion", self._model)
         if (blocked := chunk.get("promptFeedback", {}).get("blockReason")) is not None:

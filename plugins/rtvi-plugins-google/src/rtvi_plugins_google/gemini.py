@@ -15,7 +15,7 @@ from rtvi_plugins.kinds import LLMPiece, LLMRequest
 from rtvi_plugins.session import Secret
 from rtvi_plugins_vendor import Retry, VendorHTTP, category_of_status, connect_http, malformed_answers
 
-from ._answer import Answer, category_of
+from ._answer import Answer, category_of, wait_of
 from ._request import body
 
 __all__ = ("GoogleLLM", "connect")
@@ -70,12 +70,26 @@ class GoogleLLM:
             return sorted(each["name"].removeprefix("models/") for each in models)
 
 
+_MALFORMED = (ValueError, LookupError, TypeError, AttributeError)
+
+
 def _categorize(status: int, refusal: bytes) -> ProviderCategory:
     try:
-        found: Any = orjson.loads(refusal)
-        return category_of(status, (found[0] if refusal.lstrip().startswith(b"[") else found)["error"])
-    except (ValueError, LookupError, TypeError, AttributeError):
+        return category_of(status, _error_in(refusal))
+    except _MALFORMED:
         return category_of_status(status)
+
+
+def _asked_wait(refusal: bytes) -> float | None:
+    try:
+        return wait_of(_error_in(refusal))
+    except _MALFORMED:
+        return None
+
+
+def _error_in(refusal: bytes) -> Any:
+    found: Any = orjson.loads(refusal)
+    return (found[0] if refusal.lstrip().startswith(b"[") else found)["error"]
 
 
 @asynccontextmanager
@@ -96,6 +110,7 @@ async def connect(
         key_header="x-goog-api-key",
         timeout=timeout,
         categorize=_categorize,
+        asked_wait=_asked_wait,
         retry=_RETRY,
     ) as http:
         yield GoogleLLM(http)

@@ -15,12 +15,13 @@ from attrs.validators import ge, le
 from typing_extensions import Doc
 
 from rtvi_plugins import Secret, options, service
-from rtvi_plugins.errors import ProviderError
+from rtvi_plugins.errors import ProviderCategory, ProviderError
 from rtvi_plugins.kinds import SpeechPiece, SpeechRequest
 from rtvi_plugins_vendor import (
     BaseURL,
     VendorWebSockets,
     WebSocketStream,
+    category_of_close,
     connect_websockets,
     in_turns,
     malformed_answers,
@@ -35,6 +36,14 @@ __all__ = ("GoogleSpeech", "google_speech", "hearing", "speaking")
 
 _PROVIDER = "google"
 _PATH = "ws/google.ai.generativelanguage.v1.GenerativeService.BidiGenerateContent"
+#: Words of the reason in a close frame. Its code says only that a message was refused, or that the vendor has failed.
+_BY_REASON: Mapping[str, ProviderCategory] = {"api key": "auth", "quota": "rate"}
+
+
+def _category_of(code: int, reason: str) -> ProviderCategory | None:
+    category = category_of_close(code)
+    known: list[ProviderCategory] = [each for words, each in _BY_REASON.items() if words in reason.lower()]
+    return known[0] if category and known else category
 
 
 @define(eq=False)
@@ -160,7 +169,12 @@ async def google_speech(
     """Google's speech-to-speech models."""
     async with (
         connect_websockets(
-            _PROVIDER, api_key, base_url=base_url, key_header="x-goog-api-key", timeout=timeout
+            _PROVIDER,
+            api_key,
+            base_url=base_url,
+            key_header="x-goog-api-key",
+            timeout=timeout,
+            categorize=_category_of,
         ) as sockets,
         connect(api_key, base_url=f"{base_url.rstrip('/')}/v1", timeout=timeout) as models,
     ):

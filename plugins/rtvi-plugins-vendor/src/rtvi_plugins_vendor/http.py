@@ -69,6 +69,10 @@ def category_by_status(status: int, body: bytes) -> ProviderCategory:
     return category_of_status(status)
 
 
+def _no_wait(body: bytes) -> float | None:
+    return None
+
+
 @define(eq=False)
 class VendorHTTP:
     """An HTTP client for one vendor. Every failure is a `ProviderError`. Get one from `connect_http`."""
@@ -78,6 +82,8 @@ class VendorHTTP:
     retry: Retry = field(factory=Retry)
     #: Returns the category of a refusal from its status and the start of its body.
     categorize: Callable[[int, bytes], ProviderCategory] = category_by_status
+    #: Returns how long to wait in seconds, from the body of a refusal without the header `retry-after`.
+    asked_wait: Callable[[bytes], float | None] = _no_wait
 
     @asynccontextmanager
     async def stream(
@@ -166,11 +172,13 @@ class VendorHTTP:
             return response
         status = response.raw.status_code
         try:
-            category = self.categorize(status, await response.read(_LONGEST_ERROR))
+            refusal = await response.read(_LONGEST_ERROR)
         finally:
             await response.aclose()
+        category, wait = self.categorize(status, refusal), retry_after(response.raw.headers)
         log.debug("%s answered with status %s: %s", self.provider, status, category)
-        raise StatusError(self.provider, category, status, retry_after=retry_after(response.raw.headers))
+        wait = self.asked_wait(refusal) if wait is None else wait
+        raise StatusError(self.provider, category, status, retry_after=wait)
 
 
 # ---- connecting ------------------------------------------------------------------------------------------------------
@@ -198,6 +206,7 @@ async def connect_http(
     timeout: float = 30.0,
     retry: Retry | None = None,
     categorize: Callable[[int, bytes], ProviderCategory] | None = None,
+    asked_wait: Callable[[bytes], float | None] = _no_wait,
     transport: httpx2.AsyncBaseTransport | None = None,
 ) -> AsyncGenerator[VendorHTTP]:
     """Yield an HTTP client for a service. Open it in the function that `@service` decorates.
@@ -208,6 +217,8 @@ async def connect_http(
     - `timeout`: how long to wait for the connection, and for each read, in seconds.
     - `retry`: when to repeat a request. By default, `Retry()`.
     - `categorize`: returns the category of a refusal from its status and body, for a vendor whose status is not enough.
+    - `asked_wait`: returns how long to wait in seconds, from the body of a refusal, for a vendor without the header
+      `retry-after`.
     - `transport`: replaces the network, for tests.
 
     Raises `ProviderError` for a key that no header can contain, and `ValueError` for a `base_url` that is not an http
@@ -215,7 +226,7 @@ async def connect_http(
     the environment variables for proxies and certificates cannot be used. Requests are not logged.
     """
     async with open_client(provider, api_key, base_url, key_header, key_scheme, timeout, transport) as client:
-        yield VendorHTTP(provider, client, retry or Retry(), categorize or category_by_status)
+        yield VendorHTTP(provider, client, retry or Retry(), categorize or category_by_status, asked_wait)
 
 
 def open_client(
