@@ -362,6 +362,28 @@ async def test_a_refused_handshake_says_why_where_the_server_can(host: Host) -> 
     assert json.loads(sent[1]["body"])["error"] == "unknown-session"
 
 
+@pytest.mark.parametrize("kind", ["websocket", "http"])
+@pytest.mark.parametrize("origin", ["", "https://foreign.example"])
+async def test_the_token_is_gone_when_a_server_logs_the_query(host: Host, kind: str, origin: str) -> None:
+    """A server may log it when the app answers, also for a handshake that a proxy has made a plain request of."""
+    scope: dict[str, Any] = {"type": kind, "method": "GET", "path": "/ws", "scheme": kind, "extensions": {}}
+    scope["headers"] = [(b"origin", origin.encode())] if origin else []
+    logged = list[bytes]()
+    opens = kind == "websocket" and not origin
+
+    async def receive() -> dict[str, Any]:
+        return {"type": f"{kind}.{'disconnect' if logged else 'connect'}"}
+
+    async def send(event: Any) -> None:
+        logged.append(scope["query_string"])
+        assert (event["type"] == "websocket.accept") == opens
+
+    async with host:
+        scope["query_string"] = f"token={(await host.start(None)).token}".encode()
+        await create_app(host)(scope, receive, send)
+    assert set(logged) == {b""}
+
+
 async def drive(host: Host, *, query: str, extensions: dict[str, Any]) -> list[dict[str, Any]]:
     """Return what the app sends to a bare WebSocket handshake."""
     sent: list[dict[str, Any]] = []

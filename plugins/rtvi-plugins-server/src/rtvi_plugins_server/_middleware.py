@@ -1,4 +1,7 @@
-"""The outermost layer of the app: check Host and Origin, add CORS headers, and answer every failure in JSON."""
+"""The outermost layer of the app: check Host and Origin, add CORS headers, and answer every failure in JSON.
+
+It also keeps the queries of requests, which contain tokens, from the log of the server.
+"""
 
 from __future__ import annotations
 
@@ -54,6 +57,9 @@ class RequestMiddleware:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
+        # A server such as uvicorn logs the query from its own scope, and that of a WebSocket contains a token.
+        server_scope, scope = scope, {**scope}
+        server_scope["query_string"] = b""
         headers = Headers(scope=scope)
         try:
             self._check(scope, headers)
