@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
@@ -11,11 +14,12 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
 
-from rtvi_plugins import LLM, TTS, Session, action, bot, converse
+from rtvi_plugins import LLM, TTS, Failover, Session, action, bot, converse, options, service
 from rtvi_plugins.client import Client
 from rtvi_plugins.errors import ProviderError, RequestError
 from rtvi_plugins.events import BotLLMStarted, BotTurnEnded, FunctionCallEnded, FunctionCallStarted
 from rtvi_plugins.hosting import ConnectionStream, Host
+from rtvi_plugins.kinds import LLMPiece, LLMRequest
 from rtvi_plugins.resuming import MemoryStore
 from rtvi_plugins.session import Secret
 
@@ -51,6 +55,33 @@ async def lose(session: Session, /) -> str:
     session.fail(ProviderError("google", "quota"))
     session.emit(BotTurnEnded())
     return "lost"
+
+
+class DownLLM:
+    """A vendor that does not answer."""
+
+    async def respond(self, request: LLMRequest, /) -> AsyncGenerator[LLMPiece]:
+        """Fail."""
+        raise ProviderError("down", "unavailable")
+        yield  # for the type
+
+
+@service("llm", "down")
+@asynccontextmanager
+async def down_llm() -> AsyncGenerator[DownLLM]:
+    """Answers nothing."""
+    yield DownLLM()
+
+
+@options(down_llm)
+def choose(llm: DownLLM, /, model: str = "large") -> None:
+    """Choose a model."""
+
+
+@bot(services={"llm": Failover("down", "echo")})
+async def survivor(session: Session, /, llm: LLM) -> None:
+    """Answers although a vendor fails."""
+    await converse(session, llm=llm)
 
 
 async def converse_once(host: Host) -> str:
@@ -121,6 +152,21 @@ async def test_a_turn_whose_vendor_fails_has_failed(exporter: InMemorySpanExport
         "gen_ai.conversation.id": started.session_id,
         "rtvi.cancelled": False,
     }
+
+
+async def test_the_model_of_a_provider_that_has_failed_is_not_that_of_the_next_one(
+    exporter: InMemorySpanExporter,
+) -> None:
+    """The config has the options of the chosen provider, but another one has answered, and is paid for it."""
+    shared: dict[str, Any] = {"plugins": ["opentelemetry"], "operator_secret": Secret(SECRET), "environ": {}}
+    async with Host(survivor, modules=[sys.modules[__name__]], **shared) as host:
+        started = await host.start(secret=SECRET)
+        async with Client.connected(ConnectionStream(host.claim(started.token)), version="2.1.0", timeout=10) as client:
+            assert await client.ask("hello") == "hello"
+    attributes = names(exporter.get_finished_spans())["chat echo"].attributes
+    assert attributes is not None
+    assert (attributes["gen_ai.provider.name"], attributes["gen_ai.response.model"]) == ("echo", "echo")
+    assert "gen_ai.request.model" not in attributes
 
 
 async def test_no_span_has_a_word_of_the_conversation(exporter: InMemorySpanExporter) -> None:

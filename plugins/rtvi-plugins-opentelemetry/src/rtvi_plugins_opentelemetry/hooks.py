@@ -18,6 +18,7 @@ __all__ = (
     "action_started",
     "error_reported",
     "event_emitted",
+    "provider_changed",
     "session_closed",
     "session_opened",
     "start_finished",
@@ -67,6 +68,13 @@ def event_emitted(session: Session, event: Event) -> None:
     """Begin and end the spans of turns, service calls and functions."""
     if (spans := _spans.get(session)) is not None:
         spans.happened(event)
+
+
+@hookimpl
+def provider_changed(session: Session, service: str, provider: str, chosen: str) -> None:
+    """Note whether another provider serves than the chosen one."""
+    if (spans := _spans.get(session)) is not None:
+        spans.replaced(service, None if provider == chosen else provider)
 
 
 @hookimpl

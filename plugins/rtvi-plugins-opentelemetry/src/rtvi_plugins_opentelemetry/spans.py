@@ -57,6 +57,8 @@ class SessionSpans:
     _stopped: int | None = field(default=None, init=False)
     _functions: dict[str, Span] = field(factory=dict[str, Span], init=False)
     _actions: dict[int, Span] = field(factory=dict[int, Span], init=False)
+    #: The providers that have taken over, by service.
+    _replacements: dict[str, str | None] = field(factory=dict[str, "str | None"], init=False)
 
     def __attrs_post_init__(self) -> None:
         self._root = self.tracer.start_span("session", attributes={"session.id": self.session.id})
@@ -89,6 +91,10 @@ class SessionSpans:
         """End the span of an action."""
         if (span := self._actions.pop(call, None)) is not None:
             end_span(span, error, self.now())
+
+    def replaced(self, service: str, provider: str | None) -> None:
+        """Note the provider that has taken over; None if the chosen one serves again."""
+        self._replacements[service] = provider
 
     def failed(self, code: str, provider: str | None, category: str | None) -> None:
         """Note an error that belongs to no request on the turn, or on the session between turns.
@@ -151,7 +157,9 @@ class SessionSpans:
         end = self.now()
         provider = self.session.providers.get(event.processor, "")
         is_chat = event.processor == "llm"
-        model = self.session.config().get(event.processor, {}).get("model")
+        # The config has the options of the chosen provider, also while another serves.
+        chosen = provider != self._replacements.get(event.processor)
+        model = self.session.config().get(event.processor, {}).get("model") if chosen else None
         requested = model if isinstance(model, str) else None
         found: Mapping[str, _Value | None] = {
             "gen_ai.operation.name": operation,
