@@ -322,18 +322,29 @@ def test_an_idle_process_ends_at_once(start: Start, number: int) -> None:
         assert running.ended() == 0
 
 
-def test_a_process_serves_without_standard_streams() -> None:
-    """Some supervisors close them."""
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full disk to write to")
+@pytest.mark.parametrize("options", [[], ["--workers", "2"]])
+@pytest.mark.parametrize("streams", ["<&- >&- 2>&-", ">/dev/full 2>/dev/full"])
+def test_a_process_serves_and_drains_without_standard_streams(
+    action: Callable[..., str], streams: str, options: list[str]
+) -> None:
+    """Some supervisors close them, and the disk of the log may be full."""
     with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    argv = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *RUN, f"{DESK}:desk", "--port", str(port)]
+        url = f"http://127.0.0.1:{(port := free.getsockname()[1])}"
+    argv = ["sh", "-c", f'exec "$@" {streams}', "sh", *RUN, f"{DESK}:desk", "--port", str(port), *options]
     with subprocess.Popen(argv) as process:
         try:
             while process.poll() is None:
                 with suppress(httpx2.ConnectError):
-                    assert httpx2.get(f"http://127.0.0.1:{port}/health", trust_env=False).status_code == 200
-                    process.terminate()
-                    break
+                    if httpx2.get(f"{url}/ready", trust_env=False).status_code == 200:
+                        break
+            with connect(httpx2.post(f"{url}/connect", trust_env=False).json()["ws_url"], proxy=None) as client:
+                client.send(READY)
+                process.terminate()
+                while httpx2.get(f"{url}/health", trust_env=False).status_code == 200:
+                    pass
+                client.send(action("1", "add", a=1, b=2))
+                assert [json.loads(client.recv())["type"] for _ in range(2)] == ["bot-ready", "action-response"]
             assert process.wait(timeout=PATIENCE) == 0
         finally:
             process.kill()

@@ -8,6 +8,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from importlib.metadata import entry_points
 from importlib.util import find_spec
@@ -129,7 +130,8 @@ def _tell_operator(form: str, sentence: str) -> None:
     if form == "json":
         logging.getLogger("rtvi_plugins.server").warning("%s", sentence)
     else:
-        sys.stderr.write(f"{sentence}\n")
+        with suppress(OSError):  # as `_print`
+            sys.stderr.write(f"{sentence}\n")
 
 
 def _hints(chosen: argparse.Namespace, host: Host, has_secret: bool) -> list[str]:
@@ -275,8 +277,12 @@ def _url(host: str, port: int) -> str:
 
 
 def _print(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
+    """Write to standard output. If its disk is full or its reader has gone, the server serves all the same."""
+    try:
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python writes the rest at the exit
 
 
 async def _check_keys(host: Host) -> None:
