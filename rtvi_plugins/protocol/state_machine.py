@@ -32,7 +32,7 @@ from ..utils.error_texts import shorten
 from ..utils.json_values import expected, is_object
 from .arguments import named_values
 from .codec import LABEL, decode, encode, encode_json, encode_spliced, refused_id
-from .config import ConfigChange, SessionConfig
+from .config import ConfigChange, SessionConfig, Values
 from .offer import Offer, OfferedAction
 from .rate_limit import Rate
 from .requests import (
@@ -55,6 +55,9 @@ _ACTION_PATHS = (("$.data", "$.data.arguments"), ("$.data.d", "$.data.d.argument
 
 #: The protocol version of the bot, for clients of 2.0 and later.
 VERSION = (2, 1, 0)
+
+#: How much longer a value can be in an answer than in its message, such as 1e15. Defaults that are added do not count.
+_MOST_GROWTH = 6
 
 
 class RTVIProtocol:
@@ -84,6 +87,8 @@ class RTVIProtocol:
         self._now = now
         self._config = config
         self._limits = limits
+        #: The length of the last config that was encoded; until then, the greatest.
+        self._config_length = limits.outbox_size
         #: Messages that came before `client-ready`.
         self._early: list[tuple[Request, dict[str, Any]]] = []
 
@@ -175,18 +180,29 @@ class RTVIProtocol:
             raise InvalidResult(f"The answer is {len(text)} characters long; at most {longest} are sent.")
         return text
 
-    def config(self, request: Request | None, *, after: ConfigChange | None = None, **more: Any) -> str:
+    def config(self, request: Request | None, **more: Any) -> str:
         """Encode the whole config: as the answer to a request, or as a message of its own without one.
 
-        With `after`, it is the config as it will be after this change. Raises `InvalidResult` if it is too long.
+        Raises `InvalidResult` if it is too long.
         """
-        offer, values, revision = self.offer, self._config.values, self._config.revision
-        if after is not None:
-            offer, values, revision = after.offer, after.values, revision + 1
+        text = self._config_text(request, self.offer, self._config.values, self._config.revision, more)
+        self._config_length = len(text)
+        return self._fitting(text)
+
+    def check_answer(self, request: Request, change: ConfigChange) -> None:
+        """Raise `InvalidResult` if the config would be too long to send after this change."""
+        # Hardly any config is so long, and to encode each of them twice would take as long as the change.
+        if self._config_length + _MOST_GROWTH * self._limits.message_size > self._limits.outbox_size:
+            more = {"applies": "next-turn"}  # the longer of its values
+            self._fitting(self._config_text(request, change.offer, change.values, self._config.revision + 1, more))
+
+    def _config_text(
+        self, request: Request | None, offer: Offer, values: Values, revision: int, more: Mapping[str, Any]
+    ) -> str:
         data = {"config": offer.readable_config(values), "revision": revision, **more}
         if request is not None and request.t is not None:
-            return self._fitting(encode("server-response", request.id, {"t": request.t, "d": data}))
-        return self._fitting(encode("config", request.id if request is not None else None, data))
+            return encode("server-response", request.id, {"t": request.t, "d": data})
+        return encode("config", request.id if request is not None else None, data)
 
     # ---- one method for each message type --------------------------------------------------------------------------
 

@@ -87,8 +87,7 @@ class ConfigUpdates:
         protocol = self.core.protocol
         try:
             change = self._changes.prepare(update.sent, self.core.config.values, protocol.offer, update.path)
-            # A change whose answer is too long must not be made. `applies` has the longer of its values.
-            protocol.config(update.request, after=change, applies="next-turn")
+            protocol.check_answer(update.request, change)
             return change
         except RequestError as error:
             self.core.outbox.fail(update.request, error)
@@ -128,7 +127,10 @@ class ConfigUpdates:
         error = self._install_change(change, new, by="client", now=now)
         if error is not None:
             return self.core.outbox.fail(update.request, error)
-        text = self.core.protocol.config(update.request, applies="now" if now else "next-turn")
+        try:
+            text = self.core.protocol.config(update.request, applies="now" if now else "next-turn")
+        except RequestError as too_long:
+            return self.core.outbox.fail(update.request, too_long)
         return self.core.outbox.answer(update.request, text)
 
     # ---- changes from the bot --------------------------------------------------------------------------------------
