@@ -24,6 +24,7 @@ from .live_services import LiveServices
 from .option_groups import AppliedOptions, arguments_of, set_group_error
 from .services import OpenService
 from .session_core import SessionCore
+from .turns import LiveTurn
 
 __all__ = ("ConfigUpdates",)
 
@@ -65,6 +66,7 @@ class ConfigUpdates:
     def update(self, update: UpdateConfig) -> None:
         """Make a change at once if it opens no service and no other change is in progress; or else after the others."""
         change: ConfigChange | None = None
+        turn = self.core.turns.current
         if self._queued_updates:
             self._queued_updates = [each for each in self._queued_updates if each.is_pending]
         if not self._queued_updates and not self._broken_services and not self.services.lock.statistics().locked:
@@ -72,9 +74,9 @@ class ConfigUpdates:
             if change is None:
                 return
             if not change.switched:
-                return self._commit_update(update, change, _NewServices())
+                return self._commit_update(update, change, _NewServices(), turn)
         self._queued_updates.append(update.request)
-        update.request.work = self.core.workers.submit(partial(self._update_in_turn, update, change))
+        update.request.work = self.core.workers.submit(partial(self._update_in_turn, update, change, turn))
         return None
 
     def _prepare_update(self, update: UpdateConfig, prepared: ConfigChange | None = None) -> ConfigChange | None:
@@ -93,7 +95,7 @@ class ConfigUpdates:
             self.core.outbox.fail(update.request, error)
             return None
 
-    async def _update_in_turn(self, update: UpdateConfig, prepared: ConfigChange | None) -> None:
+    async def _update_in_turn(self, update: UpdateConfig, prepared: ConfigChange | None, turn: LiveTurn | None) -> None:
         new = _NewServices()
         try:
             async with self.services.lock:
@@ -103,20 +105,25 @@ class ConfigUpdates:
                     # While the services opened, a turn may have ended and a deferred change may have failed.
                     change = self._prepare_update(update, change)
                     if change is not None:
-                        self._commit_update(update, change, new)
+                        self._commit_update(update, change, new, turn)
         except RequestError as error:
             self.core.outbox.fail(update.request, error)
         finally:
             self._retire_unused(new)
 
-    def _commit_update(self, update: UpdateConfig, change: ConfigChange, new: _NewServices) -> None:
-        """Make a change and answer. After the request's deadline, nothing is changed any more."""
+    def _commit_update(
+        self, update: UpdateConfig, change: ConfigChange, new: _NewServices, turn: LiveTurn | None
+    ) -> None:
+        """Make a change and answer. After the request's deadline, nothing is changed any more.
+
+        `turn` is the turn that ran when the request came.
+        """
         if not update.request.is_pending:
             return
         for each in change.old_names:
             self.core.protocol.on_old_name(each)
         if update.interrupt:
-            self.core.turns.interrupt()
+            self._interrupt(turn)
         now = self._is_free(update.interrupt)
         if now and self._apply_deferred():
             # The change may depend on a deferred value that was taken back.
@@ -137,13 +144,13 @@ class ConfigUpdates:
 
     async def configure(self, sent: Any, *, interrupt: bool) -> None:
         """Set options by service, in their JSON form, and send the config to the client."""
-        new = _NewServices()
+        new, turn = _NewServices(), self.core.turns.current
         try:
             async with self.services.lock:
                 change = self._prepare_own(sent)
                 await self._open_switched(change, new)
                 if interrupt:
-                    self.core.turns.interrupt()
+                    self._interrupt(turn)
                 now = self._is_free(interrupt)
                 if now:
                     self._apply_deferred()
@@ -162,6 +169,11 @@ class ConfigUpdates:
             return self._changes.prepare(sent, self.core.config.values, self.core.protocol.offer, "$", by_bot=True)
         except RequestError as error:
             raise BotError(f"session.configure(): {error.message}") from None
+
+    def _interrupt(self, turn: LiveTurn | None) -> None:
+        """Interrupt this turn. One that has begun since, while services opened, answers something newer."""
+        if self.core.turns.current is turn:
+            self.core.turns.interrupt()
 
     def _is_free(self, interrupted: bool) -> bool:
         """Return whether no turn holds the old values. A turn that cannot be interrupted holds them to its end."""

@@ -485,6 +485,21 @@ async def test_a_switch_that_interrupts_takes_effect_at_once() -> None:
         assert (await context(wire))[1]["interrupted"] is True
 
 
+async def test_a_switch_does_not_interrupt_the_answer_to_a_later_text() -> None:
+    """The text comes while the other provider is opened. The provider serves from the next turn on."""
+    fakes = Fakes([Text("Once "), WAIT], [Text("Hello "), WAIT], [Text("Hello from another.")])
+    async with talking(fakes) as wire:
+        say(wire, "A story!")
+        await settle()
+        switch = wire.update(interrupt=True, llm={"provider": "other"})
+        say(wire, "hi")
+        assert (await wire.answer(switch))["data"]["applies"] == "next-turn"
+        assert types(wire).count("bot-interrupted") == 1  # the text has interrupted the story
+        say(wire, "and now?")
+        await settle()
+        assert fakes.llms == ["scripted", "scripted", "other"]
+
+
 # ---- what others add while a turn runs -----------------------------------------------------------------------------
 
 
