@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import cast, final
+from typing import TypeGuard, cast, final
 
 import anyio
 from attrs import define, evolve, field
@@ -62,14 +62,19 @@ class InputQueue:
             raise Busy("The conversation receives more than it can process; send again later.")
 
     def put(self, input: Input) -> None:
-        """Add an input. One that asks for an answer at once is answered together with the texts that wait before it."""
+        """Add an input. One that asks for an answer at once is answered together with what waits before it."""
+        if _is_plain_run(input) and self._will_answer(input):
+            return
+        self.added += 1
+        number = self.added
         if isinstance(input, UserText) and input.run:
+            number = next((number for number, each in self._waiting_inputs if _is_plain_run(each)), number)
             self._waiting_inputs = [
                 (number, evolve(each, run=False) if isinstance(each, UserText) else each)
                 for number, each in self._waiting_inputs
+                if not _is_plain_run(each)
             ]
-        self.added += 1
-        self._waiting_inputs.append((self.added, input))
+        self._waiting_inputs.append((number, input))
         if self._input_arrived is not None:
             self._input_arrived.set()
 
@@ -107,6 +112,14 @@ class InputQueue:
         first = after if self.in_progress is None else self._input_number
         return number < first
 
+    def _will_answer(self, request: RunLLM) -> bool:
+        """Return whether an input waits whose answer is the answer to this request too."""
+        return any(
+            each.speak == request.speak and (_is_plain_run(each) or (isinstance(each, UserText) and each.run))
+            for each in self.waiting
+            if not isinstance(each, Say)
+        )
+
     @property
     def wants_answer(self) -> bool:
         """Return whether an input waits that the LLM is to answer."""
@@ -122,6 +135,11 @@ class InputQueue:
     @property
     def is_idle(self) -> bool:
         return not (self.open and (self._waiting_inputs or self.in_progress is not None))
+
+
+def _is_plain_run(input: Input) -> TypeGuard[RunLLM]:
+    """Return whether an input asks for an answer to the context. A subclass asks for an answer of its own."""
+    return type(input) is RunLLM
 
 
 @final

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
-from attrs import define, field
+from attrs import define, field, frozen
 
 from ..errors import ProviderError, RequestError, SessionClosed
 from ..events import Metrics
@@ -27,6 +27,11 @@ from .turn_state import BotState, Event
 from .user_audio import UserAudio
 
 __all__ = ("ModelConversation",)
+
+
+@frozen
+class BegunAnswer(RunLLM):
+    """A request for the turn of an answer that the model has begun. Each answer has its own."""
 
 
 @define(eq=False)
@@ -139,7 +144,7 @@ class ModelConversation(Conversation):
                 answer.stop(0.0)
                 return
             self.user.stop(self.session.clock.now())  # not every vendor reports the end of speech
-        request = RunLLM()
+        request = BegunAnswer()
         try:
             self.session.context.require_space()
             self.session.submit(request)

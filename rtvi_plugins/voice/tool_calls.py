@@ -13,7 +13,7 @@ from itertools import count
 from typing import Any, Final, cast
 
 import anyio
-from attrs import define, evolve, field
+from attrs import define, evolve, field, frozen
 
 from ..context import Message
 from ..errors import FunctionCallFailed, RequestError
@@ -192,6 +192,11 @@ def _misfit(call: ToolCall, session: Session) -> str | None:
     return f"The arguments are not as they are declared: {problems_in_words}"[:_SHOWN] if problems else None
 
 
+@frozen
+class ReportRequest(RunLLM):
+    """A request to report late results. The loop must see it, so it is not answered together with another one."""
+
+
 @define(eq=False)
 class LateResults:
     """The results that the LLM has not read, and the request that it report them.
@@ -221,7 +226,7 @@ class LateResults:
     def request_report(self) -> None:
         """Ask the LLM to report what it has not read, unless it is asked for something else before."""
         if self._unread and self._submitted is None and self.is_quiet():
-            request = RunLLM(self._speak)
+            request = ReportRequest(self._speak)
             with suppress(RequestError):
                 self.session.submit(request)
                 self._submitted = request

@@ -69,6 +69,64 @@ async def test_inputs_come_in_order_and_a_loop_over_them_may_be_left() -> None:
         assert heard == [UserText("one"), RunLLM(), UserText("two", run=False)]
 
 
+@pytest.mark.parametrize(
+    ("waiting", "taken"),
+    [
+        ([RunLLM(), RunLLM()], [RunLLM()]),
+        ([RunLLM(), RunLLM(speak=False)], [RunLLM(), RunLLM(speak=False)]),
+        ([UserText("a"), RunLLM()], [UserText("a")]),
+        ([UserText("a", run=False), RunLLM()], [UserText("a", run=False), RunLLM()]),
+        ([RunLLM(), Say("b"), UserText("a", run=False)], [RunLLM(), Say("b"), UserText("a", run=False)]),
+        ([RunLLM(), UserText("a"), UserText("b")], [UserText("a", run=False), UserText("b")]),
+    ],
+)
+async def test_requests_for_an_answer_that_wait_together_get_one(waiting: list[Input], taken: list[Input]) -> None:
+    """The LLM reads everything before it answers. A text and a spoken answer are two."""
+    heard: list[Input] = []
+    go_on = anyio.Event()
+
+    async def slowly(session: Session, llm: LLM) -> None:
+        await go_on.wait()
+        async for each in session.inputs():
+            await anyio.lowlevel.checkpoint()
+            heard.append(each)
+
+    async with running(slowly) as wire:
+        for each in waiting:
+            wire.connection.session.submit(each)
+        go_on.set()
+        await settle()
+        assert heard == taken
+
+
+async def test_who_waits_for_an_answer_waits_for_the_one_that_replaces_it() -> None:
+    """`spoken` returns when the text that came later has its answer."""
+    spoken: list[bool] = []
+    over: dict[type[Input], anyio.Event] = {Say: anyio.Event(), UserText: anyio.Event()}
+
+    async def slowly(session: Session, llm: LLM) -> None:
+        async for each in session.inputs():
+            async with session.turn(interruptible=False):
+                await over[type(each)].wait()
+
+    async def wait(session: Session) -> None:
+        spoken.append(await session.spoken())
+
+    async with running(slowly) as wire:
+        session = wire.connection.session
+        session.submit(Say("A notice."))
+        session.submit(RunLLM())
+        session.start_soon(wait, session)
+        await settle()
+        say(wire, "one")
+        over[Say].set()
+        await settle()
+        assert spoken == []
+        over[UserText].set()
+        await settle()
+        assert spoken == [True]
+
+
 async def test_a_bot_that_has_returned_listens_no_more() -> None:
     """The error tells the caller, and the session continues."""
 
