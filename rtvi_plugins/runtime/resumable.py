@@ -56,8 +56,6 @@ class Resumable:
     _replace: Callable[[], None] | None = None
     #: When the client had sent something last before the present connection.
     _last_received: float = 0.0
-    #: The bot was speaking when the connection was lost.
-    _was_cut_short: bool = False
 
     @classmethod
     def create(
@@ -133,6 +131,11 @@ class Resumable:
             finally:
                 then()
 
+    async def check_owner(self) -> None:
+        """End the session if another process has resumed it, which is noticed when the record is written."""
+        if self.is_saved:
+            await self.saver.renew()
+
     # ---- connections -----------------------------------------------------------------------------------------------
 
     @property
@@ -162,7 +165,7 @@ class Resumable:
         self._wait()
         self.parts.protocol.introduced = False
         if self.parts.turns.audio is not None and self.parts.turns.interrupt():
-            self._was_cut_short = True
+            self.parts.turns.cut_short = True
         self._microphone(False)
         self.parts.outbox.detach()
 
@@ -191,8 +194,8 @@ class Resumable:
         position = None if operation.waiting is None else 0 if issued is None else issued + operation.received
         self.tokens.place(outbox.attach(operation.text, position, partial(self._answers, operation)))
         self._microphone(True)
-        if self._was_cut_short:
-            self._was_cut_short = False
+        if self.parts.turns.cut_short:
+            self.parts.turns.cut_short = False
             self._answer_again()
 
     def _answers(self, operation: ClientReady, missed: Sequence[str]) -> list[str]:

@@ -33,6 +33,7 @@ log = logging.getLogger("rtvi_plugins")
 
 #: How many answers are kept, and from which length on an answer is not.
 _MOST_ANSWERS, _LONGEST_ANSWER = 256, 65_536
+_ANSWER_AGAIN: Final = RunLLM()
 _UNKNOWN_OUTCOME: Final = (
     "It is not known whether this was done: the process has ended. Find out before you call it again."
 )
@@ -58,10 +59,11 @@ class Snapshot:
     def note(self) -> None:
         parts, context = self.parts, self.session.context
         config, inputs, protocol = parts.config, parts.turns.inputs, parts.protocol
+        again = (_ANSWER_AGAIN,) if parts.turns.cut_short else ()
         self._compare("config", (config.values, config.revision, protocol.offer.providers), _config_json)
         self._compare("client", (protocol.client,), _client_json)
         self._compare("functions", (context.functions, context.tool_choice), list)
-        self._compare("inputs", (inputs.in_progress, *inputs.waiting), _inputs_json)
+        self._compare("inputs", (inputs.in_progress, *inputs.waiting, *again), _inputs_json)
         self._compare("persona", (self.session.persona,), _persona_json)
         self._note_state()
         self._note_messages()

@@ -1,6 +1,8 @@
 """The turns of one session: one at a time, each with the services that were there when it began.
 
 Inputs wait for the conversation loop in a queue: what the user wrote or said, and what the bot is to say.
+
+The module has more than 300 lines because waiting for speech to end depends on both the turn and the queue.
 """
 
 from __future__ import annotations
@@ -228,6 +230,8 @@ class Turns:
         self.current: LiveTurn | None = None
         #: The output of the client's transport, if it carries audio.
         self.audio: AudioOutput | None = None
+        #: The connection was lost during a turn. The bot answers again when the client is back.
+        self.cut_short = False
         #: Called when a turn has ended, and when the loop asks for the next input.
         self.on_rest: Callable[[], None] | None = None
         self._context = context

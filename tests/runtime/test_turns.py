@@ -63,6 +63,7 @@ async def test_inputs_come_in_order_and_a_loop_over_them_may_be_left() -> None:
 
     async with running(twice) as wire:
         say(wire, "one")
+        await settle()
         await wire.result(wire.call("llm:run"))
         say(wire, "two", run=False)
         await settle()
