@@ -53,6 +53,9 @@ class Resumes:
             raise UnknownSession("This is not a resume token of this server; start a new session.")
         id, proof = read
         session = await self._settled(id)
+        if session is not None and session.resumable is not None and not session.resumable.tokens.is_valid(proof):
+            await session.resumable.check_owner()
+            session = await self._settled(id)
         if session is None or session.closed:
             self.admit()
             done = self._restoring[id] = anyio.Event()

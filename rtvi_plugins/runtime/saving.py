@@ -143,8 +143,16 @@ class Saver:
 
     def _renew(self) -> None:
         """Write before the record expires, also if nothing has changed."""
-        self.note_text("time", None)  # a write needs a note; the snapshot replaces it with the present time
+        self._note_time()
         self.wake()
+
+    async def renew(self) -> None:
+        """Write now, also if nothing has changed."""
+        self._note_time()
+        await self.commit()
+
+    def _note_time(self) -> None:
+        self.note_text("time", None)  # a write needs a note; the snapshot replaces it with the present time
 
     # ---- the store -------------------------------------------------------------------------------------------------
 

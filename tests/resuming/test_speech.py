@@ -56,6 +56,45 @@ async def test_an_answer_that_nobody_could_hear_is_given_again() -> None:
         assert client.text() == "This is a rather long answer.As I said."
 
 
+async def test_another_process_answers_again() -> None:
+    """The first process has noticed that the connection was lost, and has stopped its answer."""
+    clock, store = ManualClock(), MemoryStore()
+    first, second = Fakes([Text("This is a rather long answer.")]), Fakes([Text("As I said.")])
+    async with (
+        host(store, first, clock) as one,
+        host(store, second, clock) as other,
+        visitor(rate=RATE) as client,
+    ):
+        await client.start(one)
+        client.send("send-text", {"content": "Well?"})
+        await settle()
+        await advance(clock, 0.6)
+        client.lose()
+        await advance(clock, 5)
+        await client.resume(other)
+        await advance(clock, 2)
+        context = client.connection.session.context.messages
+        assert [each["content"] for each in context] == ["Well?", "This is a", "As I said."]
+
+
+async def test_a_client_may_go_to_another_process_and_back() -> None:
+    """The first process does not know yet that it has lost the session."""
+    clock, store, fakes = ManualClock(), MemoryStore(), Fakes([Text("Yes.")])
+    async with (
+        host(store, fakes, clock) as one,
+        host(store, fakes, clock) as other,
+        visitor(rate=RATE) as client,
+    ):
+        await client.start(one)
+        client.lose()
+        await client.resume(other)
+        client.lose()
+        await client.resume(one)
+        client.send("send-text", {"content": "Well?"})
+        await advance(clock, 1)
+        assert client.text() == "Yes."
+
+
 @pytest.mark.parametrize("moves", [False, True])
 async def test_a_question_that_was_cut_short_is_asked_again(moves: bool) -> None:
     """The user is heard again at once, in the same process or in another one."""
