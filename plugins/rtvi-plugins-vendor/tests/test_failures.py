@@ -74,6 +74,21 @@ def test_the_seconds_to_wait(value: str, seconds: float | None) -> None:
     assert retry_after({"retry-after": value}) == seconds
 
 
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after-ms": "1500"}, 1.5),
+        ({"retry-after-ms": "1500", "retry-after": "2"}, 1.5),
+        ({"retry-after-ms": "soon", "retry-after": "2"}, 2.0),
+        ({"retry-after-ms": "inf"}, None),
+        ({"retry-after-ms": "-5"}, 0.0),
+    ],
+)
+def test_the_milliseconds_to_wait(headers: dict[str, str], seconds: float | None) -> None:
+    """OpenAI's and Anthropic's SDKs read this header first."""
+    assert retry_after(headers) == seconds
+
+
 def test_the_date_to_wait_for() -> None:
     """A date becomes seconds from now; a past one means now."""
     assert retry_after({}) is None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -70,12 +70,16 @@ def category_of_close(code: int) -> ProviderCategory | None:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds in the header `retry-after`, which may be a number or a date. None without a valid one."""
+    """Return the seconds in the header `retry-after`, which may be a number or a date. None without a valid one.
+
+    `retry-after-ms` is more exact, and some vendors send it alone.
+    """
     value = headers.get("retry-after", "")
-    try:
-        seconds = float(value)
-    except ValueError:
-        seconds = _seconds_until(value)
+    for found, unit in ((headers.get("retry-after-ms", ""), 0.001), (value, 1.0)):
+        with suppress(ValueError):
+            if math.isfinite(seconds := float(found) * unit):
+                return max(0.0, seconds)
+    seconds = _seconds_until(value)
     return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
