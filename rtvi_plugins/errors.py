@@ -27,7 +27,7 @@ from typing import Any, ClassVar, Literal
 from attrs import field, frozen
 
 from .utils.error_texts import complaint, shorten, shorten_middle, unwrap_group
-from .utils.json_values import MAX_PROBLEMS, is_array, is_object, replace_surrogates
+from .utils.json_values import MAX_PROBLEMS, expected, is_array, is_object, replace_surrogates
 from .utils.log_text import escape, show_texts, trace
 from .utils.names import nearest
 
@@ -232,12 +232,13 @@ class RequestError(Exception):
 def unknown(what: str, name: object, known: Iterable[str], *, path: str = "$") -> Problem:
     """Return the problem of an unknown name. It suggests the nearest known name, or lists the known names."""
     names = list(known)
-    shown = repr(name) if isinstance(name, str) else type(name).__name__
-    suggestion = nearest(name, names) if isinstance(name, str) else None
-    if suggestion is not None:
-        return Problem(path, f"unknown {what} {shorten(shown)}; did you mean {suggestion!r}?", suggestion)
     listed = f"known: {', '.join(names[:20])}" if names else "there is none"
-    return Problem(path, f"unknown {what} {shorten(shown)}; {listed}.")
+    if not isinstance(name, str):
+        return Problem(path, f"{expected(f'a string as {what}', name)}; {listed}.")
+    shown, suggestion = shorten(repr(name)), nearest(name, names)
+    if suggestion is not None:
+        return Problem(path, f"unknown {what} {shown}; did you mean {suggestion!r}?", suggestion)
+    return Problem(path, f"unknown {what} {shown}; {listed}.")
 
 
 class _FromProblems(RequestError):

@@ -158,7 +158,7 @@ def test_an_unknown_name_is_told_with_the_nearest() -> None:
     assert near.message == "unknown option 'temprature'; did you mean 'temperature'?"
     assert unknown("option", "xyz", ["model"]).message == "unknown option 'xyz'; known: model."
     assert unknown("option", "xyz", []).message == "unknown option 'xyz'; there is none."
-    assert unknown("option", 3, ["model"]).message == "unknown option int; known: model."
+    assert unknown("option", 3, ["model"]).message == "expected a string as option, got the number 3; known: model."
 
 
 @given(name=st.text(max_size=2_000), known=st.lists(st.text(max_size=20), max_size=50))
