@@ -232,6 +232,16 @@ def test_what_is_longer_than_any_message_closes(host: Host) -> None:
         assert client.closed()[0] == 1009
 
 
+def test_a_client_that_sends_a_message_of_any_length_sees_the_close_code(host: Host, loop: str) -> None:
+    """The rest of the message is received: else the client would only see a broken connection."""
+    with live(host, loop=loop) as server, polite(server) as client:
+        client.send("x" * 8_000_000)
+        with pytest.raises(ConnectionClosed) as closed:
+            client.recv(PATIENCE)
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1009
+
+
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 65_535, 65_536])
 def test_frames_of_every_length_are_written(host: Host, loop: str, size: int) -> None:
     """Each length has its own header."""

@@ -66,6 +66,11 @@ class FrameReader:
         return len(self._data) - self._at
 
     @property
+    def frame_left(self) -> int:
+        """Return how many bytes are still to come of the frame that has begun to arrive."""
+        return self._frame_left
+
+    @property
     def buffered(self) -> int:
         """Return the number of bytes of incomplete messages."""
         return self.unread + self._frame_parsed + self._fragments_size

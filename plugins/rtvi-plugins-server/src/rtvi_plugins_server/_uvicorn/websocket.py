@@ -35,6 +35,9 @@ _FRAMES: Final = 20
 _BEHIND: Final = 4 * READ_BYTES
 #: What a client may still send after its session has ended, in bytes, and how many bytes each frame adds to that.
 _LATE_BYTES, _LATE_FRAME = 262_144, 1_024
+#: How many bytes of a frame that is too long are still received. A client that is cut off while it sends shows a broken
+#: connection, and not the close code.
+_REST_BYTES: Final = 16 * 1_048_576
 #: A silent client is sent a ping after the first time, and disconnected if it sends nothing in the second.
 _PING_SECONDS, _PONG_SECONDS = 20.0, 20.0
 _POLICY, _RESTART = 1008, 1012
@@ -70,6 +73,8 @@ class WebSocket(asyncio.Protocol):
         self._over = False
         #: The bytes that arrived after the session ended.
         self._late = 0
+        #: How many bytes are still to be received, and dropped, of a frame that is not allowed.
+        self._rest = 0
         self._keepalive = Keepalive(self._loop.time())
         #: When the session ended, or the close frame was sent.
         self._ended: float | None = None
@@ -124,6 +129,8 @@ class WebSocket(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._keepalive.active = True
+        if self._rest > 0:
+            self._drop_rest(len(data))
         if self._over:
             return
         self._reader.feed(data)
@@ -149,17 +156,29 @@ class WebSocket(asyncio.Protocol):
         self._handling = False
         self._check_parser()
         self._check_buffered()
-        self._read(wanted=self._reader.unread < _BEHIND and not self._over)
+        self._read(wanted=self._rest > 0 or (self._reader.unread < _BEHIND and not self._over))
         if self._sendable:
             self._flush()
 
     def _check_parser(self) -> None:
         """Close if the client violated the protocol. The parser has sent the reason, and reads nothing more."""
         error = self._parser.parser_exc
-        if error is not None:
-            if not isinstance(error, EOFError):
-                _failures.warn("closed a WebSocket: the client violated the protocol (%s)", type(error).__name__)
+        if error is None or self._rest > 0:
+            return
+        if not isinstance(error, EOFError):
+            _failures.warn("closed a WebSocket: the client violated the protocol (%s)", type(error).__name__)
+            self._rest = min(self._reader.frame_left, _REST_BYTES)
+        if self._rest > 0:
+            self._ended = self._ended or self._loop.time()
+            self._end()
+        else:
             self._close_transport()
+
+    def _drop_rest(self, size: int) -> None:
+        """Drop what arrives of a frame that is not allowed, and close when all of it has arrived."""
+        self._rest -= size
+        if self._rest <= 0:
+            self._transport.close()
 
     def _check_buffered(self) -> None:
         """Close if the clients of this address keep too many messages incomplete."""
