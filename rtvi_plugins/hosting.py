@@ -436,7 +436,7 @@ class Host:
 
     async def _start(self, body: object, secret: str | None, address: str | None) -> Started:
         trusted = self._authorise(secret)
-        if is_object(body) and "resume" in body:
+        if is_object(body) and body.get("resume") is not None:
             session, proof = await self._resumes.find(body["resume"])
             return Started(self._unclaimed.add(session, None, proof), session.id)
         address = None if trusted else address

@@ -112,7 +112,7 @@ def read_start(
             mistakes.extend((type(error), problem) for problem in error.problems)
     if mistakes:
         raise as_one_error(mistakes)
-    known = (*OPERATOR_FIELDS, "services", "config")
+    known = (*OPERATOR_FIELDS, "services", "config", "resume")
     data = {name: value for name, value in sent.items() if name not in known}
     hide = hiding(*(sent.get(name) for name in ("api_keys", "service_options", "defaults")), service_options)
     used = {**sent_options, **of_all}

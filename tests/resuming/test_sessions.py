@@ -776,7 +776,7 @@ async def test_a_token_is_replaced_at_each_resume() -> None:
         assert await client.result("bot:ordered") == []
 
 
-@pytest.mark.parametrize("token", [None, 7, "", ".", "a.b", "x" * 300, "\ud800.\ud800", ["a.b"]])
+@pytest.mark.parametrize("token", [7, "", ".", "a.b", "x" * 300, "\ud800.\ud800", ["a.b"]])
 async def test_what_is_no_token(token: object) -> None:
     """It is refused, and nothing is claimed."""
     async with host(MemoryStore()) as one, visitor() as client:
@@ -795,6 +795,13 @@ async def test_a_wrong_token_does_not_fence_the_owner() -> None:
         id = client.token.partition(".")[0]
         assert await refused(client, other, f"{id}.wrong") == "unknown-session"
         assert await client.result("bot:book", name="a") == "booked a"
+
+
+async def test_a_client_without_a_token_may_send_null() -> None:
+    """This is what a page has in its storage before its first session. The bot does not see the field."""
+    async with host(MemoryStore()) as one, visitor() as client:
+        await client.start(one, {"resume": None, "room": 7})
+        assert client.connection.session.start_data == {"room": 7}
 
 
 async def test_keys_and_tokens_are_not_stored() -> None:

@@ -44,7 +44,7 @@ async def run_actions(request: Request, host: Host, *, body_bytes: int) -> Respo
     """
     body = await read_object(request, body_bytes=body_bytes, host=host) or {}
     actions = _actions(body.pop("actions", None), host.limits.in_flight)
-    if "resume" in body:  # the session would end with this response
+    if body.get("resume") is not None:  # the session would end with this response
         raise InvalidStart(
             [Problem("$.resume", "a session is not resumed for actions; send the token to POST /start.")]
         )
