@@ -271,3 +271,16 @@ def test_a_sentence_of_one_word_is_heard_whole() -> None:
     timeline.made(1.1)
     timeline.finish()
     assert [timeline.heard_text(seconds) for seconds in (0.5, 1.1)] == ["", "Absolutely."]
+
+
+def test_a_long_number_hides_no_words_of_the_next_sentence() -> None:
+    """The TTS reads it out, and reports none of its digits as they are written."""
+    timeline = Timeline()
+    timeline.take(f"Call {'0049 30 123456 ' * 6}now.")
+    timeline.made(20.0)
+    assert timeline.word("Call", 0.0)
+    assert not timeline.word("Then", 19.0)  # it is not spoken yet
+    timeline.take("Then ask for Ada.")
+    timeline.made(2.0)
+    assert [timeline.word(each, 20.0 + number / 2) for number, each in enumerate(["Then", "ask"])] == [True, True]
+    assert timeline.heard_text(20.2).endswith("now. Then")
