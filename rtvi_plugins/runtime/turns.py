@@ -115,12 +115,13 @@ class InputQueue:
         return number < first
 
     def _will_answer(self, request: RunLLM) -> bool:
-        """Return whether an input waits whose answer is the answer to this request too."""
-        return any(
-            each.speak == request.speak and (_is_plain_run(each) or (isinstance(each, UserText) and each.run))
-            for each in self.waiting
-            if not isinstance(each, Say)
-        )
+        """Return whether an input waits whose answer is the answer to this request too. It must follow what is said."""
+        for each in reversed(self.waiting):
+            if isinstance(each, Say):
+                return False
+            if each.speak == request.speak and (_is_plain_run(each) or (isinstance(each, UserText) and each.run)):
+                return True
+        return False
 
     @property
     def wants_answer(self) -> bool:

@@ -77,12 +77,13 @@ async def test_inputs_come_in_order_and_a_loop_over_them_may_be_left() -> None:
         ([RunLLM(), RunLLM(speak=False)], [RunLLM(), RunLLM(speak=False)]),
         ([UserText("a"), RunLLM()], [UserText("a")]),
         ([UserText("a", run=False), RunLLM()], [UserText("a", run=False), RunLLM()]),
+        ([RunLLM(), Say("b"), RunLLM()], [RunLLM(), Say("b"), RunLLM()]),
         ([RunLLM(), Say("b"), UserText("a", run=False)], [RunLLM(), Say("b"), UserText("a", run=False)]),
         ([RunLLM(), UserText("a"), UserText("b")], [UserText("a", run=False), UserText("b")]),
     ],
 )
 async def test_requests_for_an_answer_that_wait_together_get_one(waiting: list[Input], taken: list[Input]) -> None:
-    """The LLM reads everything before it answers. A text and a spoken answer are two."""
+    """The LLM reads everything before it answers. A silent and a spoken one are two, as are those around a `Say`."""
     heard: list[Input] = []
     go_on = anyio.Event()
 
