@@ -415,8 +415,14 @@ class Host:
         """Read the body of a start request. Raise a `RequestError` with every problem."""
         if is_nested_deeper(body, self.limits.nesting):
             raise InvalidStart([Problem("$", f"nests deeper than the {self.limits.nesting} levels that are accepted.")])
-        of_all = self._service_options
-        return read_start(body, self._shared.offers, self._keys.find, trusted=trusted, service_options=of_all)
+        of_all, offers = self._service_options, self._shared.offers
+        request = read_start(body, offers, self._keys.find, trusted=trusted, service_options=of_all)
+        if is_object(body) and body.get("config") is not None:
+            # `bot-ready` has the config of a 0.x client, whose connect() waits for ever if it is too long to send.
+            config = offers.get(request.providers, request.grants).readable_config(request.values)
+            if len(encode_json(config)) > (longest := self.limits.outbox_size // 2):
+                raise InvalidStart([Problem("$.config", f"makes the config longer than {longest} characters.")])
+        return request
 
     async def start(self, body: object = None, *, secret: str | None = None, address: str | None = None) -> Started:
         """Start a session from the body of a start request, and wait until its services are open.

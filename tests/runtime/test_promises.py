@@ -14,7 +14,7 @@ import pytest
 from attrs import define
 
 from rtvi_plugins import LLM, Session, action, bot, service
-from rtvi_plugins.errors import Draining, ServerFull, StartFailed, UnknownSession
+from rtvi_plugins.errors import Draining, InvalidStart, ServerFull, StartFailed, UnknownSession
 from rtvi_plugins.hosting import Limits, ManualClock
 
 from ..fakes.faults import Faults, fresh_faults
@@ -543,6 +543,15 @@ async def test_a_service_that_does_not_open_refuses_the_start(faults: Faults) ->
         assert WORDS not in json.dumps(raised.value.to_json())
         await settle()
         assert (host.open_sessions, faults.ledger.open.total()) == (0, 0)
+
+
+async def test_a_config_that_would_be_too_long_to_send_refuses_the_start(faults: Faults) -> None:
+    """A client of 0.x would wait for its `bot-ready` for ever."""
+    async with host_of(faults.faulty, limits=Limits(outbox_size=6_000)) as host:
+        with pytest.raises(InvalidStart) as refused:
+            await host.start({"config": {"llm": {"model": "m" * 4_000}}}, secret=OPERATOR)
+        assert [each.path for each in refused.value.problems] == ["$.config"]
+        assert not faults.ledger.opened
 
 
 async def test_a_start_is_answered_when_the_server_ends_meanwhile(faults: Faults) -> None:
