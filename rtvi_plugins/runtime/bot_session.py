@@ -55,6 +55,7 @@ from ..utils.error_texts import where
 from ..utils.json_values import frozen_json, plain_json
 from ..utils.names import nearest
 from ..utils.plugin_calls import reraise_control_flow
+from ..utils.unspaced_scripts import join_texts
 from ..utils.waiting import Iteration, cancellation_classes, clear_stray_cancellation
 from .actions import Actions
 from .client_errors import as_request_error
@@ -451,4 +452,4 @@ def _with_words(content: str | list[dict[str, Any]] | None, more: str) -> str | 
     """Return a message's content, whichever form it has, with words added at its end."""
     if isinstance(content, list):
         return [*content, {"type": "text", "text": more}]
-    return f"{content} {more}" if content else more
+    return join_texts((content or "", more))

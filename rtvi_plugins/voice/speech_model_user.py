@@ -23,6 +23,7 @@ from ..events import UserLLMText, UserStartedSpeaking, UserStoppedSpeaking, User
 from ..kinds import Audio, Pause, SpeechBegan, SpeechEnded, Transcript
 from ..session import Listener, Session, Turn
 from ..utils.json_values import replace_surrogates
+from ..utils.unspaced_scripts import join_texts
 from ..utils.waiting import Condition
 from .speech_recognition import Utterance
 from .turn_state import AudioState, Event, SpokenTurn, UserState
@@ -295,10 +296,11 @@ class ModelUser:
             self._add_message(texts, self.session.remember)
 
     def _add_message(self, texts: list[str], remember: Callable[[Message], None]) -> Message:
-        message: Message = {"role": "user", "content": " ".join(texts)}
+        text = join_texts(texts)
+        message: Message = {"role": "user", "content": text}
         remember(message)
         self.on_message(message)
-        self.session.emit(UserLLMText(" ".join(texts)))
+        self.session.emit(UserLLMText(text))
         return message
 
     def close(self) -> None:

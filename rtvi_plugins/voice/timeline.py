@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_right
-from typing import Final
 
 from attrs import define, field
+
+from ..utils.unspaced_scripts import is_unspaced, join_texts
 
 __all__ = ("Timeline",)
 
@@ -15,11 +15,6 @@ _CHARACTERS_A_SECOND = 15.0
 
 #: How far ahead a word from the TTS is searched for in the text, in characters.
 _NEAR = 60
-
-#: Scripts without spaces between words: Thai and Lao, Burmese, Khmer, Chinese and Japanese.
-_UNSPACED: Final = re.compile(
-    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef]"
-)
 
 
 @define
@@ -42,10 +37,8 @@ class Timeline:
 
     def take(self, piece: str, at: float | None = None) -> None:
         """Note that the TTS takes another piece of text, which starts after `at` seconds of its audio; None is now."""
-        # Languages that write no spaces between words write none between sentences either.
-        space = " " if self.text and not (_UNSPACED.match(self.text[-1]) and _UNSPACED.match(piece)) else ""
-        start = len(self.text) + len(space)
-        self.text = f"{self.text}{space}{piece}"
+        self.text = join_texts((self.text, piece))
+        start = len(self.text) - len(piece)
         seconds = self.seconds if at is None else at
         if seconds > self._marks[-1][0]:
             self._marks.append((seconds, start))
@@ -118,7 +111,7 @@ class Timeline:
             return position
         piece = max((start for start, _ in self.pieces if start <= position), default=0)
         while position > piece and not any(
-            each.isspace() or _UNSPACED.match(each) for each in self.text[position - 1 : position + 1]
+            each.isspace() or is_unspaced(each) for each in self.text[position - 1 : position + 1]
         ):
             position -= 1
         return position - 1 if position > 0 and self.text[position - 1].isspace() else position
@@ -126,4 +119,4 @@ class Timeline:
 
 def _joins(before: str, after: str) -> bool:
     """Return whether two characters side by side belong to one word."""
-    return before.isalnum() and after.isalnum() and not (_UNSPACED.match(before) or _UNSPACED.match(after))
+    return before.isalnum() and after.isalnum() and not (is_unspaced(before) or is_unspaced(after))

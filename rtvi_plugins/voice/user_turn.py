@@ -17,6 +17,7 @@ from ..errors import AuthorError, ProviderError, RequestError, SessionClosed, re
 from ..kinds import Transcript
 from ..session import Session, UserText
 from ..utils.error_texts import where
+from ..utils.unspaced_scripts import join_texts
 from ..utils.waiting import Condition
 from .provider_streams import idle_timeout, let_cancellation_through
 from .speech_recognition import Recogniser, Utterance
@@ -113,7 +114,7 @@ class UserTurnCollector:
 
     @property
     def _turn_text(self) -> str:
-        return " ".join(text for each in self._utterances for text in each.text)
+        return join_texts(text for each in self._utterances for text in each.text)
 
     @property
     def _transcripts(self) -> tuple[Transcript, ...]:

@@ -62,6 +62,22 @@ async def test_transcripts_are_joined_in_the_order_of_speech() -> None:
         assert await said(wire) == [("user", "hello there and then"), ("assistant", "Fine.")]
 
 
+async def test_transcripts_are_joined_as_their_language_is_written() -> None:
+    """Chinese has no spaces between sentences."""
+
+    async def transcribe(request: STTRequest) -> AsyncGenerator[STTPiece]:
+        async for _ in request.audio:
+            pass
+        for text in ("你好。", "世界", "is big."):
+            yield Transcript(text, final=True)
+
+    fakes = Fakes([Text("Fine.")], stt=transcribe)
+    async with fakes.session() as wire:
+        await speak(wire, 1, 0.5)
+        await silence(wire, 1.0)
+        assert await said(wire) == [("user", "你好。世界 is big."), ("assistant", "Fine.")]
+
+
 async def test_thousands_of_transcripts_do_not_end_the_session() -> None:
     """Also if all of them come at once."""
 
