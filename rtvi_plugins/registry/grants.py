@@ -259,6 +259,9 @@ def known_grants(name: str, known: Iterable[str]) -> str:
 
 
 def _unknown_service(name: str, service: str, separator: str, names: Sequence[str]) -> str:
+    own = [each for each in names if re.split("[.:]", each)[1:] == [name]]
+    if own:
+        return f"Did you mean {' or '.join(map(repr, own))}?"
     near = nearest(service, dict.fromkeys(re.split("[.:]", each)[0] for each in names))
     likely = None if near is None else name.replace(service, near, 1)
     if likely in names:

@@ -267,6 +267,7 @@ GRANTS: list[tuple[Any, str]] = [
     ("bot:nothing", "client= grants 'bot:nothing'."),
     ("lm.seeds", "client= grants 'lm.seeds'. Did you mean 'llm.seeds'?"),
     ("llm:seeds", "client= grants 'llm:seeds'. Did you mean 'llm.seeds'?"),
+    ("seeds", "client= grants 'seeds'. Did you mean 'llm.seeds'?"),
     ("llm.*", "client= grants 'llm.*'. There are no wildcards: name each. There is llm."),
     ("tts:say", "There is no service 'tts' with anything to grant. There is "),
     (Grant("llm:fly", arguments={"fr": in_([1])}), "narrows the argument 'fr' of 'llm:fly'."),

@@ -40,6 +40,8 @@ class RealtimeServer:
     #: The next answer fails, or the next event is refused, with this code.
     fails: str | None = None
     refuses: str | None = None
+    #: No speech of the user is transcribed to its end.
+    fails_to_transcribe: bool = False
     _ids: itertools.count[int] = field(factory=itertools.count)
     _speaking: str | None = None
     _quiet: int = 0
@@ -109,6 +111,10 @@ class RealtimeServer:
         prefix = "conversation.item.input_audio_transcription"
         for word in ("Three ", "nights."):
             await self._send(socket, f"{prefix}.delta", delta=word, **about)
+        if self.fails_to_transcribe:
+            error = {"type": "transcription_error", "code": "audio_unintelligible", "message": "", "param": None}
+            await self._send(socket, f"{prefix}.failed", **about, error=error)
+            return
         usage = {"type": "duration", "seconds": 1}
         done = {"transcript": "Three nights.", "usage": usage, "languages": [{"code": "en"}]}
         await self._send(socket, f"{prefix}.completed", **about, **done)

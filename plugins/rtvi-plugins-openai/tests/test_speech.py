@@ -103,6 +103,16 @@ async def test_without_endpointing_a_pause_asks_for_the_answer() -> None:
     assert found[-len(SPOKEN) - 2 :] == [*SPOKEN, SPENT, AnswerEnded()]
 
 
+async def test_speech_whose_transcription_fails_is_what_has_come_of_it() -> None:
+    """The answer comes all the same: the model hears the sound."""
+    server = RealtimeServer(fails_to_transcribe=True)
+    async with talking(*[LOUD] * 20, *[SILENT] * 20, server=server) as (pieces, _, _):
+        found = await answer_of(pieces)
+    said = [each for each in found if isinstance(each, Transcript)]
+    assert said == [*HEARD[:-1], Transcript("Three nights.", final=True, utterance=0)]
+    assert found[-1] == AnswerEnded()
+
+
 async def test_a_microphone_that_goes_off_ends_speech() -> None:
     """The vendor would wait for silence, which does not come."""
     async with talking(*[LOUD] * 20, Pause()) as (pieces, _, _):

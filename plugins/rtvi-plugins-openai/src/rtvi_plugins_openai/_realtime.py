@@ -205,6 +205,9 @@ class Realtime:
                     language=languages[0].get("code"),
                     utterance=self._utterances.get(event["item_id"]),
                 )
+            case "conversation.item.input_audio_transcription.failed":  # no more of it comes
+                text = self._interim.pop(event["item_id"], "")
+                yield Transcript(text.strip(), final=True, utterance=self._utterances.get(event["item_id"]))
             case _:  # an event that needs nothing; others may be added at any time
                 pass
 
