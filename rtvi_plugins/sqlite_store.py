@@ -68,6 +68,8 @@ class SQLiteStore:
 
     def __init__(self, path: str | os.PathLike[str], *, full: bool = False) -> None:
         self.path = Path(path)
+        #: SQLite does not follow when a bot changes the working directory.
+        self._where = self.path.absolute()
         self._full = full
         self._db: sqlite3.Connection | None = None
         #: The file that is open. Another one may have its path by now.
@@ -151,7 +153,7 @@ class SQLiteStore:
                     db.execute(statement)
                 db.execute(f"PRAGMA user_version = {_VERSION}")
             db.execute("COMMIT")
-            self._opened = self.path.stat()
+            self._opened = self._where.stat()
         except BaseException:
             db.close()
             raise
@@ -167,7 +169,7 @@ class SQLiteStore:
         """Raise `OSError` if the file was removed or replaced. SQLite would write on, where nobody can read it."""
         opened, present = self._opened, None
         with suppress(FileNotFoundError):
-            present = self.path.stat()
+            present = self._where.stat()
         if opened is not None and (present is None or not os.path.samestat(opened, present)):
             raise OSError(f"{self.path} was removed or replaced while it was in use; start the server again")
 

@@ -71,13 +71,16 @@ def _talking(command: list[str]) -> Generator[subprocess.Popen[str]]:
             process.wait()
 
 
-def _line(process: subprocess.Popen[str]) -> str:
-    """Return the next line that is for us: that it is the turn of another, or the figures. Libraries print others."""
+def _figures(process: subprocess.Popen[str]) -> dict[str, dict[str, float]] | None:
+    """Wait until it is the turn of another. Return the figures, none of which are there after a failure, at the end."""
     assert process.stdout is not None
-    for line in process.stdout:
-        if line == "ready\n" or line.startswith("{"):
-            return line
-    raise RuntimeError("a contestant has ended without figures")
+    for line in process.stdout:  # libraries print others
+        if line == "ready\n":
+            return None
+        if line.startswith("figures "):
+            found: dict[str, dict[str, float]] = json.loads(line.removeprefix("figures "))
+            return found
+    return {}
 
 
 def _in_turns(service: str) -> dict[str, float]:
@@ -89,15 +92,16 @@ def _in_turns(service: str) -> dict[str, float]:
             server = stack.enter_context(_talking([sys.executable, str(HERE / "vendors" / "server.py")]))
             assert server.stdout is not None
             base = server.stdout.readline().strip()
-            drivers[each] = stack.enter_context(_talking(_command(each, "drive.py", base, service)))
-            _line(drivers[each])
+            driver = stack.enter_context(_talking(_command(each, "drive.py", base, service)))
+            if _figures(driver) is None:
+                drivers[each] = driver
         while drivers:
             for contestant, driver in tuple(drivers.items()):
                 assert driver.stdin is not None
                 driver.stdin.write("go\n")
                 driver.stdin.flush()
-                if (line := _line(driver)) != "ready\n":
-                    found |= {f"{contestant} {key}": value for key, value in json.loads(line).get(service, {}).items()}
+                if (figures := _figures(driver)) is not None:
+                    found |= {f"{contestant} {key}": value for key, value in figures.get(service, {}).items()}
                     del drivers[contestant]
     return found
 

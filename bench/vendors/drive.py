@@ -1,7 +1,7 @@
 """Ask one contestant for a service: `drive.py CONTESTANT BASE_URL SERVICE`, in its environment.
 
-Before each operation it prints "ready", and waits for a line. At the end it prints the figures as JSON. Times are those
-of `time.monotonic`, which is the same in the server's process.
+Before each operation it prints "ready", and waits for a line. At the end it prints "figures" and the figures as JSON.
+Times are those of `time.monotonic`, which is the same in the server's process.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import sys
 import time
 import urllib.request
 import warnings
+from collections.abc import Coroutine
 from contextlib import aclosing
 from importlib import import_module
 from typing import Any
@@ -34,6 +35,8 @@ CONTESTANTS = {
 TIMES, CANCELLED = 9, 9
 #: After how many pieces it is interrupted, and how long to wait until the vendor is told.
 _EARLY, _PATIENCE = 5, 0.5
+#: How long one operation may take, in seconds.
+_LONGEST_SECONDS = 30.0
 
 
 async def ask(base: str, what: str) -> dict[str, Any]:
@@ -47,11 +50,13 @@ async def ask(base: str, what: str) -> dict[str, Any]:
     return await asyncio.to_thread(get)
 
 
-async def turn() -> None:
-    """Wait for the turn of this contestant. In the meantime, its connections are served."""
+async def in_turn(operation: Coroutine[Any, Any, None]) -> None:
+    """Wait for the turn of this contestant, and then for the operation. In the meantime, its connections are served."""
     print("ready", flush=True)
     if not await asyncio.to_thread(sys.stdin.readline):
         os._exit(1)  # the others have failed
+    async with asyncio.timeout(_LONGEST_SECONDS):
+        await operation
 
 
 class Figures:
@@ -71,8 +76,8 @@ class Figures:
 
 async def measure_answers(driver: Any, base: str, figures: Figures) -> None:
     """Measure an LLM or a TTS."""
-    for number in range(1 + TIMES):
-        await turn()
+
+    async def answer(*, counts: bool) -> None:
         await ask(base, "reset")
         first, began = None, time.process_time()
         async with aclosing(driver.pieces()) as pieces:
@@ -81,11 +86,11 @@ async def measure_answers(driver: Any, base: str, figures: Figures) -> None:
         took, log = time.process_time() - began, await ask(base, "log")
         if first is None or log["sent"] < PIECES // 4:
             raise RuntimeError(f"there was no whole answer: {log}")
-        if number:
+        if counts:
             figures.add("us", took / log["sent"] * 1e6)
             figures.add("first_ms", (first - log["first"]) * 1e3)
-    for _ in range(CANCELLED):
-        await turn()
+
+    async def interruption() -> None:
         count, left = 0, 0.0
         await ask(base, "reset")
         async with aclosing(driver.pieces()) as pieces:
@@ -101,6 +106,11 @@ async def measure_answers(driver: Any, base: str, figures: Figures) -> None:
         if told:
             figures.add("told_ms", (told[0] - left) * 1e3)
 
+    for number in range(1 + TIMES):
+        await in_turn(answer(counts=number > 0))
+    for _ in range(CANCELLED):
+        await in_turn(interruption())
+
 
 async def measure_hearing(driver: Any, base: str, figures: Figures) -> None:
     """Measure an STT."""
@@ -113,8 +123,7 @@ async def measure_hearing(driver: Any, base: str, figures: Figures) -> None:
         await driver.pause()
         return used, ended
 
-    for number in range(1 + TIMES):
-        await turn()
+    async def utterance(*, counts: bool) -> None:
         final, began = 0.0, time.process_time()
         feeding = asyncio.create_task(feed())
         async with aclosing(driver.texts()) as texts:
@@ -125,11 +134,14 @@ async def measure_hearing(driver: Any, base: str, figures: Figures) -> None:
         used, ended = await feeding
         if not final:
             raise RuntimeError("there was no final text")
-        if number:
+        if counts:
             figures.add("us", (spent - began) / AUDIO_SECONDS * 1e6)
             figures.add("after_us", (spent - used) * 1e6)
             figures.add("final_ms", (final - ended) * 1e3)
             figures.add("over_ms", (over - ended) * 1e3)
+
+    for number in range(1 + TIMES):
+        await in_turn(utterance(counts=number > 0))
 
 
 async def main(contestant: str, base: str, service: str) -> dict[str, dict[str, float]]:
@@ -139,7 +151,7 @@ async def main(contestant: str, base: str, service: str) -> dict[str, dict[str, 
     vendor, kind = service.split()
     figures = Figures()
     try:
-        async with asyncio.timeout(280), opens(vendor, kind, base) as driver:
+        async with opens(vendor, kind, base) as driver:
             await (measure_hearing if kind == "stt" else measure_answers)(driver, base, figures)
     except Exception as error:  # the others are still worth measuring
         print(f"{contestant}: {service}: {type(error).__name__}: {error}", file=sys.stderr)
@@ -161,5 +173,6 @@ if __name__ == "__main__":
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
     # It is never closed, because some peers never get done with that.
-    print(json.dumps(_loop(sys.argv[1]).run_until_complete(main(*sys.argv[1:]))), flush=True)
+    found = _loop(sys.argv[1]).run_until_complete(main(*sys.argv[1:]))
+    print(f"figures {json.dumps(found)}", flush=True)
     os._exit(0)

@@ -197,7 +197,8 @@ class Failovers:
 
     def switched(self, service: str) -> None:
         """Note that another provider was chosen: close the replacements that are not among its alternatives."""
-        self.serving.pop(service, None)
+        if self.serving.pop(service, None) is not None:
+            self._report_change(service)
         labels = self.choice(service).labels[1:]
         for key in [key for key in self._open_replacements if key[0] == service and key[1] not in labels]:
             self.services.retire(self._open_replacements.pop(key).opened)

@@ -24,7 +24,6 @@ from .live_services import LiveServices
 from .option_groups import AppliedOptions, arguments_of, set_group_error
 from .services import OpenService
 from .session_core import SessionCore
-from .turns import LiveTurn
 
 __all__ = ("ConfigUpdates",)
 
@@ -66,7 +65,7 @@ class ConfigUpdates:
     def update(self, update: UpdateConfig) -> None:
         """Make a change at once if it opens no service and no other change is in progress; or else after the others."""
         change: ConfigChange | None = None
-        turn = self.core.turns.current
+        last_input = self.core.turns.inputs.added
         if self._queued_updates:
             self._queued_updates = [each for each in self._queued_updates if each.is_pending]
         if not self._queued_updates and not self._broken_services and not self.services.lock.statistics().locked:
@@ -74,9 +73,9 @@ class ConfigUpdates:
             if change is None:
                 return
             if not change.switched:
-                return self._commit_update(update, change, _NewServices(), turn)
+                return self._commit_update(update, change, _NewServices(), last_input)
         self._queued_updates.append(update.request)
-        update.request.work = self.core.workers.submit(partial(self._update_in_turn, update, change, turn))
+        update.request.work = self.core.workers.submit(partial(self._update_in_turn, update, change, last_input))
         return None
 
     def _prepare_update(self, update: UpdateConfig, prepared: ConfigChange | None = None) -> ConfigChange | None:
@@ -95,7 +94,7 @@ class ConfigUpdates:
             self.core.outbox.fail(update.request, error)
             return None
 
-    async def _update_in_turn(self, update: UpdateConfig, prepared: ConfigChange | None, turn: LiveTurn | None) -> None:
+    async def _update_in_turn(self, update: UpdateConfig, prepared: ConfigChange | None, last_input: int) -> None:
         new = _NewServices()
         try:
             async with self.services.lock:
@@ -105,25 +104,23 @@ class ConfigUpdates:
                     # While the services opened, a turn may have ended and a deferred change may have failed.
                     change = self._prepare_update(update, change)
                     if change is not None:
-                        self._commit_update(update, change, new, turn)
+                        self._commit_update(update, change, new, last_input)
         except RequestError as error:
             self.core.outbox.fail(update.request, error)
         finally:
             self._retire_unused(new)
 
-    def _commit_update(
-        self, update: UpdateConfig, change: ConfigChange, new: _NewServices, turn: LiveTurn | None
-    ) -> None:
+    def _commit_update(self, update: UpdateConfig, change: ConfigChange, new: _NewServices, last_input: int) -> None:
         """Make a change and answer. After the request's deadline, nothing is changed any more.
 
-        `turn` is the turn that ran when the request came.
+        `last_input` is the number of the last input that had come before the request.
         """
         if not update.request.is_pending:
             return
         for each in change.old_names:
             self.core.protocol.on_old_name(each)
         if update.interrupt:
-            self._interrupt(turn)
+            self._interrupt(last_input)
         now = self._is_free(update.interrupt)
         if now and self._apply_deferred():
             # The change may depend on a deferred value that was taken back.
@@ -144,13 +141,13 @@ class ConfigUpdates:
 
     async def configure(self, sent: Any, *, interrupt: bool) -> None:
         """Set options by service, in their JSON form, and send the config to the client."""
-        new, turn = _NewServices(), self.core.turns.current
+        new, last_input = _NewServices(), self.core.turns.inputs.added
         try:
             async with self.services.lock:
                 change = self._prepare_own(sent)
                 await self._open_switched(change, new)
                 if interrupt:
-                    self._interrupt(turn)
+                    self._interrupt(last_input)
                 now = self._is_free(interrupt)
                 if now:
                     self._apply_deferred()
@@ -170,9 +167,9 @@ class ConfigUpdates:
         except RequestError as error:
             raise BotError(f"session.configure(): {error.message}") from None
 
-    def _interrupt(self, turn: LiveTurn | None) -> None:
-        """Interrupt this turn. One that has begun since, while services opened, answers something newer."""
-        if self.core.turns.current is turn:
+    def _interrupt(self, last_input: int) -> None:
+        """Interrupt the turn, unless it answers an input that has come since, while services opened."""
+        if self.core.turns.inputs.last_taken <= last_input:
             self.core.turns.interrupt()
 
     def _is_free(self, interrupted: bool) -> bool:

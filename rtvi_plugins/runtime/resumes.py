@@ -54,6 +54,7 @@ class Resumes:
         id, proof = read
         session = await self._settled(id)
         if session is not None and session.resumable is not None and not session.resumable.tokens.is_valid(proof):
+            await self.saved.read(id, proof)  # raises for a token that the record does not have either, without a write
             await session.resumable.check_owner()
             session = await self._settled(id)
         if session is None or session.closed:

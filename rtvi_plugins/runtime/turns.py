@@ -70,11 +70,13 @@ class InputQueue:
         self.added += 1
         number = self.added
         if isinstance(input, UserText) and input.run:
-            number = next((number for number, each in self._waiting_inputs if _is_plain_run(each)), number)
+            # Whoever waits for one of these requests waits for the answer to the text: it has the number of the first.
+            merged = self._requests_at_the_end(input.speak)
+            number = min((number, *merged))
             self._waiting_inputs = [
                 (number, evolve(each, run=False) if isinstance(each, UserText) else each)
                 for number, each in self._waiting_inputs
-                if not _is_plain_run(each)
+                if number not in merged
             ]
         self._waiting_inputs.append((number, input))
         if self._input_arrived is not None:
@@ -110,18 +112,37 @@ class InputQueue:
         """Return whether each input up to this number was processed or discarded, or nobody takes inputs."""
         if not self.open:
             return True
-        after = self._waiting_inputs[0][0] if self._waiting_inputs else self.added + 1
-        first = after if self.in_progress is None else self._input_number
-        return number < first
+        unprocessed = [number for number, _ in self._waiting_inputs]
+        if self.in_progress is not None:
+            unprocessed.append(self._input_number)
+        return number < min(unprocessed, default=self.added + 1)
+
+    @property
+    def last_taken(self) -> int:
+        """Return the number of the input that is in progress, or was the last to be."""
+        return self._input_number
 
     def _will_answer(self, request: RunLLM) -> bool:
-        """Return whether an input waits whose answer is the answer to this request too. It must follow what is said."""
+        """Return whether an input waits whose answer is the answer to this request too.
+
+        It must follow everything that is said, and every text that is not answered itself.
+        """
         for each in reversed(self.waiting):
-            if isinstance(each, Say):
+            if isinstance(each, Say) or (isinstance(each, UserText) and not each.run):
                 return False
-            if each.speak == request.speak and (_is_plain_run(each) or (isinstance(each, UserText) and each.run)):
+            if each.speak == request.speak and (_is_plain_run(each) or isinstance(each, UserText)):
                 return True
         return False
+
+    def _requests_at_the_end(self, speak: bool) -> set[int]:
+        """Return the numbers of the plain requests for an answer, spoken or not, that wait after everything to say."""
+        found = set[int]()
+        for number, each in reversed(self._waiting_inputs):
+            if isinstance(each, Say):
+                break
+            if _is_plain_run(each) and each.speak == speak:
+                found.add(number)
+        return found
 
     @property
     def wants_answer(self) -> bool:

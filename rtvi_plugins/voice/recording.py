@@ -256,9 +256,10 @@ class _Files:
 
     @classmethod
     def create(cls, recording: Recording) -> _Files:
-        """Create both files, which only this user can read. Raise `OSError` if that fails."""
+        """Create both files, which only this user can read. If that fails, raise `OSError`, and leave no transcript."""
         with ExitStack() as opened:
             transcript = opened.enter_context(_create(recording.transcript))
+            opened.callback(recording.transcript.unlink, missing_ok=True)
             files = cls(transcript, opened.enter_context(_create(recording.audio)))
             files.update_header()
             opened.pop_all()

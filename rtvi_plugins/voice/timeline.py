@@ -51,7 +51,7 @@ class Timeline:
         """Note when a word starts. Return whether it is in the text: a number that is read out is not, for example."""
         after, said = self._words[-1] if self._words else (0.0, 0)
         end = self._end_of(text, said)
-        _, begun = self._marks[bisect_right(self._marks, start, key=lambda mark: mark[0]) - 1]
+        _, begun = self._marks[bisect_right(self._marks, max(start, 0.0), key=lambda mark: mark[0]) - 1]
         if end is None and begun > said:  # after a number that is read out, the words of the next piece may be far away
             end = self._end_of(text, begun)
         if end is not None:

@@ -220,4 +220,6 @@ def is_heard(message: Mapping[str, str], question: str) -> bool:
     A recogniser may add, miss or mishear some words. Its skill is not what these tests are about.
     """
     heard = words(message["content"])
-    return message["role"] == "user" and min(ANSWERS, key=lambda each: word_errors(words(each), heard)) == question
+    errors = {each: word_errors(words(each), heard) for each in ANSWERS}
+    nearest = min(errors, key=errors.__getitem__)
+    return message["role"] == "user" and nearest == question and errors[question] < len(words(question))

@@ -787,6 +787,18 @@ async def test_what_is_no_token(token: object) -> None:
         assert await client.result("bot:ordered") == []
 
 
+async def test_a_wrong_token_causes_no_write() -> None:
+    """Anybody who knows the id of a session can send thousands."""
+    store = Counting()
+    async with host(store) as one, visitor() as client:
+        await client.start(one)
+        await settle()
+        before = len(store.written)
+        assert await refused(client, one, f"{client.token.partition('.')[0]}.wrong") == "unknown-session"
+        await settle()
+        assert len(store.written) == before
+
+
 async def test_a_wrong_token_does_not_fence_the_owner() -> None:
     """If somebody knows only the id of a session, for example from a log, they cannot change it."""
     store = MemoryStore()

@@ -290,6 +290,16 @@ async def test_a_full_disk_is_named(tmp_path: Path) -> None:
             await store.write("s", 1, {OWNER: "here"}, 60)
 
 
+async def test_a_bot_may_change_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative path names the file that was opened."""
+    monkeypatch.chdir(tmp_path)
+    async with SQLiteStore("s.db") as store:
+        (tmp_path / "elsewhere").mkdir()
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        await store.write("s", 1, {OWNER: "a"}, 60.0)
+        assert await store.owner("s") == "a"
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows removes no file that is open")
 @pytest.mark.parametrize("replaced", [False, True])
 async def test_a_file_that_is_removed_under_a_server_fails_its_writes(tmp_path: Path, replaced: bool) -> None:

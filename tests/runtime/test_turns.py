@@ -70,6 +70,9 @@ async def test_inputs_come_in_order_and_a_loop_over_them_may_be_left() -> None:
         assert heard == [UserText("one"), RunLLM(), UserText("two", run=False)]
 
 
+NOTICE = Say("b", interruptible=False)
+
+
 @pytest.mark.parametrize(
     ("waiting", "taken"),
     [
@@ -80,6 +83,9 @@ async def test_inputs_come_in_order_and_a_loop_over_them_may_be_left() -> None:
         ([RunLLM(), Say("b"), RunLLM()], [RunLLM(), Say("b"), RunLLM()]),
         ([RunLLM(), Say("b"), UserText("a", run=False)], [RunLLM(), Say("b"), UserText("a", run=False)]),
         ([RunLLM(), UserText("a"), UserText("b")], [UserText("a", run=False), UserText("b")]),
+        ([RunLLM(), UserText("a", run=False), RunLLM()], [RunLLM(), UserText("a", run=False), RunLLM()]),
+        ([RunLLM(), UserText("a", speak=False)], [RunLLM(), UserText("a", speak=False)]),
+        ([RunLLM(), NOTICE, UserText("a")], [RunLLM(), NOTICE, UserText("a")]),
     ],
 )
 async def test_requests_for_an_answer_that_wait_together_get_one(waiting: list[Input], taken: list[Input]) -> None:
@@ -101,13 +107,16 @@ async def test_requests_for_an_answer_that_wait_together_get_one(waiting: list[I
         assert heard == taken
 
 
-async def test_who_waits_for_an_answer_waits_for_the_one_that_replaces_it() -> None:
+@pytest.mark.parametrize("between", [[], [UserText("zero", run=False)]])
+async def test_who_waits_for_an_answer_waits_for_the_one_that_replaces_it(between: list[Input]) -> None:
     """`spoken` returns when the text that came later has its answer."""
     spoken: list[bool] = []
     over: dict[type[Input], anyio.Event] = {Say: anyio.Event(), UserText: anyio.Event()}
 
     async def slowly(session: Session, llm: LLM) -> None:
         async for each in session.inputs():
+            if isinstance(each, UserText) and not each.run:
+                continue
             async with session.turn(interruptible=False):
                 await over[type(each)].wait()
 
@@ -120,6 +129,8 @@ async def test_who_waits_for_an_answer_waits_for_the_one_that_replaces_it() -> N
         session.submit(RunLLM())
         session.start_soon(wait, session)
         await settle()
+        for each in between:
+            session.submit(each)
         say(wire, "one")
         over[Say].set()
         await settle()

@@ -406,6 +406,7 @@ async def test_a_client_may_switch_meanwhile(vendors: Vendors) -> None:
         await wire.answer(wire.update(llm={"provider": "d"}))
         assert await answer(wire) == "llm.d answers."
         assert (vendors.open["llm.a"], vendors.open["llm.b"]) == (0, 0)
+        assert failovers(wire) == [("llm", "b", "unavailable"), ("llm", "d", None)]
         await wire.answer(wire.update(llm={"provider": "a"}))
         assert await answer(wire) == "llm.b answers instead."
 

@@ -313,6 +313,14 @@ def test_a_folder_that_can_be_written_is_left_empty(tmp_path: Path) -> None:
     assert oct(stat.S_IMODE((tmp_path / "new").stat().st_mode)) == "0o700"
 
 
+async def test_a_recording_whose_transcript_was_moved_gets_no_other(tmp_path: Path) -> None:
+    """Its name is taken by the sound alone."""
+    (tmp_path / "session.wav").write_bytes(b"old")
+    async with recorded(tmp_path):
+        assert not (tmp_path / "session.jsonl").exists()
+        assert (tmp_path / "session.2.jsonl").exists()
+
+
 async def test_a_recording_is_never_overwritten(tmp_path: Path) -> None:
     """A session that continues in another process gets further files. Those of the first one are not changed."""
     for value, name in enumerate(["session", "session.2", "session.3"], start=1):

@@ -26,6 +26,14 @@ def timeline_of(*pieces: tuple[str, float]) -> Timeline:
 # ---- without the times of words --------------------------------------------------------------------------------------
 
 
+def test_a_word_before_the_audio_is_searched_for_at_its_start() -> None:
+    """Some vendors send small negative times."""
+    timeline = Timeline()
+    timeline.take("One two. " * 10)
+    timeline.take("Three four.", 5.0)
+    assert not timeline.word("four", -0.1)
+
+
 def test_nothing_is_heard_before_the_first_sound() -> None:
     """This is true also if the text is known."""
     timeline = timeline_of(("One two.", 1.0))

@@ -106,22 +106,26 @@ def test_the_thoughts_before_a_call_go_back_with_it() -> None:
     assert call.extra == {"vendor": "acme", "message": {"reasoning_details": [whole, *details[3:]]}, "call": {}}
 
 
-def test_only_the_first_call_has_the_thoughts_and_each_has_its_signature() -> None:
-    """Google's signature is a field of the call, and may come with any of its fragments."""
+def test_each_call_has_the_thoughts_and_its_signature() -> None:
+    """The calls may be sent back in different messages. Google's signature may come with any fragment of a call."""
     signature = {"extra_content": {"google": {"thought_signature": "s1"}}}
-    first, second = put_together(
+    first, second, third = put_together(
         [
             chunk({"reasoning_content": "I should \ud83d"}),
             chunk({"reasoning_content": "\ude00"}),
             call_chunk({"name": "a", "arguments": "{"}, index=0, id="c1", **signature),
             call_chunk({"arguments": "}"}, index=0),
             call_chunk({"name": "b", "arguments": "{}"}, index=1, id="c2"),
+            call_chunk({"name": "c"}, index=2, id="c3"),
+            call_chunk({"arguments": "{}"}, index=3, **signature),
         ]
     )
     assert isinstance(first, ToolCall)
     assert isinstance(second, ToolCall)
+    assert isinstance(third, ToolCall)
     thoughts = {"reasoning_content": "I should \U0001f600"}
-    assert (first.extra, second.extra) == ({"vendor": "acme", "message": thoughts, "call": signature}, {})
+    whole = {"vendor": "acme", "message": thoughts, "call": signature}
+    assert (first.extra, second.extra, third.extra) == (whole, {**whole, "call": {}}, whole)
 
 
 def test_an_answer_in_one_piece_has_its_thoughts_too() -> None:

@@ -19,7 +19,7 @@ from rtvi_plugins.client import Client
 from rtvi_plugins.errors import ProviderError, RequestError
 from rtvi_plugins.events import BotLLMStarted, BotTurnEnded, FunctionCallEnded, FunctionCallStarted
 from rtvi_plugins.hosting import ConnectionStream, Host
-from rtvi_plugins.kinds import LLMPiece, LLMRequest
+from rtvi_plugins.kinds import LLMPiece, LLMRequest, Text
 from rtvi_plugins.resuming import MemoryStore
 from rtvi_plugins.session import Secret
 
@@ -62,8 +62,9 @@ class DownLLM:
 
     async def respond(self, request: LLMRequest, /) -> AsyncGenerator[LLMPiece]:
         """Fail."""
-        raise ProviderError("down", "unavailable")
-        yield  # for the type
+        if request.messages:
+            raise ProviderError("down", "unavailable")
+        yield Text("")
 
 
 @service("llm", "down")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 from attrs import define, field
@@ -35,17 +35,22 @@ _FAILED = (
 
 def category_of(status: int, error: Mapping[str, Any]) -> ProviderCategory:
     """Return the category of an error object. A key that is wrong has the status 400."""
-    details: list[Any] = error.get("details") or []
-    if any(each.get("reason") == "API_KEY_INVALID" for each in details):
+    if any(each.get("reason") == "API_KEY_INVALID" for each in _details(error)):
         return "auth"
     return "timeout" if error.get("status") == "DEADLINE_EXCEEDED" else category_of_status(status)
 
 
 def wait_of(error: Mapping[str, Any]) -> float | None:
     """Return how many seconds Google asks to wait. It has no header for that, but a detail such as `"34.07s"`."""
-    details: list[Any] = error.get("details") or []
-    found = (each["retryDelay"] for each in details if "retryDelay" in each)
-    return next((float(each.removesuffix("s")) for each in found if _DURATION.fullmatch(each)), None)
+    waits = (each.get("retryDelay") for each in _details(error))
+    return next((float(each[:-1]) for each in waits if isinstance(each, str) and _DURATION.fullmatch(each)), None)
+
+
+def _details(error: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the details that are objects. What is malformed there does not change that it is an error."""
+    details: Any = error.get("details")
+    found = cast("list[Any]", details) if isinstance(details, list) else []
+    return [each for each in found if isinstance(each, dict)]
 
 
 @define

@@ -158,12 +158,12 @@ class Calls:
     def end(self, vendor: str, fields: Mapping[str, Any]) -> Iterator[ToolCall]:
         """Yield the assembled calls. Ids that the server did not send are made up.
 
-        `fields` are those that `vendor` wants back in the message with the calls. The first call has them.
+        `fields` are those that `vendor` wants back in a message with any of the calls.
         """
-        for number, call in enumerate(self._joined()):
+        for call in self._joined():
             id = call.id or uuid4().hex[:9]  # the form of ids that the strictest vendor requires
             own = {"extra_content": call.extra} if call.extra else {}
-            extra = to_give_back(vendor, {} if number else fields, own)
+            extra = to_give_back(vendor, fields, own)
             yield ToolCall.parse(id, call.name or _UNNAMED, whole_characters(call.all_arguments), extra=extra)
 
     def __bool__(self) -> bool:
@@ -187,6 +187,7 @@ class Calls:
         for call in self._calls:
             if not call.name and joined and not joined[-1].has_all_arguments:
                 joined[-1].arguments += call.arguments
+                joined[-1].extra = call.extra or joined[-1].extra
             elif call.name or call.arguments.strip() not in _NOTHING:
                 joined.append(call)
         return joined

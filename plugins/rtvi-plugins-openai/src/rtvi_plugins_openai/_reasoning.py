@@ -16,6 +16,8 @@ from ._json import array, object_of, text, whole_characters
 
 __all__ = ("Reasoning", "given_back", "to_give_back")
 
+#: What is given back. The conversation may have anything else: clients can be granted to replace it.
+_FIELDS = ("reasoning_content", "reasoning_details", "extra_content")
 #: The fields of a detail whose parts are joined. Of others, the last value counts.
 _JOINED = ("text", "summary")
 
@@ -79,4 +81,4 @@ def given_back(vendor: str, calls: Iterable[Mapping[str, Any]], part: str) -> di
     """Return the fields that these calls of an earlier answer brought for a part: "message" or "call"."""
     extras = [object_of(each.get("extra")) for each in calls]
     own = [object_of(each.get(part)) for each in extras if each.get("vendor") == vendor]
-    return {name: value for fields in own for name, value in fields.items()}
+    return {name: value for fields in own for name, value in fields.items() if name in _FIELDS}

@@ -60,6 +60,13 @@ class RequestMiddleware:
         # A server such as uvicorn logs the query from its own scope, and that of a WebSocket contains a token.
         server_scope, scope = scope, {**scope}
         server_scope["query_string"] = b""
+        try:
+            await self._answer(scope, receive, send)
+        finally:
+            # Layers outside, such as those of OpenTelemetry, look for the route.
+            server_scope.update({name: value for name, value in scope.items() if name not in server_scope})
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
         try:
             self._check(scope, headers)

@@ -119,8 +119,10 @@ def _run(
     _serve(chosen, host, _how_to_start(host, has_secret), report, place)
     if host.busy_threads:  # Python would wait for a thread that was abandoned at its action's deadline
         logging.getLogger("rtvi_plugins.server").warning("%d actions were still running", host.busy_threads)
-        sys.stdout.flush()
-        sys.stderr.flush()
+        with suppress(OSError):
+            sys.stdout.flush()
+        with suppress(OSError):
+            sys.stderr.flush()
         os._exit(OK)
     return OK
 

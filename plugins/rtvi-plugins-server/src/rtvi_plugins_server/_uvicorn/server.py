@@ -213,8 +213,10 @@ class Server(uvicorn.Server):
             log.error("abandoned %d sessions: %s did not end when it was cancelled", sessions, names)
         else:
             log.error("ended the process: a lifespan, the store of sessions or a plugin did not close in time")
-        sys.stdout.flush()
-        sys.stderr.flush()
+        with suppress(OSError):
+            sys.stdout.flush()
+        with suppress(OSError):
+            sys.stderr.flush()
         os._exit(0)
 
 

@@ -35,9 +35,10 @@ _FRAMES: Final = 20
 _BEHIND: Final = 4 * READ_BYTES
 #: What a client may still send after its session has ended, in bytes, and how many bytes each frame adds to that.
 _LATE_BYTES, _LATE_FRAME = 262_144, 1_024
-#: How many bytes of a frame that is too long are still received. A client that is cut off while it sends shows a broken
-#: connection, and not the close code.
+#: How many bytes of a frame that is too long are still received, and for how many seconds. A client that is cut off
+#: while it sends shows a broken connection, and not the close code.
 _REST_BYTES: Final = 16 * 1_048_576
+_REST_SECONDS: Final = 30.0
 #: A silent client is sent a ping after the first time, and disconnected if it sends nothing in the second.
 _PING_SECONDS, _PONG_SECONDS = 20.0, 20.0
 _POLICY, _RESTART = 1008, 1012
@@ -263,7 +264,7 @@ class WebSocket(asyncio.Protocol):
     def _check_deadlines(self, now: float) -> None:
         """Called once a second."""
         if self._ended is not None:
-            if now >= self._ended + self._connection.limits.close_seconds:
+            if now >= self._ended + (_REST_SECONDS if self._rest > 0 else self._connection.limits.close_seconds):
                 self._transport.abort()
         else:
             match self._keepalive.check(now, reading=self._reading, writable=self._writer.writable):
