@@ -56,9 +56,6 @@ _ACTION_PATHS = (("$.data", "$.data.arguments"), ("$.data.d", "$.data.d.argument
 #: The protocol version of the bot, for clients of 2.0 and later.
 VERSION = (2, 1, 0)
 
-#: How much longer a value can be in an answer than in its message, such as 1e15. Defaults that are added do not count.
-_MOST_GROWTH = 6
-
 
 class RTVIProtocol:
     """The state of the protocol in one session. `offer` is replaced when a provider is switched."""
@@ -87,8 +84,8 @@ class RTVIProtocol:
         self._now = now
         self._config = config
         self._limits = limits
-        #: The length of the last config that was encoded; until then, the greatest.
-        self._config_length = limits.outbox_size
+        #: The length of the last config that was encoded; until then, the greatest of a start request.
+        self.config_length = limits.outbox_size // 2
         #: Messages that came before `client-ready`.
         self._early: list[tuple[Request, dict[str, Any]]] = []
 
@@ -186,15 +183,13 @@ class RTVIProtocol:
         Raises `InvalidResult` if it is too long.
         """
         text = self._config_text(request, self.offer, self._config.values, self._config.revision, more)
-        self._config_length = len(text)
+        self.config_length = len(text)
         return self._fitting(text)
 
     def check_answer(self, request: Request, change: ConfigChange) -> None:
         """Raise `InvalidResult` if the config would be too long to send after this change."""
-        # Hardly any config is so long, and to encode each of them twice would take as long as the change.
-        if self._config_length + _MOST_GROWTH * self._limits.message_size > self._limits.outbox_size:
-            more = {"applies": "next-turn"}  # the longer of its values
-            self._fitting(self._config_text(request, change.offer, change.values, self._config.revision + 1, more))
+        more = {"applies": "next-turn"}  # the longer of its values
+        self._fitting(self._config_text(request, change.offer, change.values, self._config.revision + 1, more))
 
     def _config_text(
         self, request: Request | None, offer: Offer, values: Values, revision: int, more: Mapping[str, Any]

@@ -27,6 +27,9 @@ from .session_core import SessionCore
 
 __all__ = ("ConfigUpdates",)
 
+#: How much longer a value can be in an answer than in its message, such as 1e15. Defaults that are added do not count.
+_MOST_GROWTH = 6
+
 log = logging.getLogger("rtvi_plugins")
 
 
@@ -85,10 +88,12 @@ class ConfigUpdates:
         """
         if prepared is not None and prepared.base is self.core.config.values:
             return prepared
-        protocol = self.core.protocol
+        protocol, limits = self.core.protocol, self.core.shared.limits
         try:
             change = self._changes.prepare(update.sent, self.core.config.values, protocol.offer, update.path)
-            protocol.check_answer(update.request, change)
+            # Hardly any config is so long, and to encode each of them twice would take as long as the change.
+            if protocol.config_length + _MOST_GROWTH * limits.message_size > limits.outbox_size:
+                protocol.check_answer(update.request, change)
             return change
         except RequestError as error:
             self.core.outbox.fail(update.request, error)
