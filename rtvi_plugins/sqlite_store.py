@@ -166,7 +166,7 @@ class SQLiteStore:
             raise AuthorError(f"{self.path} is the database of another program. Name another file for the sessions.")
 
     def _check_file(self) -> None:
-        """Raise `OSError` if the file was removed or replaced. SQLite would write on, where nobody can read it."""
+        """Raise `OSError` if the file was removed or replaced. SQLite would continue to write to the lost one."""
         opened, present = self._opened, None
         with suppress(FileNotFoundError):
             present = self._where.stat()

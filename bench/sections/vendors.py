@@ -15,11 +15,10 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
-from itertools import count
 from pathlib import Path
 
 from peers.environments import python_of
-from table import Rounds, Row, of_rounds
+from table import Rounds, Row, middle, of_rounds
 from vendors.workload import SERVICES
 
 HERE = Path(__file__).resolve().parents[1]
@@ -73,7 +72,7 @@ def _talking(command: list[str]) -> Generator[subprocess.Popen[str]]:
 
 
 def _figures(process: subprocess.Popen[str]) -> dict[str, dict[str, float]] | None:
-    """Wait until it is the turn of another. Return the figures, none of which are there after a failure, at the end."""
+    """Wait for the end of an operation. After the last one, return the figures, which are empty after a failure."""
     assert process.stdout is not None
     for line in process.stdout:  # libraries print others
         if line == "ready\n":
@@ -96,17 +95,16 @@ def _in_turns(service: str) -> dict[str, float]:
             driver = stack.enter_context(_talking(_command(each, "drive.py", base, service)))
             if _figures(driver) is None:
                 drivers[each] = driver
-        for number in count():
-            if not drivers:
-                break
-            # There and back, because an operation leaves the processor's caches to the next one.
-            for contestant, driver in tuple(drivers.items())[:: -1 if number % 2 else 1]:
+        while drivers:
+            for contestant, driver in tuple(drivers.items()):
                 assert driver.stdin is not None
                 driver.stdin.write("go\n")
                 driver.stdin.flush()
                 if (figures := _figures(driver)) is not None:
                     found |= {f"{contestant} {key}": value for key, value in figures.get(service, {}).items()}
                     del drivers[contestant]
+            # Back again, because an operation leaves the processor's caches to the next one.
+            drivers = dict(reversed(drivers.items()))
     return found
 
 
@@ -184,7 +182,7 @@ def _row(rounds: Rounds, what: str, figures: Mapping[str, tuple[str, str]], unit
     for contestant, (case, key) in figures.items():
         if not _is_installed(contestant):
             continue
-        value = of_rounds(rounds, lambda cases, case=case, key=key: cases[case][key]) / by
+        value = middle(rounds, case, key) / by
         if contestant in _RIVALS and not math.isnan(value):
             ratios[contestant] = _ratio(rounds, (case, key), figures["native"])
         told = "not within 500" if math.isnan(value) else f"{value:.3g}"

@@ -40,8 +40,8 @@ class InputQueue:
     closing: bool = False
     #: The input that the loop has taken, until it asks for the next one.
     in_progress: Input | None = None
-    #: The number of the input that was taken last.
-    _input_number: int = 0
+    #: The number of the input that was taken last, and may be in progress.
+    last_taken: int = 0
     #: How many inputs were added. It is also the number of the last one; the first input is number 1.
     added: int = 0
     #: The inputs that wait, each with its number.
@@ -94,7 +94,7 @@ class InputQueue:
         while not self._waiting_inputs:
             self._input_arrived = OneShotEvent()
             await self._input_arrived.wait()
-        self._input_number, input = self._waiting_inputs.pop(0)
+        self.last_taken, input = self._waiting_inputs.pop(0)
         self.in_progress = input
         return input
 
@@ -114,13 +114,8 @@ class InputQueue:
             return True
         unprocessed = [number for number, _ in self._waiting_inputs]
         if self.in_progress is not None:
-            unprocessed.append(self._input_number)
+            unprocessed.append(self.last_taken)
         return number < min(unprocessed, default=self.added + 1)
-
-    @property
-    def last_taken(self) -> int:
-        """Return the number of the input that is in progress, or was the last to be."""
-        return self._input_number
 
     def _will_answer(self, request: RunLLM) -> bool:
         """Return whether an input waits whose answer is the answer to this request too.

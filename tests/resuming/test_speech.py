@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
 import pytest
 
 from rtvi_plugins.hosting import Host, ManualClock
@@ -36,6 +39,14 @@ def host(store: MemoryStore, fakes: Fakes, clock: ManualClock) -> Host:
     return Host(fakes.talker(), modules=[fakes], clock=clock, environ={}, operator_secret=Secret(OPERATOR), store=store)
 
 
+@asynccontextmanager
+async def visited(first: Fakes, second: Fakes, clock: ManualClock) -> AsyncGenerator[tuple[Host, Host, Visitor]]:
+    """Two processes with one store, and a client."""
+    store = MemoryStore()
+    async with host(store, first, clock) as one, host(store, second, clock) as other, visitor(rate=RATE) as client:
+        yield one, other, client
+
+
 async def test_an_answer_that_nobody_could_hear_is_given_again() -> None:
     """The bot stops when the connection is lost. It knows what was heard, and answers again afterwards."""
     clock, fakes = ManualClock(), Fakes([Text("This is a rather long answer.")], [Text("As I said.")])
@@ -58,13 +69,9 @@ async def test_an_answer_that_nobody_could_hear_is_given_again() -> None:
 
 async def test_another_process_answers_again() -> None:
     """The first process has noticed that the connection was lost, and has stopped its answer."""
-    clock, store = ManualClock(), MemoryStore()
+    clock = ManualClock()
     first, second = Fakes([Text("This is a rather long answer.")]), Fakes([Text("As I said.")])
-    async with (
-        host(store, first, clock) as one,
-        host(store, second, clock) as other,
-        visitor(rate=RATE) as client,
-    ):
+    async with visited(first, second, clock) as (one, other, client):
         await client.start(one)
         client.send("send-text", {"content": "Well?"})
         await settle()
@@ -79,12 +86,8 @@ async def test_another_process_answers_again() -> None:
 
 async def test_a_client_may_go_to_another_process_and_back() -> None:
     """The first process does not know yet that it has lost the session."""
-    clock, store, fakes = ManualClock(), MemoryStore(), Fakes([Text("Yes.")])
-    async with (
-        host(store, fakes, clock) as one,
-        host(store, fakes, clock) as other,
-        visitor(rate=RATE) as client,
-    ):
+    clock, fakes = ManualClock(), Fakes([Text("Yes.")])
+    async with visited(fakes, fakes, clock) as (one, other, client):
         await client.start(one)
         client.lose()
         await client.resume(other)
@@ -98,13 +101,9 @@ async def test_a_client_may_go_to_another_process_and_back() -> None:
 @pytest.mark.parametrize("moves", [False, True])
 async def test_a_question_that_was_cut_short_is_asked_again(moves: bool) -> None:
     """The user is heard again at once, in the same process or in another one."""
-    clock, store = ManualClock(), MemoryStore()
+    clock = ManualClock()
     first, second = Fakes([Text("Yes.")], [Text("Yes.")]), Fakes([Text("Yes.")])
-    async with (
-        host(store, first, clock) as one,
-        host(store, second, clock) as other,
-        visitor(rate=RATE) as client,
-    ):
+    async with visited(first, second, clock) as (one, other, client):
         await client.start(one)
         await speak(client, clock, 2, 0.5)  # and the connection is lost in the middle
         if moves:
@@ -125,13 +124,9 @@ async def test_a_question_that_was_cut_short_is_asked_again(moves: bool) -> None
 
 async def test_another_process_speaks_the_answer_from_its_beginning() -> None:
     """Audio in transit is lost with the process."""
-    clock, store = ManualClock(), MemoryStore()
+    clock = ManualClock()
     first, second = Fakes([Text("It is noon now.")]), Fakes([Text("It is noon now.")])
-    async with (
-        host(store, first, clock) as one,
-        host(store, second, clock) as other,
-        visitor(rate=RATE) as client,
-    ):
+    async with visited(first, second, clock) as (one, other, client):
         await client.start(one)
         client.send("send-text", {"content": "What time is it?"})
         await settle()

@@ -90,7 +90,7 @@ def test_thoughts_are_no_part_of_an_answer() -> None:
 
 
 def test_the_thoughts_before_a_call_go_back_with_it() -> None:
-    """Fragments of one thought are joined. What a vendor has in its own words comes back as it was."""
+    """Fragments of one thought are joined. Fields that only one vendor knows come back unchanged."""
     details = [
         {"type": "reasoning.text", "text": "I sh", "format": "a-v1", "index": 0},
         {"type": "reasoning.text", "text": "ould \ud83d", "index": 0},

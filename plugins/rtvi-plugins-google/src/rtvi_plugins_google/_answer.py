@@ -47,7 +47,7 @@ def wait_of(error: Mapping[str, Any]) -> float | None:
 
 
 def _details(error: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the details that are objects. What is malformed there does not change that it is an error."""
+    """Return the details that are objects. Others are ignored, because the error itself is more important."""
     details: Any = error.get("details")
     found = cast("list[Any]", details) if isinstance(details, list) else []
     return [each for each in found if isinstance(each, dict)]

@@ -18,7 +18,7 @@ __all__ = ("Reasoning", "given_back", "to_give_back")
 
 #: What is given back. The conversation may have anything else: clients can be granted to replace it.
 _FIELDS = ("reasoning_content", "reasoning_details", "extra_content")
-#: The fields of a detail whose parts are joined. Of others, the last value counts.
+#: These fields of a detail come in parts, which are joined. Of all other fields, the last value is kept.
 _JOINED = ("text", "summary")
 
 
