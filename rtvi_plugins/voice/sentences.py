@@ -199,7 +199,8 @@ class Sentences:
         return not self._is_within(match, start)
 
     def _end_of_code(self, fence: re.Match[str], *, last: bool) -> int | None:
-        closing_fence = re.compile(rf"\n[ \t>]*{fence[1]}+[ \t]*(?=\n)").search(
+        # LLMs also write text after a closing fence and a space. A language follows its fence without a space.
+        closing_fence = re.compile(rf"\n[ \t>]*{fence[1]}+(?:[ \t]*(?=\n)|[ \t]+(?=\S))").search(
             self._uncut, max(fence.end() - 1, self._searched)
         )
         if closing_fence is not None:

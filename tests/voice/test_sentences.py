@@ -103,6 +103,9 @@ CUT: list[tuple[str, list[str]]] = [
     ("So: ```py\nx = 1. Then\n```\nDone. Go", ["So:", "```py\nx = 1. Then\n```", "Done.", "Go"]),
     ("1. ```sh\n   ls\n   ```\n- ```\n  a\n  ```\nGo", ["1.", "```sh\n   ls\n   ```", "-", "```\n  a\n  ```", "Go"]),
     ("> ```\n> a. B\n> ```\nGo", [">", "```\n> a. B\n> ```", "Go"]),
+    ("```\nx = 1. Then\n``` That is it. Go", ["```\nx = 1. Then\n```", "That is it.", "Go"]),
+    ("````\n```py\nx. Y\n```\n````  `x` is it. Go", ["````\n```py\nx. Y\n```\n````", "`x` is it.", "Go"]),
+    ("```md\n```py\nx. Y\n```\nGo. On", ["```md\n```py\nx. Y\n```", "Go.", "On"]),
     ("Use ```x``` now ```and y\nGo. On", ["Use ```x``` now ```and y", "Go.", "On"]),
     ("~~~No~~~ yes. Go", ["~~~No~~~ yes.", "Go"]),
     ("Open [it. Then " + "x" * 200 + ". Yes.", ["Open [it. Then " + "x" * 200 + ".", "Yes."]),
@@ -134,7 +137,7 @@ words = st.sampled_from(
     [
         *"a Bo Dr. z. B. U.S. 3. 1980. am der no. Yes! “Go.” … 。 。」 x.org ** [ ]( ) ` ``` ? ¿y 5 (A".split(),
         *"« ! » »A .« ». ,".split(),
-        *("\n```\n", " ```py\n", " ```py", "```\n", "\n", "\n\n", " ", "  ", ". ", "word " * 30, "x" * 700),
+        *("\n```\n", " ```py\n", " ```py", "```\n", "\n``` ", "\n", "\n\n", " ", "  ", ". ", "word " * 30, "x" * 700),
     ]
 )
 
