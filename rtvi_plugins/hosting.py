@@ -27,7 +27,6 @@ from attrs import evolve, field, frozen
 
 from .declare.specs import AnyFunction
 from .errors import (
-    AuthorError,
     Draining,
     InternalError,
     InvalidStart,
@@ -40,7 +39,7 @@ from .errors import (
     Unauthorized,
     report,
 )
-from .limits import CENTURY_DAYS, YEAR_SECONDS, Limits
+from .limits import Limits
 from .loading import compose
 from .protocol.codec import decode_json, encode_json
 from .protocol.offer import Offers
@@ -55,6 +54,7 @@ from .registry.registry import Provider, Registry
 from .resuming import SessionStore
 from .runtime.action_threads import Threads
 from .runtime.connection import Connection, ConnectionStream
+from .runtime.host_arguments import check_watch, operator_secrets, saving
 from .runtime.keys import ProcessKeys, can_check, missing_keys
 from .runtime.lifespans import OpenLifespans
 from .runtime.live_services import Opener
@@ -78,11 +78,6 @@ from .voice.recording import check_folder
 __all__ = ("Clock", "Connection", "ConnectionStream", "Host", "Limits", "ManualClock", "Started", "SystemClock")
 
 _log = logging.getLogger("rtvi_plugins")
-
-#: A day, in seconds.
-_DAY = 86_400.0
-#: The fewest characters of an operator's secret.
-_SHORTEST_SECRET = 16
 
 
 @frozen
@@ -141,10 +136,7 @@ class Host:
         self.limits = limits or Limits()
         self.draining = False
         self.dev = dev
-        valid = (operator_secret,) if isinstance(operator_secret, Secret) else operator_secret or ()
-        self._operator_secrets = tuple(each for each in valid if each)
-        if not dev:
-            _check_length(self._operator_secrets)
+        self._operator_secrets = operator_secrets(operator_secret, dev=dev)
         #: Whether to log at the start which keys are missing. One of several processes with the same bot is enough.
         self.logs_missing_keys = True
         self._keys = ProcessKeys(os.environ if environ is None else environ, registry, self._hooks)
@@ -158,9 +150,9 @@ class Host:
         self._owners = {top(each.module): each.distribution for each in installed.entries}
         self._owners[top(bot.__module__)] = f"the bot {registry.bot.name}"
         lifespans = OpenLifespans(registry.lifespans, self.limits, self._keys.find, self._owner_of)
-        saving = _saving(store, address, resume_seconds, keep_days)
+        saved_as = saving(store, address, resume_seconds, keep_days)
         self._shared = Shared(
-            offers, functions, self._hooks, self.limits, self._clock, threads, lifespans, folder, *saving
+            offers, functions, self._hooks, self.limits, self._clock, threads, lifespans, folder, *saved_as
         )
         self._unclaimed = UnclaimedSessions(self.limits, self._clock)
         self._sessions: dict[str, LiveSession] = {}
@@ -170,7 +162,7 @@ class Host:
         self._floods, self._refusals = LogThrottle(_log, self._clock.now), LogThrottle(_log, self._clock.now)
         self._tasks: TaskGroup | None = None
         self._stack = AsyncExitStack()
-        self._watch = watch
+        self._watch = check_watch(watch)
         self._lateness = Lateness()
         self._service_options: Mapping[str, Mapping[str, Any]] = {}
 
@@ -569,34 +561,6 @@ class Host:
     def claim(self, token: str | None) -> Connection:
         """Return the connection to the session of a token, once. Raise `UnknownSession` for any other token."""
         return Connection(*self._unclaimed.claim(token))
-
-
-def _check_length(secrets: Sequence[Secret]) -> None:
-    """Raise `AuthorError` if the first secret can be guessed. The others are being replaced, so they may be short."""
-    if secrets and (length := len(secrets[0].reveal())) < _SHORTEST_SECRET:
-        raise AuthorError(
-            f"The operator's secret has {length} characters, so it can be guessed. It needs {_SHORTEST_SECRET} or "
-            "more. Make one: openssl rand -hex 32"
-        )
-
-
-def _saving(
-    store: SessionStore | None, address: str, resume_seconds: float, keep_days: float
-) -> tuple[SessionStore | None, str, float, float]:
-    """Return the fields of `Shared` that say how sessions are saved. Raise `AuthorError` for invalid arguments."""
-    if not 0 < resume_seconds <= YEAR_SECONDS:
-        raise AuthorError(
-            f"resume_seconds= is a number of seconds above 0, as in 60, at most {YEAR_SECONDS} (a year), not "
-            f"{resume_seconds!r}."
-        )
-    if not 0 <= keep_days <= CENTURY_DAYS:
-        raise AuthorError(
-            f"keep_days= is a number of days, as in 30, at most {CENTURY_DAYS}, or 0 to keep nothing, not "
-            f"{keep_days!r}."
-        )
-    if keep_days and store is None:
-        raise AuthorError("keep_days= keeps the history of sessions in a store. Pass store= too.")
-    return store, address, resume_seconds, keep_days * _DAY
 
 
 def _to_save(body: object, *, trusted: bool) -> Mapping[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from math import inf
 from typing import Final
 
-from attrs import asdict, frozen
+from attrs import asdict, fields, frozen
 
 from .utils.error_texts import shorten
 from .utils.names import nearest
@@ -16,7 +16,7 @@ __all__ = ("CENTURY_DAYS", "YEAR_SECONDS", "Limits")
 #: The longest time for which something may wait, in seconds, and be kept, in days. Stores and clocks have limits too.
 YEAR_SECONDS: Final = 31_536_000
 CENTURY_DAYS: Final = 36_500
-#: The greatest limit on a command line. It is never reached.
+#: The greatest limit. It is never reached.
 _GREATEST: Final = 1_000_000_000_000
 
 
@@ -27,6 +27,8 @@ class Limits:
     `rate` and `burst` allow audio at 100 frames a second, a request every few milliseconds, and 800 short requests at
     once. `deadline` is below the 10 s after which published clients forget a request. The newest of these clients
     send at most 64 KiB by default.
+
+    Every limit is greater than 0. Only times may be `inf`, for no limit. Raises `ValueError` for any other value.
     """
 
     #: The longest message accepted (`message-too-large`).
@@ -75,6 +77,10 @@ class Limits:
     #: How late the event loop may be before the server starts no more sessions (`server-full`), such as 0.1.
     late_seconds: float = inf
 
+    def __attrs_post_init__(self) -> None:
+        for each in fields(Limits):
+            _check(each.name, getattr(self, each.name), whole=isinstance(each.default, int))
+
     @classmethod
     def parse(cls, written: Iterable[str]) -> Limits:
         """Return limits from texts like `idle_seconds=60`. Raises `ValueError` for an unknown name or a wrong value."""
@@ -92,14 +98,24 @@ class Limits:
 
 def _number(name: str, written: str, *, whole: bool) -> int | float:
     try:
-        value = int(written) if whole else float(written)
+        return int(written) if whole else float(written)
     except ValueError:
-        what = "a whole number" if whole else "a number"
-        raise ValueError(f"The limit {name} must be {what}, as in {name}=60, not {written!r}.") from None
-    if not value > 0:
-        raise ValueError(f"The limit {name} must be greater than 0, not {written!r}.")
+        raise ValueError(_not_a_number(name, shorten(repr(written)), whole=whole)) from None
+
+
+def _check(name: str, value: object, *, whole: bool) -> None:
+    """Raise `ValueError` unless a limit can be kept."""
+    written = shorten(repr(value))
+    if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+        raise ValueError(_not_a_number(name, written, whole=whole))
+    if not value > 0:  # NaN is not
+        raise ValueError(f"The limit {name} must be greater than 0, not {written}.")
     endless = not whole and name != "rate"
     if value > _GREATEST and not (endless and value == inf):
         what = f"at most {_GREATEST}, or inf for no limit" if endless else f"at most {_GREATEST}"
-        raise ValueError(f"The limit {name} must be {what}, not {shorten(written)!r}.")
-    return value
+        raise ValueError(f"The limit {name} must be {what}, not {written}.")
+
+
+def _not_a_number(name: str, written: str, *, whole: bool) -> str:
+    what = "a whole number" if whole else "a number"
+    return f"The limit {name} must be {what}, as in {name}=60, not {written}."

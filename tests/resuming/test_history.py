@@ -346,3 +346,10 @@ def test_a_time_to_resume_that_cannot_be_is_refused(seconds: float) -> None:
     """A store could not keep a session for so long."""
     with pytest.raises(AuthorError, match=r"resume_seconds= .* at most 31536000"):
         host(MemoryStore(), resume_seconds=seconds)
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, float("inf"), float("nan")])
+def test_a_time_to_watch_that_cannot_be_is_refused(seconds: float) -> None:
+    """With 0 seconds the watchdog would never rest."""
+    with pytest.raises(AuthorError, match=r"watch= .* at most 31536000"):
+        Host(clerk, modules=[Fakes()], environ={}, watch=seconds)

@@ -215,6 +215,7 @@ def routed(make_host: Callable[..., Host]) -> Host:
     """A host with a plugin that adds routes."""
     module = ModuleType("routes_of_a_plugin")
     routes = [Route("/hello", hello), Route("/broken", broken), Route("/halfway", halfway)]
+    routes += [Route("/twice", hello, methods=["GET"]), Route("/twice", hello, methods=["PUT"])]
 
     @hookimpl
     def server_routes() -> list[Route]:
@@ -228,6 +229,16 @@ async def test_a_plugins_routes_are_served(routed: Host, serving: Serving) -> No
     """Routes from the hook are served together with the server's own."""
     async with serving(routed) as client:
         assert (await client.get("/hello")).text == "hello"
+
+
+async def test_a_404_lists_the_routes_of_plugins_too(routed: Host, serving: Serving) -> None:
+    """The page's own files are not listed."""
+    async with serving(routed) as client:
+        assert (await client.get("/nowhere")).json()["info"] == (
+            "There is nothing at this path; this server has POST /connect, POST /start, POST /action, POST /describe, "
+            "GET /health, GET /ready, GET /hello, GET /broken, GET /halfway, GET or PUT /twice, the WebSocket /ws."
+        )
+        assert (await client.post("/twice")).json()["info"] == "POST is not accepted here; use GET or PUT /twice."
 
 
 async def test_an_unexpected_exception_stays_in_the_process(
@@ -248,6 +259,13 @@ async def test_half_an_answer_is_broken_off(routed: Host, serving: Serving) -> N
         with pytest.raises(RuntimeError, match="ended too early") as caught:
             await client.get("/halfway")
     assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize("size", [0, -1, float("nan"), float("inf")])
+def test_a_size_of_bodies_that_limits_nothing_is_refused(host: Host, size: Any) -> None:
+    """Compared with NaN, no body would be too long."""
+    with pytest.raises(ValueError, match=rf"^body_bytes= is a number of bytes, as in \d+, not {size}\.$"):
+        create_app(host, body_bytes=size)
 
 
 @pytest.mark.parametrize(

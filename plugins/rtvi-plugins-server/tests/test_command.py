@@ -87,9 +87,9 @@ def run(argv: list[str]) -> int:
             ["bot.py", "--limit", "idle_seconds=1e300"],
             "The limit idle_seconds must be at most 1000000000000, or inf for",
         ),
-        (["bot.py", "--limit", "rate=inf"], "The limit rate must be at most 1000000000000, not 'inf'."),
-        (["bot.py", "--limit", f"burst=1{'0' * 400}"], "The limit burst must be at most 1000000000000, not '1000"),
-        ([str(DESK), "--limit", "deadline=-1"], "The limit deadline must be greater than 0, not '-1'."),
+        (["bot.py", "--limit", "rate=inf"], "The limit rate must be at most 1000000000000, not inf."),
+        (["bot.py", "--limit", f"burst=1{'0' * 400}"], "The limit burst must be at most 1000000000000, not 1000"),
+        ([str(DESK), "--limit", "deadline=-1"], "The limit deadline must be greater than 0, not -1.0."),
         (["bot.py", "--dev", "--host", "0.0.0.0"], "leave out --dev or --host 0.0.0.0."),
         (["bot.py", "--dev", "--public-url", "https://bots.example"], "leave out --dev or --public-url."),
         (

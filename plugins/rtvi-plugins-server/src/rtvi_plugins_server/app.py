@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from http import HTTPStatus
-from typing import Any, Final
+from math import inf
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import WebSocketRoute
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 # It loads NumPy, which must not happen while somebody speaks.
 import rtvi_plugins.voice.resampling  # noqa: F401  # pyright: ignore[reportUnusedImport]
@@ -28,16 +30,6 @@ from ._websocket_endpoint import WebSocketEndpoint
 from .starting import BODY_BYTES
 
 __all__ = ("create_app",)
-
-_OFFERED: Final = {
-    "/connect": "POST /connect",
-    "/start": "POST /start",
-    "/action": "POST /action",
-    "/describe": "POST /describe",
-    "/health": "GET /health",
-    "/ready": "GET /ready",
-    "/ws": "the WebSocket /ws",
-}
 
 
 def create_app(
@@ -63,23 +55,25 @@ def create_app(
     - `proxies`: the addresses or networks of the proxies in front, whose `X-Forwarded-For` names the client. With
       `public_url` and without `proxies`, clients cannot be told apart by address.
 
-    Raises `ValueError` for an invalid origin, URL or address.
+    Raises `ValueError` for an invalid origin, URL, address or size.
 
     The app limits what a session may use, but not connections: on a server other than `rtvi run`, limit their number,
     and the size and duration of requests, there or in a proxy.
     """
+    if not 1 <= body_bytes < inf:
+        raise ValueError(f"body_bytes= is a number of bytes, as in {BODY_BYTES}, not {body_bytes!r}.")
     public_origin = [] if public_url is None else [public_origin_of(public_url)]
     if allowed_hosts is None and host.dev:
         allowed_hosts = ()
     names = None if allowed_hosts is None else [*allowed_hosts, *filter(None, map(_name, public_origin))]
     plugin_routes = host.routes
+    routes = [
+        *Endpoints(host, body_bytes).routes,
+        *plugin_routes,  # one of them may serve /ws with more forms of messages
+        WebSocketRoute("/ws", WebSocketEndpoint(host)),
+    ]
     app = Starlette(
-        routes=[
-            *Endpoints(host, body_bytes).routes,
-            *plugin_routes,  # one of them may serve /ws with more forms of messages
-            WebSocketRoute("/ws", WebSocketEndpoint(host)),
-            *(Page(host, plugin_routes).routes if page else ()),
-        ],
+        routes=[*routes, *(Page(host, plugin_routes).routes if page else ())],
         middleware=[
             Middleware(
                 RequestMiddleware,
@@ -87,7 +81,7 @@ def create_app(
                 hosts=HostList(names),
             ),
         ],
-        exception_handlers={HTTPException: _no_route},
+        exception_handlers={HTTPException: partial(_no_route, _offered(routes))},
         lifespan=_lifespan(host),
     )
     app.state.proxies = trusted_proxies(proxies, public_url)  # for `client_address`
@@ -110,8 +104,24 @@ def _lifespan(host: Host) -> Any:
     return lifespan
 
 
-async def _no_route(request: Request, error: Exception) -> Response:
+def _offered(routes: Iterable[BaseRoute]) -> Mapping[str, str]:
+    """Return how each path is used, as in "POST /start"."""
+    uses: dict[str, str] = {}
+    methods: dict[str, list[str]] = {}
+    for each in routes:
+        match each:
+            case Route(path=path):
+                methods.setdefault(path, []).extend(sorted((each.methods or {"GET"}) - {"HEAD"}))
+                uses[path] = f"{' or '.join(methods[path])} {path}"
+            case WebSocketRoute(path=path):
+                uses.setdefault(path, f"the WebSocket {path}")
+            case _:  # a route of a plugin may be of any class
+                pass
+    return uses
+
+
+async def _no_route(offered: Mapping[str, str], request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code < HTTPStatus.BAD_REQUEST:
         return Response(status_code=error.status_code, headers=error.headers)
-    return no_route_response(error, request.scope, _OFFERED)
+    return no_route_response(error, request.scope, offered)
