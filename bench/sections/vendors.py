@@ -123,7 +123,7 @@ _OF_ANSWERS = (
 _OF_HEARING = (
     ("CPU per second of audio", "us", "ms", 1e3),
     ("CPU after the end of the audio", "after_us", "ms", 1e3),
-    ("final text, after the end of the audio", "final_ms", "ms", 1.0),
+    ("final text, after the end of the audio, without the vendor's time", "final_ms", "ms", 1.0),
 )
 #: Shown for comparison: only ours tell that nothing more will come, so the others are done with their final text.
 _OF_SETTLING = (("all settled, after the end of the audio", "over_ms", "ms", 1.0),)

@@ -39,6 +39,9 @@ class Log:
     sent: int = 0
     first: float | None = None
     told: list[float] = field(factory=list[float])
+    #: When each message of a socket came, and when each was sent.
+    messages: list[float] = field(factory=list[float])
+    answers: list[float] = field(factory=list[float])
     #: The socket of the last piece.
     speaker: object = None
 
@@ -49,14 +52,16 @@ class Log:
 
     def reset(self) -> dict[str, Any]:
         """Forget what was noted."""
-        self.sent, self.first, self.told = 0, None, []
+        self.sent, self.first, self.told, self.messages, self.answers = 0, None, [], [], []
         return {}
 
     def told_of(self, requests: list[FakeRequest]) -> dict[str, Any]:
         """Return what was noted."""
         last = next((each for each in reversed(requests) if not each.path.startswith("/_")), None)
         left = last.ended_at if last is not None and last.state == "left" else None
-        return {"sent": self.sent, "first": self.first, "told": self.told + ([left] if left else [])}
+        told = self.told + ([left] if left else [])
+        times = {"messages": self.messages, "answers": self.answers}
+        return {"sent": self.sent, "first": self.first, "told": told, **times}
 
 
 # ---- over HTTP -------------------------------------------------------------------------------------------------------
@@ -144,6 +149,7 @@ class Timed(FakeSocket):
             await anyio.sleep(GAP_SECONDS)
             self.log.piece()
             self.log.speaker = self
+        self.log.answers.append(time.monotonic())
         await super().send(message)
 
     async def _read(self) -> None:
@@ -154,6 +160,7 @@ class Timed(FakeSocket):
                     message = await super().__anext__()
                 except StopAsyncIteration:
                     break
+                self.log.messages.append(time.monotonic())
                 if self.is_goodbye(message):
                     self._stopped = self.obeys
                     self.log.told.append(time.monotonic())
