@@ -60,6 +60,13 @@ class FrameReader:
         self._fragments: list[bytes] = []
         self._fragments_size = 0
         self._is_text = False
+        #: The parser has read something. Whoever checks what came of it sets this to False.
+        self.parsed = False
+
+    @property
+    def is_clean(self) -> bool:
+        """Return whether all that has arrived were whole messages, which the parser has not seen."""
+        return not self.parsed and self._at == len(self._data)
 
     @property
     def unread(self) -> int:
@@ -114,6 +121,7 @@ class FrameReader:
         size = self._size_to_parse()
         if not size:
             return None
+        self.parsed = True
         self._parser.receive_data(self._data[self._at : self._at + size])
         self._at += size
         self._frame_parsed = self._frame_parsed + size if self._frame_left else 0
@@ -217,7 +225,8 @@ class FrameWriter:
 
     def send(self, messages: Sequence[str | bytes]) -> None:
         if messages:
-            data = b"".join([server_frame(message) for message in messages])
+            frames = [server_frame(message) for message in messages]
+            data = frames[0] if len(frames) == 1 else b"".join(frames)
             self._connection.wrote(len(data))
             self._transport.write(data)
 

@@ -68,6 +68,8 @@ class WebSocket(asyncio.Protocol):
         self._detached: asyncio.Event | None = None
         self._reading = True
         self._handling = self._scheduled = False
+        #: Something incomplete was counted, or reading is paused: `_check` must see when this is over.
+        self._unchecked = True
         #: The app has something to take, or a close frame.
         self._sendable = False
         #: Nothing more is read.
@@ -155,11 +157,19 @@ class WebSocket(asyncio.Protocol):
             self._handle_event(event)
             left -= 1
         self._handling = False
+        # After whole messages alone, which is almost always, there is nothing to check.
+        if self._over or self._unchecked or not self._reader.is_clean:
+            self._check()
+        if self._sendable:
+            self._flush()
+
+    def _check(self) -> None:
+        """Check what has arrived beside whole messages, and read on unless too much of it waits."""
         self._check_parser()
         self._check_buffered()
         self._read(wanted=self._rest > 0 or (self._reader.unread < _BEHIND and not self._over))
-        if self._sendable:
-            self._flush()
+        self._unchecked = self._reader.buffered > 0 or not self._reading
+        self._reader.parsed = False
 
     def _check_parser(self) -> None:
         """Close if the client violated the protocol. The parser has sent the reason, and reads nothing more."""
