@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Any
+from typing import Any, get_args
 
 from elevenlabs import ElevenLabs, VoiceSettings
 from elevenlabs.types.audio_output_multi import AudioOutputMulti
@@ -15,12 +15,29 @@ from elevenlabs.types.final_output_multi import FinalOutputMulti
 from elevenlabs.types.flush_context import FlushContext
 from elevenlabs.types.initialise_context import InitialiseContext
 from elevenlabs.types.send_text_multi import SendTextMulti
+from elevenlabs.types.text_to_dialogue_websocket_audio_chunk_multi import TextToDialogueWebsocketAudioChunkMulti
+from elevenlabs.types.text_to_dialogue_websocket_client_message_multi import TextToDialogueWebsocketClientMessageMulti
+from elevenlabs.types.text_to_dialogue_websocket_final_audio_for_turn_multi import (
+    TextToDialogueWebsocketFinalAudioForTurnMulti,
+)
+from elevenlabs.types.text_to_dialogue_websocket_final_multi import TextToDialogueWebsocketFinalMulti
 
 
 def fits(model: Any, message: dict[str, Any]) -> bool:
     """Return whether a message has the fields of a model, and no others."""
-    names = {field.alias or name for name, field in model.model_fields.items()}
-    return not message.keys() - names and bool(model.model_validate(message))
+    names = {field.alias or name: field for name, field in model.model_fields.items()}
+    if message.keys() - names.keys():
+        return False
+    parts = [(names[name].annotation, value) for name, value in message.items()]
+    return all(fits_type(type, value) for type, value in parts) and bool(model.model_validate(message))
+
+
+def fits_type(type: Any, value: Any) -> bool:
+    """Return whether the objects in a value have the fields of the models in a type, and no others."""
+    if hasattr(type, "model_fields"):
+        return fits(type, value)
+    values = value if isinstance(value, list) else [value]
+    return all(fits_type(each, part) for each in get_args(type) for part in values if isinstance(part, dict))
 
 
 def type_of(message: dict[str, Any], *, sent: bool) -> str:
@@ -36,11 +53,24 @@ def type_of(message: dict[str, Any], *, sent: bool) -> str:
     return model.__name__ if fits(model, message) else "none"
 
 
+def dialogue_type_of(message: dict[str, Any], *, sent: bool) -> str:
+    """Return the name of the SDK's type for a message of "Text to Dialogue"."""
+    if sent:
+        model = TextToDialogueWebsocketClientMessageMulti
+    elif "is_final" in message:
+        model = TextToDialogueWebsocketFinalMulti
+    elif "is_final_audio_for_turn" in message:
+        model = TextToDialogueWebsocketFinalAudioForTurnMulti
+    else:
+        model = TextToDialogueWebsocketAudioChunkMulti
+    return model.__name__.removeprefix("TextToDialogueWebsocket") if fits(model, message) else "none"
+
+
 def main(base_url: str, voice: str) -> None:
     """Print what the SDK reads."""
+    given = json.load(sys.stdin)
     client = ElevenLabs(api_key="key-of-a-test", base_url=base_url)
     client.text_to_speech._ws_base_url = base_url.replace("http", "ws", 1)  # it would use TLS
-    given = json.load(sys.stdin)
     audio = client.text_to_speech.convert_realtime(
         voice,
         text=iter(["Good morning. ", "Bye! "]),
@@ -52,6 +82,8 @@ def main(base_url: str, voice: str) -> None:
         "bytes": sum(map(len, audio)),
         "sent": [type_of(each, sent=True) for each in given["sent"]],
         "received": [type_of(each, sent=False) for each in given["received"]],
+        "dialogue_sent": [dialogue_type_of(each, sent=True) for each in given["dialogue_sent"]],
+        "dialogue_received": [dialogue_type_of(each, sent=False) for each in given["dialogue_received"]],
     }
     print(json.dumps(read))  # noqa: T201
 

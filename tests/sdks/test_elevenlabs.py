@@ -30,12 +30,22 @@ async def test_speech() -> None:
         async with elevenlabs_tts(KEY, base_url=elevenlabs.vendor.url) as tts:
             speech(tts, stability=0.5, speed=0.9, chunk_length_schedule=[50])
             assert [piece async for piece in tts.synthesize(TTSRequest(text()))]
-        ours = elevenlabs.vendor.requests[0]
-        given = {"sent": ours.messages, "received": ours.sent}
+            speech(tts, "eleven_v4_turbo", stability=0.5)
+            assert [piece async for piece in tts.synthesize(TTSRequest(text()))]
+        ours, dialogue = elevenlabs.vendor.requests
+        given = {
+            "sent": ours.messages,
+            "received": ours.sent,
+            "dialogue_sent": dialogue.messages,
+            "dialogue_received": dialogue.sent,
+        }
         read = await sdk("check_elevenlabs.py", elevenlabs.vendor.url, fake.VOICE, given=given)
-        theirs = elevenlabs.vendor.requests[1]
+        theirs = elevenlabs.vendor.requests[2]
     assert read["sent"] == ["InitialiseContext", "SendTextMulti", "SendTextMulti", "FlushContext", "CloseContext"]
     assert read["received"] == [*["AudioOutputMulti"] * 6, "FinalOutputMulti"]
+    assert read["dialogue_sent"] == ["ClientMessageMulti"] * 6
+    audio, turn = "AudioChunkMulti", "FinalAudioForTurnMulti"
+    assert read["dialogue_received"] == [*[audio] * 4, turn, *[audio] * 2, turn, turn, "FinalMulti"]
     spoken = [each["text"] for each in theirs.messages if each["text"].strip()]
     assert read["bytes"] == 2 * 24_000 * fake.LASTS * len("".join(spoken)) // 1000
     assert theirs.headers["xi-api-key"] == ours.headers["xi-api-key"]

@@ -16,11 +16,18 @@ from rtvi_plugins_vendor.provider_tests import tone
 from rtvi_plugins_vendor.scripts import SocketVendor
 from rtvi_plugins_vendor.testing import FakeSocket, FakeVendor, fake_vendor
 
-__all__ = ("ElevenLabs", "elevenlabs", "path_of", "tts_vendor")
+__all__ = ("DIALOGUE", "ElevenLabs", "elevenlabs", "path_of", "tts_vendor")
 
 #: How many ms a character lasts, and how many characters a message has. Words go on in the next message.
 LASTS, CHARACTERS = 20, 4
 VOICE = "JBFqnCBsd6RMkjVDRZzb"
+#: The path of "Text to Dialogue".
+DIALOGUE = "/v1/text-to-dialogue/multi-stream-input"
+#: The parameters that it has.
+DIALOGUE_PARAMS = {
+    *("model_id", "output_format", "sync_alignment", "language_code", "seed", "enable_logging"),
+    "apply_text_normalization",
+}
 
 
 def path_of(voice: str, *, multi: bool = True) -> str:
@@ -50,6 +57,36 @@ class ElevenLabs:
             self.waiting[context] = "" if ready else text
             for each in self._spoken(socket, text if ready else ""):
                 await socket.send({**each, "contextId": context})
+
+    async def speak_dialogue(self, socket: FakeSocket) -> None:
+        """Answer at `DIALOGUE`. What it does not know ends the connection, and the text waits for a flush."""
+        voices: dict[str, list[str]] = {}
+        problem = "" if socket.request.params.keys() <= DIALOGUE_PARAMS else "invalid_parameter"
+        async for message in socket:
+            context = message.get("context_id", "")
+            about = {"context_id": context}
+            known = voices.setdefault(context, message.get("voices", []))
+            inputs: list[dict[str, str]] = message.get("inputs", [])
+            if problem or not context or not known or any(each["voice_id"] not in known for each in inputs):
+                error = {"message": "No", "error": problem or "invalid_message", "code": 1008}
+                await socket.send({**error, "param": "voices"})
+                await socket.close(1008)
+                return
+            self.waiting[context] = self.waiting.get(context, "") + "".join(each["text"] for each in inputs)
+            if message.get("flush") or message.get("close_context"):
+                for each in self._spoken(socket, self.waiting.pop(context)):
+                    times = dict(
+                        zip(
+                            ("chars", "char_start_times_ms", "char_durations_ms"),
+                            each["alignment"].values(),
+                            strict=True,
+                        )
+                    )
+                    await socket.send({"audio": each["audio"], "alignment": times, **about})
+                await socket.send({"is_final_audio_for_turn": True, **about})
+            if message.get("close_context"):
+                del voices[context]
+                await socket.send({"is_final": True, **about})
 
     async def speak_one(self, socket: FakeSocket) -> None:
         """Answer at `stream-input`, which has one request for each connection."""
@@ -84,6 +121,7 @@ async def elevenlabs() -> AsyncGenerator[ElevenLabs]:
         fake = ElevenLabs(vendor)
         vendor.on(path_of(VOICE), fake.speak)
         vendor.on(path_of(VOICE, multi=False), fake.speak_one)
+        vendor.on(DIALOGUE, fake.speak_dialogue)
         yield fake
 
 

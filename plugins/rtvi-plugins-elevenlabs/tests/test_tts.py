@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
+import anyio
 import pytest
-from elevenlabs_server import LASTS, ElevenLabs, elevenlabs, path_of
+from elevenlabs_server import DIALOGUE, LASTS, VOICE, ElevenLabs, elevenlabs, path_of
 
 from rtvi_plugins.errors import ProviderError
 from rtvi_plugins.kinds import Audio, TTSPiece, TTSRequest, Usage, Word
@@ -31,6 +32,12 @@ async def opened() -> AsyncGenerator[tuple[ElevenLabs, ElevenLabsTTS]]:
 async def said(tts: ElevenLabsTTS, *items: str) -> list[TTSPiece]:
     """Return all pieces of a request."""
     return [piece async for piece in tts.synthesize(TTSRequest(one_by_one(*items)))]
+
+
+async def endless(text: str) -> AsyncIterator[str]:
+    """Yield a text, and wait for ever."""
+    yield text
+    await anyio.sleep_forever()
 
 
 def seconds(pieces: list[TTSPiece]) -> float:
@@ -120,15 +127,59 @@ async def test_the_options_are_the_vendors() -> None:
     }
 
 
-async def test_an_interruption_closes_the_context() -> None:
-    """The next request uses the same connection."""
+@pytest.mark.parametrize("model", ["eleven_v3", "eleven_v3_conversational", "eleven_v4", "eleven_v4_turbo"])
+async def test_models_of_the_other_api(model: str) -> None:
+    """ElevenLabs refuses them over "Text to Speech". Each text is flushed, because a short one would wait."""
     async with opened() as (fake, tts):
-        async with aclosing(tts.synthesize(TTSRequest(one_by_one("one two three four")))) as stream:
-            await anext(stream)
+        speech(tts, model, language_code="de", stability=0.5, speed=0.9, enable_ssml_parsing=True, seed=7)
+        pieces = await said(tts, "Good morning.", "Bye!")
+        assert seconds(pieces) == 19 * LASTS / 1000
+        assert words(pieces) == [Word("Good", 0.0, 0.08), Word("morning.", 0.1, 0.26), Word("Bye!", 0.28, 0.36)]
+        assert pieces[-1] == Usage(characters=17, model=model)
         assert words(await said(tts, "Bye!")) == [Word("Bye!", 0.0, 0.08)]
     (request,) = fake.vendor.requests
-    context = request.messages[0]["context_id"]
-    assert {"context_id": context, "close_context": True} in request.messages
+    assert request.path == DIALOGUE
+    assert request.params == {
+        "output_format": "pcm_24000",
+        "sync_alignment": "true",
+        "model_id": model,
+        "language_code": "de",
+        "seed": "7",
+    }
+    context = {"context_id": request.messages[0]["context_id"]}
+    assert request.messages[:6] == [
+        {**context, "voices": [VOICE], "voice_settings": {"stability": 0.5}},
+        {**context, "inputs": [{"text": "Good morning. ", "voice_id": VOICE}]},
+        {**context, "flush": True},
+        {**context, "inputs": [{"text": "Bye! ", "voice_id": VOICE}]},
+        {**context, "flush": True},
+        {**context, "close_context": True},
+    ]
+
+
+async def test_the_other_api_without_flushes() -> None:
+    """The text is flushed at its end only. "auto" is the default of the vendor, which has no name for it here."""
+    async with opened() as (fake, tts):
+        speech(tts, "eleven_v4_turbo", auto_mode=False, apply_text_normalization="auto")
+        assert seconds(await said(tts, "Good morning.", "Bye!")) == 19 * LASTS / 1000
+    (request,) = fake.vendor.requests
+    assert request.params == {"output_format": "pcm_24000", "sync_alignment": "true", "model_id": "eleven_v4_turbo"}
+    assert "voice_settings" not in request.messages[0]
+    assert [list(each)[1] for each in request.messages] == ["voices", "inputs", "inputs", "flush", "close_context"]
+
+
+@pytest.mark.parametrize("model", ["eleven_flash_v2_5", "eleven_v4_turbo"])
+async def test_an_interruption_closes_the_context(model: str) -> None:
+    """The next request uses the same connection."""
+    async with opened() as (fake, tts):
+        speech(tts, model)
+        for text in (one_by_one("one two three four"), endless("one two three four. ")):
+            async with aclosing(tts.synthesize(TTSRequest(text))) as stream:
+                await anext(stream)
+        assert words(await said(tts, "Bye!")) == [Word("Bye!", 0.0, 0.08)]
+    (request,) = fake.vendor.requests
+    closed = [each["context_id"] for each in request.messages if "close_context" in each]
+    assert len(closed) == len({*closed}) == 3
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,12 @@ from rtvi_plugins.kinds import Word
 __all__ = ("Words",)
 
 
-#: The fields. ElevenLabs' documentation has had the second names.
-_NAMES = (("chars",), ("charStartTimesMs", "charsStartTimesMs"), ("charDurationsMs", "charsDurationsMs"))
+#: The fields. ElevenLabs' documentation has had the second names, and "Text to Dialogue" has the third ones.
+_NAMES = (
+    ("chars",),
+    ("charStartTimesMs", "charsStartTimesMs", "char_start_times_ms"),
+    ("charDurationsMs", "charsDurationsMs", "char_durations_ms"),
+)
 
 
 def _list(alignment: Mapping[str, Any], *names: str) -> Sequence[Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, Literal
-from urllib.parse import quote
 from uuid import uuid4
 
 from attrs import define, field
@@ -22,6 +21,7 @@ from rtvi_plugins_vendor import (
     SharedWebSocket,
     Timeout,
     VendorWebSockets,
+    WebSocketStream,
     category_of_close,
     category_of_status,
     connect_websockets,
@@ -30,14 +30,13 @@ from rtvi_plugins_vendor import (
     texts_to_speak,
 )
 
+from ._apis import API, api_for
 from ._words import Words
 
 __all__ = ("ElevenLabsTTS", "elevenlabs_tts", "speech")
 
 PROVIDER = "elevenlabs"
 RATE = 24_000
-#: A context that waits for text is closed after this many seconds, the most that ElevenLabs allows.
-_FORMAT = {"output_format": "pcm_24000", "sync_alignment": True, "inactivity_timeout": 180}
 #: The categories of errors whose close code says less.
 _CATEGORIES: Mapping[str, ProviderCategory] = {
     "invalid_api_key": "auth",
@@ -74,16 +73,17 @@ class ElevenLabsTTS:
         """Yield audio and words as they arrive."""
         if (texts := await texts_to_speak(request.text)) is None:
             return
-        path = f"v1/text-to-speech/{quote(self.voice_id, safe='')}/multi-stream-input"
-        self._shared.move(path, params={**_FORMAT, **self.fields})
+        api = api_for(self.voice_id, self.settings, self.fields)
+        self._shared.move(api.path, params=api.params)
         speech = _Speech(uuid4().hex)
         close = {"context_id": speech.context, "close_context": True}
-        async with self._shared.open(speech.context, goodbye=close) as stream:
-            async with stream.sending(speech.messages(texts, self.settings)):
-                while not speech.is_over:
-                    for piece in speech.read(await anext(stream)):
-                        yield piece
-            stream.finish()
+        async with (
+            self._shared.open(speech.context, goodbye=close) as stream,
+            stream.sending(speech.messages(texts, api, stream)),
+        ):
+            while not speech.is_over:
+                for piece in speech.read(await anext(stream)):
+                    yield piece
         yield Usage(characters=speech.characters, model=self.fields.get("model_id"))
 
 
@@ -110,14 +110,19 @@ class _Speech:
     _samples: Samples = field(factory=lambda: Samples(RATE))
     _words: Words = field(factory=Words)
 
-    async def messages(self, texts: AsyncIterator[str], settings: Mapping[str, Any]) -> AsyncGenerator[dict[str, Any]]:
+    async def messages(
+        self, texts: AsyncIterator[str], api: API, stream: WebSocketStream
+    ) -> AsyncGenerator[dict[str, Any]]:
         """Yield what opens the context, each text, and what closes the context once all is spoken."""
         context = {"context_id": self.context}
-        yield {**context, "text": " ", **settings}
+        yield {**context, **api.begin()}
         async for text in texts:
             self.characters += len(text)
-            yield {**context, "text": text if text[-1:].isspace() else f"{text} "}
-        yield {**context, "flush": True}
+            for message in api.say(text if text[-1:].isspace() else f"{text} "):
+                yield {**context, **message}
+        for message in api.end():
+            yield {**context, **message}
+        stream.finish()  # to close a context twice may end the connection
         yield {**context, "close_context": True}
 
     def read(self, message: Any) -> list[Audio | Word]:
@@ -158,8 +163,18 @@ def speech(
     tts: ElevenLabsTTS,
     /,
     model_id: Annotated[
-        Literal["eleven_flash_v2_5", "eleven_turbo_v2_5", "eleven_multilingual_v2", "eleven_flash_v2"] | str,
-        Doc("The model that speaks. eleven_v3 is not available over this API."),
+        Literal[
+            "eleven_flash_v2_5",
+            "eleven_v4_turbo",
+            "eleven_v4",
+            "eleven_v3_conversational",
+            "eleven_v3",
+            "eleven_multilingual_v2",
+            "eleven_flash_v2",
+            "eleven_turbo_v2_5",
+        ]
+        | str,
+        Doc("The model that speaks. Those of the series 3 and 4 do not use all of these options."),
     ] = "eleven_flash_v2_5",
     voice_id: Annotated[
         Literal["JBFqnCBsd6RMkjVDRZzb", "EXAVITQu4vr4xnSDxMaL", "cgSgspJ2msm6clMCkdW9"] | str,
