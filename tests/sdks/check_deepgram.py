@@ -11,6 +11,7 @@ from typing import Any
 
 from deepgram import AsyncDeepgramClient, DeepgramClientEnvironment
 from deepgram.speak.v1.types import SpeakV1Text
+from deepgram.speak.v2.types import SpeakV2Speak
 
 
 def checked(message: Any) -> dict[str, Any]:
@@ -68,13 +69,30 @@ async def speak(client: AsyncDeepgramClient, given: dict[str, Any]) -> list[Any]
         return read
 
 
+async def speak_in_turns(client: AsyncDeepgramClient, given: dict[str, Any]) -> list[Any]:
+    """Speak a text with the turn-based API."""
+    async with client.speak.v2.connect(**given["params"]) as socket:
+        read = []
+        for message in given["messages"]:
+            match message:
+                case {"type": "Speak", "text": text}:
+                    await socket.send_speak(SpeakV2Speak(text=text))
+                case _:
+                    await socket.send_flush()
+        while not read or read[-1] == "audio" or read[-1]["type"] != "SpeechMetadata":
+            message = await socket.recv()
+            read.append("audio" if isinstance(message, bytes) else checked(message))
+        await socket.send_close()
+        return read
+
+
 async def main(base_url: str, what: str) -> None:
     """Print what the SDK reads."""
     sockets = base_url.replace("http", "ws", 1)
     environment = DeepgramClientEnvironment(base=base_url, production=sockets, agent=sockets, agent_rest=base_url)
     client = AsyncDeepgramClient(api_key="key-of-a-test", environment=environment)
     given = json.load(sys.stdin)
-    functions = {"listen": listen, "listen-in-turns": listen_in_turns, "speak": speak}
+    functions = {"listen": listen, "listen-in-turns": listen_in_turns, "speak": speak, "speak-in-turns": speak_in_turns}
     print(json.dumps(await functions[what](client, given)))  # noqa: T201
 
 

@@ -105,3 +105,25 @@ async def test_speech() -> None:
         "Flushed",
         "Cleared",
     ]
+
+
+async def test_speech_in_turns() -> None:
+    """The SDK reads the audio, and the summary at the end of the turn."""
+
+    async def text() -> AsyncIterator[str]:
+        yield "Good morning."
+        yield "Bye!"
+
+    async with fake.deepgram() as deepgram:
+        async with deepgram_tts(KEY, base_url=deepgram.vendor.url) as tts:
+            voice(tts, "flux-haley-en", speed=0.9, mip_opt_out=True)
+            assert [piece async for piece in tts.synthesize(TTSRequest(text()))]
+        ours = deepgram.vendor.requests[0]
+        given = {"params": ours.params, "messages": ours.messages}
+        read = await sdk("check_deepgram.py", deepgram.vendor.url, "speak-in-turns", given=given)
+        theirs = deepgram.vendor.requests[1]
+    assert (theirs.path, theirs.params) == (ours.path, ours.params)
+    assert theirs.messages[:-1] == ours.messages
+    types = [each["type"] for each in read if each != "audio"]
+    assert types == ["Connected", "SpeechStarted", "Flushed", "SpeechMetadata"]
+    assert read.count("audio") == 6

@@ -96,6 +96,38 @@ class Deepgram:
                 case _:
                     return
 
+    async def speak_in_turns(self, socket: FakeSocket) -> None:
+        """Answer at `/v2/speak`. A text is spoken as it comes, and `Flush` ends the turn."""
+        rate, characters, seconds = int(socket.request.params["sample_rate"]), 0, 0.0
+        model = {"model_name": socket.request.params["model"], "model_version": "2026.06.01", "model_uuids": [REQUEST]}
+        await socket.send({"type": "Connected", "request_id": REQUEST, **model})
+        speech = {"speech_id": "dg_sp_0123456789ab"}
+        async for message in socket:
+            match message:
+                case {"type": "Speak", "text": text}:
+                    if not characters:
+                        await socket.send({"type": "SpeechStarted", **speech})
+                    characters += len(text)
+                    for _ in text.split():
+                        seconds += SPOKEN
+                        data = tone(SPOKEN, rate)
+                        await socket.send(data[:333])  # an odd number of bytes
+                        await socket.send(data[333:])
+                case {"type": "Flush"}:
+                    await socket.send({"type": "Flushed", **speech})
+                    applied = {"pronunciations_applied": 0, "breaks_applied": 0, "pronunciation_warnings": 0}
+                    counted = {"input_character_count": characters, "billable_character_count": characters}
+                    lasted = {"audio_duration_ms": round(seconds * 1000)}
+                    await socket.send(
+                        {"type": "SpeechMetadata", **speech, **lasted, **counted, "controls_applied": applied}
+                    )
+                    characters, seconds = 0, 0.0
+                case {"type": "Close"}:
+                    await socket.close()
+                    return
+                case _:
+                    await socket.send({"type": "Error", "code": "MESSAGE-0000", "description": "Unknown"})
+
 
 @define(eq=False)
 class _Hearing:
@@ -260,6 +292,7 @@ async def deepgram() -> AsyncGenerator[Deepgram]:
         vendor.on("/v1/listen", fake.listen)
         vendor.on("/v2/listen", fake.listen_in_turns)
         vendor.on("/v1/speak", fake.speak)
+        vendor.on("/v2/speak", fake.speak_in_turns)
         yield fake
 
 

@@ -87,6 +87,41 @@ async def test_another_voice_needs_another_connection() -> None:
     }
 
 
+async def test_voices_of_flux() -> None:
+    """They have another API, in which an answer is flushed once, at its end."""
+    async with opened() as (fake, tts):
+        voice(tts, model="flux-haley-en", speed=0.9)
+        pieces = await said(tts, "Good morning.", "Bye!")
+        assert pcm(pieces) == tone(SPOKEN, RATE) * 3
+        assert pieces[-1] == Usage(characters=17, model="flux-haley-en")
+        assert pcm(await said(tts, "And another.")) == tone(SPOKEN, RATE) * 2
+    (request,) = fake.vendor.requests
+    assert request.path == "/v2/speak"
+    assert request.params == {
+        "encoding": "linear16",
+        "sample_rate": "24000",
+        "model": "flux-haley-en",
+        "speed": "0.9",
+    }
+    assert request.messages[:4] == [
+        {"type": "Speak", "text": "Good morning. "},
+        {"type": "Speak", "text": "Bye! "},
+        {"type": "Flush"},
+        {"type": "Speak", "text": "And another. "},
+    ]
+
+
+async def test_an_interruption_of_flux() -> None:
+    """It closes the connection: Flux would still speak a text that it has not begun."""
+    async with opened() as (fake, tts):
+        voice(tts, model="flux-haley-en")
+        async with aclosing(tts.synthesize(TTSRequest(one_by_one("one two three four")))) as stream:
+            await anext(stream)
+        assert await fake.vendor.requests[0].outcome() == "left"
+        assert pcm(await said(tts, "Bye!")) == tone(SPOKEN, RATE)
+    assert len(fake.vendor.requests) == 2
+
+
 async def test_only_some_flushes_are_early() -> None:
     """Deepgram allows 20 per minute. The first text is flushed before others, and the end always."""
     async with opened() as (fake, tts):
@@ -156,6 +191,9 @@ async def test_a_connection_that_was_lost_between_requests() -> None:
     ("message", "code", "category"),
     [
         ({"type": "Error", "variant": "SchemaError", "description": "key-of-a-test"}, 1000, "bad-request"),
+        ({"type": "Error", "code": "DATA-0002", "description": "key-of-a-test"}, 1000, "bad-request"),
+        ({"type": "Error", "code": "NET-0001", "description": "key-of-a-test"}, 1000, "unavailable"),
+        ({"type": "Error", "description": "key-of-a-test"}, 1000, "unavailable"),
         ({"type": "Metadata"}, 1008, "bad-request"),
         ({"type": "Metadata"}, 1011, "unavailable"),
         ({"type": "Metadata"}, 1000, "unavailable"),

@@ -27,7 +27,7 @@ from rtvi_plugins_vendor import (
 
 from ._flux import Flux
 from ._nova import Nova
-from ._service import KEY_PAGE, PATH_OF_KEY, OptOut, connect
+from ._service import KEY_PAGE, PATH_OF_KEY, OptOut, connect, is_flux
 
 __all__ = ("DeepgramSTT", "deepgram_stt", "recognition")
 
@@ -79,11 +79,7 @@ class DeepgramSTT:
 
 
 def _reader(fields: Mapping[str, Any], *, endpointing: bool = False) -> Nova | Flux:
-    return (Flux if _is_flux(fields.get("model")) else Nova)(fields, endpointing)
-
-
-def _is_flux(model: object) -> bool:
-    return str(model).startswith("flux-")
+    return (Flux if is_flux(fields.get("model")) else Nova)(fields, endpointing)
 
 
 @service("stt", "deepgram", key_page=KEY_PAGE)
@@ -171,4 +167,4 @@ def recognition(
         "eot_threshold": eot_threshold,
         "eot_timeout_ms": eot_timeout_ms,
     }
-    stt.fields = parameters({**both, **(flux if _is_flux(model) else nova)}, extra)
+    stt.fields = parameters({**both, **(flux if is_flux(model) else nova)}, extra)

@@ -27,7 +27,7 @@ from rtvi_plugins_vendor import (
     texts_to_speak,
 )
 
-from ._service import KEY_PAGE, PATH_OF_KEY, OptOut, connect, failure
+from ._service import KEY_PAGE, PATH_OF_KEY, OptOut, connect, failure, is_flux
 
 __all__ = ("DeepgramTTS", "deepgram_tts", "voice")
 
@@ -58,18 +58,20 @@ class DeepgramTTS:
         """Yield audio as it arrives. Deepgram reports no times of words."""
         if (texts := await texts_to_speak(request.text)) is None:
             return
-        samples, sent = Samples(RATE), _Sent()
-        async with self._reused.open("v1/speak", params={**_FORMAT, **self.fields}, goodbye=_CLEAR) as stream:
+        samples, sent = Samples(RATE), _Sent(is_flux(self.fields.get("model")))
+        # Flux ignores an interruption of what it has not begun to speak, so its connection is closed.
+        path, goodbye = ("v2/speak", None) if sent.is_flux else ("v1/speak", _CLEAR)
+        async with self._reused.open(path, params={**_FORMAT, **self.fields}, goodbye=goodbye) as stream:
             async with stream.sending(self._messages(texts, sent, stream)):
                 while not sent.is_spoken:
                     match await anext(stream):
                         case bytes() as data:
                             for audio in samples.take(data):
                                 yield audio
-                        case {"type": "Flushed"}:
+                        case {"type": str(type)} if type == sent.end:
                             sent.flushed += 1
-                        case {"type": "Error", "variant": variant}:
-                            raise failure(variant)
+                        case {"type": "Error", **about}:
+                            raise failure(about.get("variant") or about.get("code"))
                         case _:  # the end of the text, the model, or a warning
                             pass
             stream.finish()
@@ -79,14 +81,14 @@ class DeepgramTTS:
         self, texts: AsyncIterator[str], sent: _Sent, stream: WebSocketStream
     ) -> AsyncGenerator[dict[str, str]]:
         """Yield each text, and flush it at once if that is allowed, so that it is spoken before the next one comes."""
-        waits, allowed = False, _FLUSHES
+        waits, allowed = False, 0 if sent.is_flux else _FLUSHES  # Flux speaks before its only flush
         async for text in texts:
             sent.characters += len(text)
             yield {"type": "Speak", "text": text if text[-1:].isspace() else f"{text} "}
             waits = self._recent_flushes() >= allowed
             if not waits:
                 yield self._flush(sent)
-            allowed = _FLUSHES // 2
+            allowed = min(allowed, _FLUSHES // 2)
         if waits:
             yield self._flush(sent)
         sent.is_all = True
@@ -107,11 +109,17 @@ class DeepgramTTS:
 class _Sent:
     """What was sent for a request."""
 
+    is_flux: bool
     characters: int = 0
     flushes: int = 0
     #: How many flushes Deepgram has finished.
     flushed: int = 0
     is_all: bool = False
+
+    @property
+    def end(self) -> str:
+        """The type of the message that ends what was flushed."""
+        return "SpeechMetadata" if self.is_flux else "Flushed"
 
     @property
     def is_spoken(self) -> bool:
@@ -154,13 +162,15 @@ def voice(
             "aura-2-livia-it",
             "aura-2-rhea-nl",
             "aura-2-izanami-ja",
+            "flux-alexis-en",
+            "flux-haley-en",
         ]
         | str,
         Doc("The voice that speaks. Its name ends with its language."),
     ] = "aura-2-thalia-en",
     speed: Annotated[
         Annotated[float, ge(0.7), le(1.5)] | None,
-        Doc("The speed of the speech; 1 is normal. English and Spanish voices of aura-2 have it."),
+        Doc("The speed of the speech; 1 is normal. Flux has it, and so do English and Spanish voices of aura-2."),
     ] = None,
     mip_opt_out: OptOut = False,
     extra: Extra = None,
