@@ -84,7 +84,10 @@ def session_opened(session: Session) -> None:
 
 @hookspec
 def session_closed(session: Session, reason: str) -> None:
-    """Called when a session has ended and its services are closed. `reason` is an error code, or empty."""
+    """Called when a session has ended and its services are closed.
+
+    `reason` is the code of an error, `unclaimed` if no client came, `not-resumed` if it did not come back, or empty.
+    """
 
 
 @hookspec

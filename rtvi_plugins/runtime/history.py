@@ -70,7 +70,7 @@ class History:
         )
 
     def ended(self, code: str) -> str:
-        """Return the last entry. `code` is that of the error that has ended the session, or empty."""
+        """Return the last entry. `code` says why the session has ended, as in `SessionEnd.code`."""
         return encode_json({"at": self._now(), "type": "ended", "code": code})
 
     def _begin_entry(self, type: str, **fields: Any) -> Callable[[str], None]:

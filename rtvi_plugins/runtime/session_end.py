@@ -18,9 +18,15 @@ from .session_core import SessionCore
 
 __all__ = ("RESTART", "SessionEnd")
 
+#: Why a session has ended without its client: it never came, or it did not come back. No client is sent these.
+_UNCLAIMED: Final = "unclaimed"
+_NOT_RESUMED: Final = "not-resumed"
+
 #: The close codes of WebSocket for the reasons of an end: 1000 is normal, 1008 policy, and any other is 1011, an error.
 _CLOSE_CODES: Mapping[str, int] = {
     "": 1000,
+    _UNCLAIMED: 1000,
+    _NOT_RESUMED: 1000,
     SessionIdle.code: 1008,
     SessionTooLong.code: 1008,
     SlowClient.code: 1008,
@@ -35,7 +41,7 @@ class SessionEnd:
     """Ends one session, once. `stop` stops everything that runs in it."""
 
     def __init__(self, core: SessionCore, stop: Callable[[], None]) -> None:
-        #: The code of the error that ended the session; empty without an error.
+        #: The code of the error that ended the session, `unclaimed` or `not-resumed`; empty without an error.
         self.code = ""
         self.close_code, self.close_reason = 1000, ""
         #: Whether the session continues in another process.
@@ -89,10 +95,14 @@ class SessionEnd:
         self._outbox.report(error, fatal=True)
         self.end(error.code, error.message)
 
-    def leave(self, reason: str) -> None:
+    def leave(self, reason: str, code: str = "") -> None:
         """End the session at once, and send nothing more: the client has left."""
-        self.end("", reason)
+        self.end(code, reason)
         self._outbox.drop()
+
+    def abandon(self) -> None:
+        """End the session, which no client has claimed."""
+        self.leave("nobody came", _UNCLAIMED)
 
     def end(self, code: str = "", reason: str = "") -> None:
         if not self._has_begun_to_end:
@@ -162,7 +172,7 @@ class SessionEnd:
         elif now >= self.ready_by:
             self.fail(SessionIdle(f"The client has not sent client-ready within {limits.ready_seconds:g} s."))
         elif now >= self.away_until:
-            self.leave("the client has not come back")
+            self.leave("the client has not come back", _NOT_RESUMED)
         if self.closed:
             return
         pending = self._core.protocol.requests.pending

@@ -264,6 +264,10 @@ class LiveSession:
         else:
             self.parts.end.leave("the client has left")
 
+    def abandon(self) -> None:
+        """End the session, which no client has claimed."""
+        self.parts.end.abandon()
+
     @property
     def can_move(self) -> bool:
         """Whether another process can continue with the session."""

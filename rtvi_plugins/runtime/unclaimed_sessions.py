@@ -93,7 +93,7 @@ class UnclaimedSessions:
     def _expire(self, token: str) -> None:
         found = self._remove_unclaimed(token)
         if found.proof is None:  # a resumed session has a deadline of its own
-            found.session.session.close("nobody came", now=True)
+            found.session.abandon()
 
     def _remove_unclaimed(self, token: str) -> _Unclaimed:
         found = self._unclaimed_by_token.pop(token)

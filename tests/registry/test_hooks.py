@@ -14,12 +14,12 @@ from rtvi_plugins import bot, hookimpl
 from rtvi_plugins.errors import DeclarationError, PluginError, ProviderError, RequestError
 from rtvi_plugins.events import BotLLMText, Event
 from rtvi_plugins.hookspecs import HOOKS
-from rtvi_plugins.hosting import Host
+from rtvi_plugins.hosting import Host, ManualClock
 from rtvi_plugins.registry.hooks import Hooks
 from rtvi_plugins.session import Secret, Session
 
 from ..fakes.faulty import faulty
-from ..fakes.wire import connected, settle
+from ..fakes.wire import OPERATOR, connected, host_of, settle
 
 
 def plugin(name: str, *functions: Callable[..., Any]) -> ModuleType:
@@ -180,6 +180,18 @@ async def test_a_session_tells_what_happens_in_it() -> None:
         ("finished", "append_to_messages", None),
         ("closed", id, ""),
     ]
+
+
+@pytest.mark.anyio
+async def test_a_session_that_no_client_has_claimed_ends_unclaimed() -> None:
+    """Otherwise it would be counted as a session that went well."""
+    seen: list[Any] = []
+    clock = ManualClock()
+    async with host_of(faulty, witness(seen), clock=clock) as host:
+        id = (await host.start(secret=OPERATOR)).session_id
+        clock.advance(31)
+        await settle()
+    assert seen == [("opened", id), ("closed", id, "unclaimed")]
 
 
 @bot(public=True)

@@ -332,6 +332,21 @@ async def test_a_record_is_kept_for_as_long_as_the_operator_says() -> None:
     assert set(store.kept) == {30 * 24 * 3600.0}
 
 
+async def test_a_session_whose_client_is_lost_has_ended_without_it() -> None:
+    """A client that says goodbye, and one that is lost, differ in the history."""
+    clock, lost, polite = ManualClock(), MemoryStore(), MemoryStore()
+    async with host(lost, clock=clock) as one, host(polite, clock=clock) as two, visitor() as client:
+        await client.start(one)
+        client.lose()
+        clock.advance(61)
+        await settle()
+        await client.start(two)
+        client.send("disconnect-bot", {})
+        await settle()
+    assert (await history(lost))[-1] == {"type": "ended", "code": "not-resumed"}
+    assert (await history(polite))[-1] == {"type": "ended", "code": ""}
+
+
 @pytest.mark.parametrize(
     ("days", "store"), [(-1.0, MemoryStore()), (1e300, MemoryStore()), (float("inf"), MemoryStore()), (1.0, None)]
 )

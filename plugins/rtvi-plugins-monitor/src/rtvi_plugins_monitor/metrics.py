@@ -41,7 +41,10 @@ START_SECONDS: Final = Histogram(
 )
 OPEN: Final = Gauge("rtvi_sessions_open", "Sessions that are open.", registry=_registry)
 ENDED: Final = Counter(
-    "rtvi_sessions_ended", "Sessions that have ended, by the code of the reason, or ok.", ["reason"], registry=_registry
+    "rtvi_sessions_ended",
+    "Sessions that have ended: ok, the code of an error, unclaimed or not-resumed.",
+    ["reason"],
+    registry=_registry,
 )
 LOAD: Final = Gauge("rtvi_load", "How busy the process is. From 1 on, it starts no session.", registry=_registry)
 TURNS: Final = Counter("rtvi_turns", "Turns of bots, by how they ended.", ["end"], registry=_registry)
