@@ -301,6 +301,8 @@ class Metrics(Event):
     reasoning_tokens: int | None = None
     #: The seconds of audio that a speech service charges for.
     seconds: float | None = None
+    #: The provider that was measured. `session.emit` sets it for hooks. Clients are not sent it.
+    provider: str | None = None
 
     def _messages(self, version: _Version) -> Iterable[_WireMessage]:
         data: dict[str, Any] = {}

@@ -31,7 +31,7 @@ from ..errors import (
     report,
     unknown,
 )
-from ..events import Event, FunctionCallStarted, serialize
+from ..events import Event, FunctionCallStarted, Metrics, serialize
 from ..kinds import Audio
 from ..protocol.config import SessionConfig
 from ..protocol.offer import Offer
@@ -263,12 +263,21 @@ class BotSession(Session[Any]):
             found = given.__class__.__name__
             raise TypeError(f"An event is one of those in rtvi_plugins.events, not a {found}. Write emit(Metrics(…)).")
         if self._observes_events:
+            if isinstance(event, Metrics):
+                event = self._with_provider(event)
             self._parts.shared.hooks.notify("event_emitted", session=self, event=event)
         if self._parts.protocol.ready:
             if self._parts.reports_functions and isinstance(event, FunctionCallStarted):
                 event = evolve(event, by_client=True)  # its messages are those with the arguments
             for type, data in serialize(event, self._parts.protocol.client.version):
                 self._parts.outbox.send(type, data)
+
+    def _with_provider(self, measured: Metrics) -> Metrics:
+        """Name the provider that serves in the present turn. The config may already have the one of the next turn."""
+        service = measured.processor
+        if measured.provider is not None or service not in self.providers:
+            return measured
+        return evolve(measured, provider=self._parts.failovers.present(service).provider.label)
 
     def send(self, data: Any) -> None:
         self._parts.outbox.send("server-message", to_checked_json(data))

@@ -10,15 +10,16 @@ from typing import Any
 
 import pytest
 
-from rtvi_plugins import bot, hookimpl
+from rtvi_plugins import LLM, bot, hookimpl
 from rtvi_plugins.errors import DeclarationError, PluginError, ProviderError, RequestError
-from rtvi_plugins.events import BotLLMText, Event
+from rtvi_plugins.events import BotLLMText, Event, Metrics
 from rtvi_plugins.hookspecs import HOOKS
 from rtvi_plugins.hosting import Host, ManualClock
 from rtvi_plugins.registry.hooks import Hooks
 from rtvi_plugins.session import Secret, Session
 
 from ..fakes.faulty import faulty
+from ..fakes.providers import Fakes
 from ..fakes.wire import OPERATOR, connected, host_of, settle
 
 
@@ -220,6 +221,30 @@ async def test_events_errors_and_starts_are_observed() -> None:
         with pytest.raises(RequestError):
             await wire.host.start({"services": {"llm": "none"}})
     assert seen == [(0.0, None), BotLLMText("hello"), "provider-failed", (0.0, "unknown-service")]
+
+
+@bot(services={"llm": ["scripted", "other"]}, public=True)
+async def switcher(session: Session, /, llm: LLM) -> None:
+    """A bot that switches the provider within a turn."""
+    async with session.turn():
+        await session.switch("llm", "other")
+        session.emit(Metrics("llm", ttfb=0.1))
+    session.emit(Metrics("llm", ttfb=0.1))
+    session.emit(Metrics("bot", voice_to_voice=0.1))
+
+
+@pytest.mark.anyio
+async def test_a_measurement_has_the_provider_of_its_turn() -> None:
+    """A client that switches within a turn would otherwise have its tokens counted for another provider."""
+    seen: list[str | None] = []
+
+    def event_emitted(event: Event) -> None:
+        if isinstance(event, Metrics):
+            seen.append(event.provider)
+
+    async with connected(switcher, Fakes(), plugin("meter", event_emitted)):
+        await settle()
+    assert seen == ["scripted", "other", None]
 
 
 # ---- what is not a hook ----------------------------------------------------------------------------------------------

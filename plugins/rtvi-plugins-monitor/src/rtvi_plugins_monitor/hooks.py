@@ -86,7 +86,7 @@ def event_emitted(session: Session, event: Event) -> None:
         case BotTurnEnded():
             metrics.TURNS.labels("interrupted" if event.interrupted else "whole").inc()
         case Metrics():
-            _measure(event, session.providers.get(event.processor, ""))
+            _measure(event, event.provider or "")
         case _:
             return
     _live.happened(session, event)

@@ -155,10 +155,11 @@ class SessionSpans:
         if operation is None or seconds is None:
             return
         end = self.now()
-        provider = self.session.providers.get(event.processor, "")
+        provider = event.provider or ""
         is_chat = event.processor == "llm"
-        # The config has the options of the chosen provider, also while another serves.
-        chosen = provider != self._replacements.get(event.processor)
+        # The config has the options of the chosen provider, also while another serves or finishes its turn.
+        replaced = self._replacements.get(event.processor)
+        chosen = provider == self.session.providers.get(event.processor) and provider != replaced
         model = self.session.config().get(event.processor, {}).get("model") if chosen else None
         requested = model if isinstance(model, str) else None
         found: Mapping[str, _Value | None] = {
