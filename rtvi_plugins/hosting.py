@@ -176,7 +176,7 @@ class Host:
             if self.limits.late_seconds < inf:
                 await self._stack.enter_async_context(self._lateness.measuring())
             if self._shared.store is not None:
-                await self._stack.enter_async_context(entered(self._shared.store))
+                await self._stack.enter_async_context(entered(self._shared.store, to_write=True))
             if self._watch is not None:
                 await self._stack.enter_async_context(watching(self._watch, self._owners))
             self._tasks = await self._stack.enter_async_context(anyio.create_task_group())
@@ -329,7 +329,12 @@ class Host:
         `secret` and `address` are those of `start`. Raise `Unauthorized`, or `RateLimited` if the address sends more
         than `Limits.rate` allows. The operator's starts are not counted.
         """
-        if not self._authorise(secret):
+        try:
+            trusted = self._authorise(secret)
+        except Unauthorized:
+            self.charge_address(size, address)  # or one address could try secrets without a limit
+            raise
+        if not trusted:
             self.charge_address(size, address)
 
     def charge_address(self, size: int, address: str | None) -> None:

@@ -11,10 +11,11 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
+from secrets import token_urlsafe
 from typing import Any, Final, cast
 
 from .errors import AuthorError
-from .resuming import SessionStore
+from .resuming import OWNER, SessionStore
 from .session import Secret
 from .utils.install_hint import install_hint
 
@@ -26,6 +27,8 @@ _GROUP: Final = "rtvi_plugins.stores"
 _CREDENTIALS: Final = (
     ". In a user name or a password, write @ as %40, : as %3A, / as %2F, # as %23, ? as %3F and % as %25."
 )
+#: How long a record that is only a trial may stay, in seconds.
+_TRIAL_SECONDS: Final = 1.0
 #: The variables with the keys, and with the path of a file that has them.
 _KEYS, _FILE = "RTVI_STORE_KEY", "RTVI_STORE_KEY_FILE"
 
@@ -53,17 +56,25 @@ def open_store(target: str, *, full: bool = False, environ: Mapping[str, str] = 
 
 
 @asynccontextmanager
-async def entered(store: SessionStore) -> AsyncGenerator[SessionStore]:
-    """Enter a store, and leave it at the end. Raise `AuthorError` with the reason if it cannot be entered."""
+async def entered(store: SessionStore, *, to_write: bool = False) -> AsyncGenerator[SessionStore]:
+    """Enter a store, and leave it at the end. Raise `AuthorError` with the reason if it cannot be entered.
+
+    With `to_write`, also raise it if a store that outlives the process lets its user only read.
+    """
     async with AsyncExitStack() as stack:
         try:
             await stack.enter_async_context(store)
+            if to_write and store.durable:
+                trial = token_urlsafe(12)
+                await store.write(trial, 1, {OWNER: ""}, _TRIAL_SECONDS)
+                await store.forget(trial, 1)
         except AuthorError:
             raise
         except Exception as error:  # of the database's own client, which may add lines of advice
             reason = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
             raise AuthorError(
-                f"The store of sessions cannot be opened: {reason}. Check its URL, and whether its server runs."
+                f"The store of sessions cannot be used: {reason}. Check its URL, whether its server runs, and whether "
+                "its user may write."
             ) from error
         yield store
 

@@ -102,12 +102,26 @@ async def test_a_host_counts_the_starts_of_an_address_and_not_those_of_the_opera
             host.charge(1_048_576, secret=OPERATOR, address="a")
         with pytest.raises(Unauthorized):
             host.charge(2, secret="wrong", address="a")
+        host.charge(2, secret=OPERATOR, address="a")
     async with host_of(open_to_all, limits=_LIMITS) as host:
         host.charge(1_048_576, address="a")
         with pytest.raises(RateLimited):
             host.charge(2, address="a")
         host.charge(2, address="b")
         host.charge(2)
+
+
+@pytest.mark.anyio
+async def test_attempts_with_a_wrong_secret_are_counted() -> None:
+    """An address cannot try secrets as fast as it can. The operator's starts are still accepted."""
+    async with host_of(faulty, limits=_LIMITS) as host:
+        with pytest.raises(Unauthorized):
+            host.charge(1_048_576, secret="wrong", address="a")
+        with pytest.raises(RateLimited):
+            host.charge(2, secret="wrong", address="a")
+        with pytest.raises(Unauthorized):
+            host.charge(2, secret="wrong", address="b")
+        host.charge(2, secret=OPERATOR, address="a")
 
 
 @pytest.mark.anyio

@@ -14,7 +14,7 @@ import anyio
 import pytest
 
 from rtvi_plugins.errors import AuthorError
-from rtvi_plugins.resuming import OWNER, BatchWriter, Fenced, MemoryStore, Saved
+from rtvi_plugins.resuming import OWNER, BatchWriter, Changes, Fenced, MemoryStore, Saved
 from rtvi_plugins.sqlite_store import SQLiteStore
 from rtvi_plugins.stores import entered
 from rtvi_plugins.testing import check_store
@@ -271,8 +271,33 @@ async def test_a_store_that_cannot_be_reached_is_a_sentence(error: Exception, re
     with pytest.raises(AuthorError) as raised:
         async with entered(Unreachable(error)):
             pass
-    sentence = f"The store of sessions cannot be opened: {reason}. Check its URL, and whether its server runs."
+    advice = "Check its URL, whether its server runs, and whether its user may write."
+    sentence = f"The store of sessions cannot be used: {reason}. {advice}"
     assert str(raised.value) == sentence
+
+
+class ReadOnly(MemoryStore):
+    """A database whose user may only read."""
+
+    durable = True
+
+    async def write(self, session: str, epoch: int, changes: Changes, seconds: float) -> None:
+        raise PermissionError("this user may not write")
+
+
+async def test_a_store_that_cannot_be_written_is_reported_at_the_start() -> None:
+    """Otherwise the first session would find out. To list and show sessions, no right to write is needed."""
+    with pytest.raises(AuthorError, match=r"^The store of sessions cannot be used: this user may not write\. Check"):
+        async with entered(ReadOnly(), to_write=True):
+            pass
+    async with entered(ReadOnly()) as store:
+        assert await store.sessions() == []
+
+
+async def test_the_trial_of_a_store_leaves_nothing(tmp_path: Path) -> None:
+    """A record would be a session in the list of the operator."""
+    async with entered(SQLiteStore(tmp_path / "sessions.db"), to_write=True) as store:
+        assert await store.sessions() == []
 
 
 class Full(SQLiteStore):
