@@ -75,6 +75,7 @@ def run(argv: list[str]) -> int:
         (["bot.py", "--keep-days", "30"], "--keep-days needs --resume, which saves"),
         (["bot.py", "--resume", " "], "--resume is empty; write a value, or leave it out."),
         (["bot.py", "--host", ""], "--host is empty; write a value, or leave it out."),
+        (["bot.py", "--dev", "--host", "[::1]"], "--host [::1] has brackets; write ::1."),
         (["bot.py", "--public-url", ""], "--public-url is empty"),
         (["bot.py", "--record", ""], "--record is empty"),
         (["bot.py", "--resume", "--keep-days", "-1"], "--keep-days -1 is not a time; write a number of days, at most"),

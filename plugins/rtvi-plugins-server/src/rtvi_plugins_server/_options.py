@@ -196,6 +196,8 @@ def _check(chosen: argparse.Namespace) -> None:
     for option in ("host", "public_url", "record", "resume"):
         if (given := getattr(chosen, option)) is not None and not given.strip():  # as from a variable that is not set
             raise UsageError(f"--{option.replace('_', '-')} is empty; write a value, or leave it out.")
+    if chosen.host.startswith("["):
+        raise UsageError(f"--host {chosen.host} has brackets; write {chosen.host.strip('[]')}.")
     if chosen.dev and not is_loopback(chosen.host):
         raise UsageError(_DEV_IS_LOCAL.format(option=f"--host {chosen.host}"))
     if chosen.dev and chosen.public_url:
