@@ -418,7 +418,12 @@ class MissingKey(RequestError, code="missing-key", status=500):
 
 
 class StartFailed(RequestError, code="start-failed", status=502):
-    """A service could not be opened, so the session did not start."""
+    """A service could not be opened, so the session did not start.
+
+    `category` is that of its `ProviderError`, if it raised one. A client is sent the sentence only.
+    """
+
+    category: ProviderCategory | None = None
 
 
 class ServerFull(RequestError, code="server-full", status=503, retryable=True, retry_after=10):

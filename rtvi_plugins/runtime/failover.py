@@ -18,7 +18,7 @@ from typing import Any, Final, final
 from attrs import define, field
 
 from ..declare.specs import ActionSpec, Choice
-from ..errors import MissingKey, ProviderError, RequestError, report
+from ..errors import MissingKey, ProviderError, RequestError, StartFailed, report
 from ..protocol.config import ConfigChanges, is_same
 from ..protocol.offer import OptionGroup
 from ..registry.registry import Provider
@@ -247,7 +247,9 @@ class Failovers:
             self._keyless.add((service, label))
             log.info("%s.%s is left out. %s", service, label, error.message, extra={"code": error.code})
         else:
-            self.core.shared.health.failed(self.used_of(service, label), ProviderError(label, "unavailable"))
+            category = error.category if isinstance(error, StartFailed) else None
+            failure = ProviderError(label, category or "unavailable")
+            self.core.shared.health.failed(self.used_of(service, label), failure)
 
 
 # ---- alternatives --------------------------------------------------------------------------------------------------

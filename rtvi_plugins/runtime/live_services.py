@@ -16,7 +16,7 @@ from anyio.abc import TaskGroup
 from attrs import define, field
 
 from ..declare.specs import LifespanValue, SecretSpec
-from ..errors import MissingKey, ProviderError, RequestError, StartFailed, report
+from ..errors import MissingKey, ProviderCategory, ProviderError, RequestError, StartFailed, report
 from ..protocol.operator_fields import Keys, key_variable
 from ..registry.registry import Provider
 from ..session import Secret
@@ -77,7 +77,7 @@ class Opener:
             opened.abandon()
             text = f"The service {service!r} ({provider.label}) did not open within {self._open_seconds:g} s."
             log.error("%s It waits in %s.", text, place)
-            raise StartFailed(text, retryable=True) from None
+            raise _start_failed(text, "timeout", retryable=True) from None
         except BaseException:
             opened.abandon()
             raise
@@ -93,7 +93,8 @@ class Opener:
             refused = await self._key_checks.check_again(provider.spec, self.keys_of(provider), opened.live)
             if refused is not None:
                 await opened.close()
-                raise StartFailed(f"The service {service!r} ({provider.label}) could not be opened. {refused}")
+                text = f"The service {service!r} ({provider.label}) could not be opened. {refused}"
+                raise _start_failed(text, "auth")
         return opened
 
     def manager(self, service: str, provider: Provider) -> AbstractAsyncContextManager[Any]:
@@ -149,7 +150,16 @@ def _service_failure(service: str, provider: Provider, error: BaseException) -> 
         return meant
     report(f"the service {service!r} ({provider.label}), while opening,", error)
     reason, retryable = (f" {meant.message}", meant.retryable) if meant is not None else ("", False)
-    return StartFailed(f"The service {service!r} ({provider.label}) could not be opened.{reason}", retryable=retryable)
+    category = error.category if isinstance(error, ProviderError) else None
+    text = f"The service {service!r} ({provider.label}) could not be opened.{reason}"
+    return _start_failed(text, category, retryable=retryable)
+
+
+def _start_failed(text: str, category: ProviderCategory | None, *, retryable: bool = False) -> StartFailed:
+    """Return the error with its category: a `Failover` reports it, and pauses the provider accordingly."""
+    failed = StartFailed(text, retryable=retryable)
+    failed.category = category
+    return failed
 
 
 @define(eq=False)

@@ -113,6 +113,18 @@ async def test_if_none_can_be_opened_the_start_says_why_the_first_cannot(vendors
     assert set(vendors.open.values()) == {0}
 
 
+@pytest.mark.parametrize(("category", "pause"), [("unavailable", 5.0), ("auth", 60.0), ("quota", 60.0)])
+async def test_a_provider_that_cannot_be_opened_is_reported_with_its_reason(
+    vendors: Vendors, category: str, pause: float
+) -> None:
+    """A refused key does not pass as quickly as an overloaded vendor, and only the operator can mend it."""
+    vendors.opening["llm.a"] = failure(category)
+    async with connected(typist, vendors) as wire:
+        assert [each["category"] for each in wire.data_of("server-message")] == [category]
+        (failing,) = wire.host.failing_providers.values()
+        assert (failing["category"], failing["retry_seconds"]) == (category, pause)
+
+
 async def test_a_next_provider_that_cannot_be_opened_is_passed_over(vendors: Vendors) -> None:
     """The turn fails as it would without this provider."""
     vendors.before["llm.a"] = failure("unavailable")

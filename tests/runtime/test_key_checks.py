@@ -187,6 +187,15 @@ async def test_a_session_with_a_refused_key_asks_again() -> None:
         assert vendor.asked == []
 
 
+async def test_a_refused_key_is_the_reason_why_another_provider_takes_over() -> None:
+    """The operator sees it, and no session asks the vendor again within a minute."""
+    vendor.error = ProviderError("acme", "auth")
+    async with host_with(double) as host:
+        await host.check_keys()
+        await host.start()
+        assert host.failing_providers["llm.acme"]["category"] == "auth"
+
+
 async def test_a_session_with_a_key_of_its_own_is_not_concerned() -> None:
     """The refused key is the one of the process, not the one of the session."""
     vendor.error = ProviderError("acme", "auth")
