@@ -57,7 +57,7 @@ def limits_table() -> str:
     """Return the table of limits: a row for each `#:` comment in `Limits`, with the limits below it."""
     defaults = {each.name: _spaced(each.default) for each in attrs.fields(limits.Limits)}
     rows = (
-        (", ".join(f"`{name}`" for name in names), ", ".join(defaults[name] for name in names), text)
+        (", ".join(f"`{name}`" for name in names), "; ".join(defaults[name] for name in names), text)
         for text, names in _commented(inspect.getsource(limits.Limits).splitlines())
     )
     return _table(("limit", "default", ""), rows)
@@ -65,7 +65,7 @@ def limits_table() -> str:
 
 def _spaced(number: float) -> str:
     """Format a number with its digits in groups of three."""
-    return f"{int(number) if float(number).is_integer() else number:_}".replace("_", " ")
+    return f"{int(number) if float(number).is_integer() else number:,}"
 
 
 def _commented(lines: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
@@ -173,7 +173,7 @@ def _parameters(what: str, parameters: Mapping[str, Any]) -> Iterator[str]:
 
 def _cell(text: str) -> str:
     """Return a text for a cell of a table, with patterns as code."""
-    text = re.sub(r"as in (/.*/)(?=, |$)", r"as in `\1`", " ".join(text.split()))
+    text = re.sub(r"matching (/.*/)(?=, |$)", r"matching `\1`", " ".join(text.split()))
     return text.replace("|", "\\|").replace("<", "&lt;")
 
 

@@ -1,4 +1,4 @@
-"""The command `rtvi`: list plugins, describe a bot, hold a typed conversation, and run the commands of plugins.
+"""The command `rtvi`: list plugins, describe a bot, talk to it by text, and run the commands of plugins.
 
 Modules are imported when they are needed: `--help` imports no plugin, and a typing mistake does not import the core.
 """

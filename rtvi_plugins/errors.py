@@ -328,7 +328,7 @@ class Cancelled(RequestError, code="cancelled"):
 class ProviderFailed(RequestError, code="provider-failed", status=502):
     """A vendor failed or refused the request. `retryable` comes from the provider.
 
-    `provider` and `category` are those of its `ProviderError`, for hooks. A client is sent its sentence only.
+    `provider` and `category` are those of its `ProviderError`, for hooks. A client receives only its sentence.
     """
 
     provider: str | None = None
@@ -342,7 +342,7 @@ class ApplyFailed(RequestError, code="apply-failed", status=500):
 
 
 class FunctionCallFailed(RequestError, code="function-call-failed", status=504):
-    """The client did not answer a function call in time, or the call was interrupted."""
+    """A function call failed, did not end in time, or was interrupted."""
 
 
 class UnknownFunctionCall(_FromProblems, code="unknown-function-call"):

@@ -1,8 +1,8 @@
 """Events of a conversation, and the messages that each generation of clients knows for them.
 
 Bots and conversation loops emit these records with `Session.emit`. `serialize` turns an event into the messages that
-the connected client understands, as the published clients expect them. A client whose protocol version has no message
-for an event is not sent it.
+the connected client understands, as the published clients expect them. If the client's protocol version has no message
+for an event, the event is not sent.
 
 The module has more than 300 lines because each event is next to its messages.
 """
@@ -235,7 +235,7 @@ class BotOutput(Event):
 
 @frozen
 class Interrupted(Event):
-    """The bot was interrupted while it was speaking."""
+    """The bot's turn was interrupted, even if the user has heard nothing of it."""
 
     def _messages(self, version: _Version) -> Iterable[_WireMessage]:
         return [("bot-interrupted", None)] if version >= _SEGMENTS else []

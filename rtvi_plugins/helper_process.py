@@ -57,7 +57,7 @@ class HelperProcess:
     async def start(
         cls, command: Sequence[str], *, stderr: int | None = None, ready_seconds: float | None = None
     ) -> HelperProcess:
-        """Start a process. `stderr` is that of `subprocess.Popen`. Raises `HelperLost` if there is no such program.
+        """Start a process. `stderr` is that of `subprocess.Popen`. Raise `HelperLost` if there is no such program.
 
         With `ready_seconds`, wait until the process replies READY. Raise `HelperLost` also if that takes longer.
         """
@@ -99,7 +99,7 @@ class HelperProcess:
         return self._last_id
 
     async def send(self, kind: int, id: int, payload: bytes = b"", *, seconds: float | None = None) -> None:
-        """Send a frame. Raises `HelperLost` if the process has died.
+        """Send a frame. Raise `HelperLost` if the process has died.
 
         A process that is busy delays this. With `seconds`, the process counts as lost after that time, and a
         cancellation waits until the frame was sent. Without `seconds`, a cancellation may leave half a frame in the
@@ -119,7 +119,10 @@ class HelperProcess:
         self._pipe_intact = True
 
     async def receive(self, id: int) -> Frame:
-        """Return the next frame for a request, and drop those for other requests. Raises `HelperLost`."""
+        """Return the next frame for a request, and drop those for other requests.
+
+        Raise `HelperLost` if the process has died, or has sent something that is not a frame.
+        """
         while True:
             frame = self._next_frame()
             if frame is not None and frame.id == id:

@@ -83,7 +83,7 @@ class Limits:
 
     @classmethod
     def parse(cls, written: Iterable[str]) -> Limits:
-        """Return limits from texts like `idle_seconds=60`. Raises `ValueError` for an unknown name or a wrong value."""
+        """Return limits from texts like `idle_seconds=60`. Raise `ValueError` for an unknown name or a wrong value."""
         known = asdict(cls())
         chosen: dict[str, int | float] = {}
         for text in written:

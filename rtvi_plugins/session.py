@@ -145,7 +145,7 @@ class Playback(ABC):
     def play(self, audio: Audio) -> None:
         """Play this after the audio before it. Once the turn is interrupted, nothing is played.
 
-        `RuntimeError` in a session without audio.
+        Raise `RuntimeError` in a session without audio.
         """
 
     @abstractmethod
@@ -246,7 +246,7 @@ class Alternatives(ABC):
     def seconds(self) -> float | None:
         """Return how long the present provider may send nothing before its first output.
 
-        None if no other is left to take over: then the caller decides.
+        Return None if no other provider is left to take over: then the caller decides.
         """
         return None
 
@@ -388,7 +388,7 @@ class Session(ABC, Generic[State]):
 
     @abstractmethod
     def progress(self, data: Any) -> None:
-        """Send the progress of the background job that runs. `RuntimeError` outside of one."""
+        """Send the progress of the background job that runs. Raise `RuntimeError` outside of a job."""
 
     @abstractmethod
     def cancel_job(self, job: str) -> bool:

@@ -231,7 +231,7 @@ def _text(offer: Offer, functions: Offer, described: Described) -> str:
         titled("Services", (f"{each.name}  {_providers(each, offer.providers[each.name])}" for each in filled)),
         titled("Actions that clients may call", [actions_text(described["actions"])]),
         titled("Functions that the LLM may call", [actions_text(called)]),
-        titled("Options of clients", _options(described["config"])),
+        titled("Options that clients may read or set", _options(described["config"])),
         titled("Other options, for config= and the operator", _other_options(offer)),
     ]
     if keys := list(_keys(registry)):

@@ -201,7 +201,7 @@ _BOUNDS: Mapping[str, str] = {
     "exclusiveMinimum": "above {}",
     "maximum": "to {}",
     "exclusiveMaximum": "below {}",
-    "pattern": "as in /{}/",
+    "pattern": "matching /{}/",
 }
 
 #: The words for the lengths of texts and arrays, by the keywords of the shortest and the longest.
@@ -218,14 +218,19 @@ def _bounds(schema: Described, choice: str = "one of") -> Iterator[str]:
         yield f"each {of_items}"
     choices = schema.get("enum", [schema["const"]] if "const" in schema else [])
     if choices:
-        choice = "always" if len(choices) == 1 and choice == "one of" else choice
+        if len(choices) == 1:
+            choice = {"one of": "always", "or one of": "or"}.get(choice, choice)
         yield f"{choice} {' '.join(_shown(each) for each in choices)}"
         return  # a grant has narrowed the value to these, whatever the members suggest
-    for member in schema.get("anyOf", ()):
+    members = schema.get("anyOf", [])
+    is_union = sum(member.get("type") != "null" for member in members) > 1
+    for member in members:
         if member.get("type") == "null":
             yield "or null (None in Python)"
+        elif {"type": "string"} in members:
+            yield from _bounds(merge_all_of(member), "such as")
         else:
-            yield from _bounds(merge_all_of(member), "such as" if {"type": "string"} in schema["anyOf"] else "one of")
+            yield from _bounds(merge_all_of(member), "or one of" if is_union else "one of")
 
 
 def _lengths(schema: Described) -> Iterator[str]:

@@ -104,7 +104,7 @@ def _add_console(parser: argparse.ArgumentParser) -> None:
     _add_bot(parser)
     parser.add_argument("--voice", action="store_true", help="talk with the microphone and the speaker of this machine")
     _add_repeated(parser, "--config", "SERVICE.OPTION=VALUE", "set an option; may be repeated")
-    what = "set an option of the operator's, as in llm.base_url=http://127.0.0.1:8000/v1; may be repeated"
+    what = "set a service option, as in llm.base_url=http://127.0.0.1:8000/v1; may be repeated"
     _add_repeated(parser, "--service-option", "SERVICE.OPTION=VALUE", what)
     parser.add_argument(
         "--timeout",
@@ -123,7 +123,7 @@ def _add_doctor(parser: argparse.ArgumentParser) -> None:
 def _add_check(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("package", metavar="PACKAGE", help="an installed distribution: rtvi-plugins-acme")
     parser.add_argument(
-        "-v", "--verbose", action="store_true", help="list also the rules that are kept, not only their number"
+        "-v", "--verbose", action="store_true", help="also list the rules that are kept, not only their number"
     )
     parser.add_argument("--provider", metavar="KIND.NAME", help="check this provider only: llm.acme")
     parser.add_argument(
@@ -133,7 +133,7 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
         "--checks", metavar="FILE", help="the fakes of the vendors (tests/conformance.py, if there is one)"
     )
     parser.add_argument(
-        "--oldest", action="store_true", help="check also with the oldest core that the package claims; needs pip"
+        "--oldest", action="store_true", help="also check with the oldest core that the package claims; needs pip"
     )
     _add_repeated(parser, "--find-links", "DIR", "a folder of wheels for --oldest, such as those of older cores")
     _add_json(parser)
@@ -204,11 +204,11 @@ def _add_json(parser: argparse.ArgumentParser) -> None:
 OWN: dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], None]]] = {
     "plugins": ("plugins", "list the installed plugins", _add_plugins),
     "describe": ("describe", "show what a bot or a plugin offers", _add_describe),
-    "console": ("console", "hold a typed conversation with a bot", _add_console),
+    "console": ("console", "talk to a bot by text, or with the microphone", _add_console),
     "doctor": ("doctor", "find what is wrong with an installation or a bot, and how to fix it", _add_doctor),
     "check": ("check", "check the providers of a package against the rules, without a key", _add_check),
     "keys": ("keys", "store API keys, in the system keyring or in a file that only you can read", _add_keys),
-    "sessions": ("sessions", "show, export and delete what saved sessions have left in their store", _add_sessions),
+    "sessions": ("sessions", "show, export and delete saved sessions", _add_sessions),
     "new": ("new", "make the folder of a provider, of actions or of a bot, with tests", _add_new),
     "schema": ("schema", "write the API of a distribution as JSON, or compare two of them", _add_schema),
     "completion": ("shell_completion", "print a script that completes commands in a shell", _add_completion),

@@ -234,14 +234,14 @@ class Client:
         return await self._answer_to("update-config", data, ConfigState.read, timeout=timeout)
 
     async def send_text(self, text: str, *, run_immediately: bool = True, audio_response: bool = True) -> None:
-        """Write to the bot. A refusal comes as an event of type `error-response`."""
+        """Send text of the user, without waiting. A refusal comes as an event of type `error-response`."""
         await self._write(text, self._message_id(), run_immediately=run_immediately, audio_response=audio_response)
 
     async def _write(self, text: str, id: str, **options: bool) -> None:
         await self._send_unanswered("send-text", {"content": text, "options": options}, id=id)
 
     def ask(self, text: str, *, audio_response: bool = True, timeout: float = 60.0) -> BotAnswer:
-        """Write to the bot, and return its answer: await it, or iterate over its pieces.
+        """Send text of the user, and return the bot's answer: await it, or iterate over its pieces.
 
         Like every text it interrupts the bot. `timeout` is how long the bot may send nothing, in seconds. The bot must
         send `user-llm-text`, as `converse` does.
@@ -264,7 +264,7 @@ class Client:
         return is_ours and not self.bot.version.startswith("0.")
 
     async def disconnect_bot(self) -> None:
-        """Ask the bot to leave."""
+        """End the session."""
         await self._send_unanswered("disconnect-bot", {})
 
     def register_function(self, name: str, implementation: FunctionImplementation) -> None:

@@ -1,4 +1,4 @@
-"""Test a bot or a provider without a network: a client in memory, a clock that is moved by hand, a conformance kit.
+"""Test a bot or a provider without a network: a client in memory, a clock that you move, rules for providers.
 
 `call` brings a user who speaks. `ScriptedLLM` and `ScriptedSpeechModel` give prepared answers.
 `rule_tests` makes a test of each rule in `RULES` for each provider of a package.

@@ -193,7 +193,7 @@ Functions that the LLM may call
                 age   whole number
                       In years.
 
-Options of clients
+Options that clients may read or set
   desk.volume    number, from 0 to 2, default 0.5
   desk.provider  string, one of "small" "large", default "small"
                  The provider of this service.
@@ -452,6 +452,21 @@ def test_one_suggestion_reads_as_several_do() -> None:
     assert list(parameter_lines([{**ear, "schema": {"type": "string", "enum": ["ear-1"]}}])) == [
         'model  string, always "ear-1"'
     ]
+
+
+def test_a_single_choice_beside_another_type_is_one_more_value() -> None:
+    """It would be wrong to call it the only value."""
+    silence = {"anyOf": [{"type": "integer", "minimum": 10}, {"enum": [False]}, {"type": "null"}]}
+    option = {"name": "silence", "required": False, "schema": silence}
+    assert list(parameter_lines([option])) == [
+        "silence  whole number or bool, from 10, or false, or null (None in Python)"
+    ]
+
+
+def test_a_pattern_is_not_called_an_example() -> None:
+    """The value must match it."""
+    option = {"name": "url", "required": False, "schema": {"type": "string", "pattern": "^https://"}}
+    assert list(parameter_lines([option])) == ["url  string, matching /^https:///"]
 
 
 def test_what_a_grant_says_of_messages_that_may_be_null_is_one_list() -> None:

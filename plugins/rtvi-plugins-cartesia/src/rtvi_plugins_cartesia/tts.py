@@ -207,7 +207,7 @@ def speech(
     volume: Annotated[Annotated[float, ge(0.5), le(2)] | None, Doc("The volume; 1 is normal.")] = None,
     emotion: Annotated[
         Literal["neutral", "happy", "excited", "content", "calm", "sympathetic", "sad", "angry", "scared"] | str | None,
-        Doc("How the voice feels."),
+        Doc("The emotion of the voice."),
     ] = None,
     pronunciation_dict_id: Annotated[str | None, Doc("The id of a dictionary of pronunciations.")] = None,
     max_buffer_delay_ms: Annotated[

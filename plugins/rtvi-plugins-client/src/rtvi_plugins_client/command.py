@@ -63,10 +63,17 @@ def parser() -> argparse.ArgumentParser:
         "action", metavar="SERVICE:ACTION", help="the action, as in tts:say; a bot's own actions are bot:…"
     )
     parser.add_argument("arguments", metavar="NAME=VALUE", nargs="*", default=[], help="the action's arguments")
-    for option, form in (("--services", "SERVICE=PROVIDER"), ("--config", "SERVICE.OPTION=VALUE")):
-        parser.add_argument(option, metavar=form, action="append", default=[], help="for the start; repeatable")
+    for option, form, what in (
+        ("--services", "SERVICE=PROVIDER", "use another provider that the bot names"),
+        ("--config", "SERVICE.OPTION=VALUE", "set an option"),
+    ):
+        parser.add_argument(option, metavar=form, action="append", default=[], help=f"{what}; may be repeated")
     parser.add_argument(
-        "--timeout", metavar="SECONDS", type=read_seconds, default=10.0, help="the time for each response (%(default)g)"
+        "--timeout",
+        metavar="SECONDS",
+        type=read_seconds,
+        default=10.0,
+        help="how long to wait for each answer (%(default)g)",
     )
     parser.add_argument(
         "--secret-env",

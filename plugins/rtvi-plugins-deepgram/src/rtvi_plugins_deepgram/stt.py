@@ -108,7 +108,7 @@ def recognition(
         ),
     ] = "en",
     keyterm: Annotated[Sequence[str], Doc("Words and names to expect. Only nova-3 uses them.")] = (),
-    interim_results: Annotated[bool, Doc("Show what was recognised while the user still speaks.")] = True,
+    interim_results: Annotated[bool, Doc("Whether to send interim transcripts while the user speaks.")] = True,
     smart_format: Annotated[bool, Doc("Format numbers, dates, times and amounts of money.")] = True,
     punctuate: Annotated[bool, Doc("Add punctuation and capital letters.")] = True,
     numerals: Annotated[bool, Doc("Write numbers as digits.")] = False,

@@ -93,7 +93,7 @@ def configure(
     words_per_second: Annotated[
         float, ge(0), le(100), Doc("Speed of the answer, in words per second; 0 sends as fast as the receiver accepts.")
     ] = 0.0,
-    name: Annotated[str, Doc("The name of the bot; empty uses the name in the instructions.")] = "",
+    name: Annotated[str, Doc("The name of the bot; empty uses the name in the system message.")] = "",
 ) -> None:
     """Set the speed of answers, and the name of the bot."""
     llm.words_per_second, llm.name = words_per_second, name

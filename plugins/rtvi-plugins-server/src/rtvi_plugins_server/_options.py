@@ -76,7 +76,7 @@ def _add_addresses(parser: argparse.ArgumentParser) -> None:
         "--no-reload",
         dest="reload",
         action="store_false",
-        help="do not restart when the bot's files change, as --dev does if watchfiles is installed",
+        help="do not restart when the bot's files change (--dev restarts the bot if watchfiles is installed)",
     )
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (%(default)s)")
     parser.add_argument(
@@ -87,7 +87,7 @@ def _add_addresses(parser: argparse.ArgumentParser) -> None:
         metavar="URL",
         action="append",
         default=[],
-        help="the origin of a web page that may use the bot, as in https://app.example; '*' allows all; repeatable",
+        help="the origin of a web page that may use the bot, as in https://app.example; '*' allows all; may be repeated",
     )
     parser.add_argument("--public-url", metavar="URL", help="the URL that clients use, when a proxy is in front")
     parser.add_argument(
@@ -95,7 +95,7 @@ def _add_addresses(parser: argparse.ArgumentParser) -> None:
         metavar="ADDRESS",
         action="append",
         default=[],
-        help="the address or network of a proxy in front, whose X-Forwarded-For is trusted; repeatable",
+        help="the address or network of a proxy in front, whose X-Forwarded-For is trusted; may be repeated",
     )
 
 
@@ -114,9 +114,9 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
         default=100,
         help="the most connections at once from one address, except from a --proxy (%(default)s)",
     )
-    parser.add_argument("--on", metavar="ENGINE", help="serve on an engine that a plugin brings, as in ray")
+    parser.add_argument("--on", metavar="ENGINE", help="serve on the engine of a plugin, as in ray")
     parser.add_argument(
-        "--workers", metavar="N", type=int, default=1, help="the processes that serve, on Linux and macOS (%(default)s)"
+        "--workers", metavar="N", type=int, default=1, help="how many processes serve, on Linux and macOS (%(default)s)"
     )
     parser.add_argument(
         "--drain-seconds",
@@ -130,7 +130,7 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         action="append",
         default=[],
-        help="a limit of sessions, as in idle_seconds=60; see the reference of Limits; repeatable",
+        help="a limit of sessions, as in idle_seconds=60; see the reference of Limits; may be repeated",
     )
 
 
@@ -140,14 +140,14 @@ def _add_others(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         action="append",
         default=[],
-        help="an installed plugin to use in addition to those that the bot names, as in webrtc; repeatable",
+        help="an installed plugin to use in addition to those that the bot names, as in webrtc; may be repeated",
     )
     parser.add_argument(
         "--service-option",
         metavar="SERVICE.OPTION=VALUE",
         action="append",
         default=[],
-        help="a service option of all sessions, as in llm.base_url=http://127.0.0.1:8000/v1; repeatable",
+        help="a service option of all sessions, as in llm.base_url=http://127.0.0.1:8000/v1; may be repeated",
     )
     parser.add_argument(
         "--record", metavar="FOLDER", help="save the transcript and the audio of every session in this folder"
