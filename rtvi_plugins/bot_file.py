@@ -200,7 +200,7 @@ def _kinds(path: Path, services: Mapping[str, _Written | _Service]) -> dict[str,
         given = cast(_Service, written)["kind"] if _is_whole(written) else name
         if given not in BUILTIN_KINDS:
             known = ", ".join(BUILTIN_KINDS)
-            how = f'Write {name} = {{kind = "llm", providers = […]}}.' if given == name else f"There is {known}."
+            how = f'Write {name} = {{kind = "llm", providers = […]}}.' if given == name else f"Kinds: {known}."
             raise BotError(f"{path}: services.{name}: {given!r} is not a kind of a conversation. {how}")
         kind = BUILTIN_KINDS[given]
         if kind in kinds.values():

@@ -548,8 +548,8 @@ class VAD(Protocol):
 class ChecksKey(Protocol):
     """A service of any kind that can ask its vendor whether the key is valid.
 
-    Annotate what the function under `@service` yields with a class that has this method. When `rtvi run` starts, it then
-    checks each key that it finds, and the log names each refused key.
+    Annotate what the function under `@service` yields with a class that has this method. Then `rtvi run` checks each
+    key that it finds when it starts, and the log names each refused key.
     """
 
     async def check_key(self) -> None:

@@ -148,7 +148,7 @@ LLM = 'services = { llm = "echo" }\n'
         ),
         (
             'services = { llm = "echo", a = { kind = "face", providers = "x" } }',
-            "porter.toml: services.a: 'face' is not a kind of a conversation. There is llm, stt, tts, vad, speech.",
+            "porter.toml: services.a: 'face' is not a kind of a conversation. Kinds: llm, stt, tts, vad, speech.",
         ),
         (
             'services = { llm = "echo", b = { kind = "llm", providers = "x" } }',
@@ -248,6 +248,6 @@ def test_other_bots_have_no_environments(capsys: pytest.CaptureFixture[str]) -> 
     """Bots in Python read their own environment variables."""
     assert main(["describe", "bot.py", "--env", "production"]) == USAGE
     assert (
-        "--env chooses settings of a bot file, and bot.py is none. Name a file like bot.toml."
+        "--env chooses the environment of a bot file, and bot.py is not a bot file. Write one, as in bot.toml."
         in capsys.readouterr().err
     )

@@ -50,7 +50,9 @@ def load(target: str, env: str | None = None) -> Callable[..., Any]:
 
         return load_bot_file(target, env or os.environ.get(_ENV_VARIABLE) or None)
     if env is not None:
-        raise UsageError(f"--env chooses settings of a bot file, and {target} is none. Name a file like bot.toml.")
+        raise UsageError(
+            f"--env chooses the environment of a bot file, and {target} is not a bot file. Write one, as in bot.toml."
+        )
     from ..loading import load_bot
 
     try:

@@ -127,7 +127,8 @@ class BotTurn:
         await completion.end_text()
         if completion.is_empty and not self.session.closing:
             log.warning(
-                "%s gave no text and no function call", named("the provider of an answer", self.alternatives.provider)
+                "%s yielded no text and no function call",
+                named("the provider of an answer", self.alternatives.provider),
             )
             raise ProviderError("The LLM", "no-answer")
 

@@ -127,7 +127,9 @@ class InvalidPiece(Exception):
     """A provider's stream yields something that is not a piece, or is not a stream. The text is for its author."""
 
     def __init__(self, found: object, operation: str, pieces: str) -> None:
-        super().__init__(f"{operation} gave {type(found).__name__}, which is not a piece of its stream: yield {pieces}")
+        super().__init__(
+            f"{operation} yielded {type(found).__name__}, which is not a piece of its stream: yield {pieces}"
+        )
 
     def located(self, stream: object, method: object) -> InvalidPiece:
         """Return the same exception, with the file and line of the function that made the stream."""
@@ -292,7 +294,7 @@ class FormatCheck:
     def __call__(self, audio: Audio, service: str, provider: str | None) -> None:
         if not self._has_warned and audio.channels > 0 and len(audio.data) % (2 * audio.channels):
             self._has_warned = True
-            what = "%s gave a piece of %d bytes of audio, which are not whole 16-bit samples"
+            what = "%s yielded a piece of %d bytes of audio, which are not whole 16-bit samples"
             log.warning(what, named(service, provider), len(audio.data))
 
 

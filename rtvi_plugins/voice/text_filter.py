@@ -78,7 +78,7 @@ def _parts_of(sentence: str, spoken: Spoken) -> list[Part]:
         are_texts = all(isinstance(each, str) for part in parts for each in part)
         if not are_texts or "".join(shown for shown, _ in parts) != sentence:
             raise AuthorError(
-                f"{where(spoken)} gave something else than a text, or than pairs whose first halves are the sentence. "
+                f"{where(spoken)} returned neither a text nor pairs whose first halves are the sentence. "
                 "Return the text to speak, or pairs of texts: as shown, as spoken."
             )
     except BaseException as error:

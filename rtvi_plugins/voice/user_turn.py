@@ -174,11 +174,11 @@ class UserTurnCollector:
             with idle_timeout(self.session.clock, _TIMEOUT, "The end of turn"):
                 awaitable: Any = policy(turn)
                 if not inspect.isawaitable(awaitable):
-                    raise AuthorError(f"end_of_turn gave {type(awaitable).__name__} at once. Write async def.")
+                    raise AuthorError(f"end_of_turn returned {type(awaitable).__name__} at once. Write async def.")
                 seconds: Any = await awaitable
             if not is_seconds(seconds):
                 found = "no finite number" if isinstance(seconds, float) else type(seconds).__name__
-                raise AuthorError(f"end_of_turn gave {found}. Return a number of seconds.")
+                raise AuthorError(f"end_of_turn returned {found}. Return a number of seconds.")
         except BaseException as error:
             let_cancellation_through(error)
             report(where(policy), error)

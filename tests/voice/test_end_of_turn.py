@@ -85,7 +85,7 @@ async def test_a_policy_without_async_is_reported_to_its_author(caplog: pytest.L
         await speak(wire, 1, 0.5)
         await silence(wire, 2.0)
         assert await said(wire) == [("user", "hello there"), ("assistant", "Fine.")]
-    assert [each for each in caplog.messages if "end_of_turn gave float at once. Write async def." in each]
+    assert [each for each in caplog.messages if "end_of_turn returned float at once. Write async def." in each]
 
 
 async def test_a_policy_that_hangs_is_given_up_and_the_user_answered(caplog: pytest.LogCaptureFixture) -> None:

@@ -226,7 +226,7 @@ async def test_a_wrong_piece_is_reported_to_its_author(piece: object, caplog: py
             await silence(wire, 2.0)
         assert failures(wire)
     (logged,) = caplog.messages
-    assert "listen() gave" in logged
+    assert "listen() yielded" in logged
     assert __file__ in logged
 
 

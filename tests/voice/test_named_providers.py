@@ -104,13 +104,18 @@ def not_a_number(self: Any, frame: Audio, /) -> float:
 @pytest.mark.parametrize(
     ("kind", "method", "mistake", "logged"),
     [
-        ("llm", "respond", yield_str, "an LLM (acme): an LLM's respond() gave str, which is not a piece of its stream"),
-        ("llm", "respond", yield_nothing, "(acme) gave no text and no function call"),
+        (
+            "llm",
+            "respond",
+            yield_str,
+            "an LLM (acme): an LLM's respond() yielded str, which is not a piece of its stream",
+        ),
+        ("llm", "respond", yield_nothing, "(acme) yielded no text and no function call"),
         ("llm", "respond", raise_key_error, "an LLM (acme), while it answered, raised KeyError"),
-        ("tts", "synthesize", yield_str, "a TTS (acme): a TTS's synthesize() gave str, which is not a piece"),
+        ("tts", "synthesize", yield_str, "a TTS (acme): a TTS's synthesize() yielded str, which is not a piece"),
         ("tts", "synthesize", yield_nothing, "a TTS (acme) made no audio of a text"),
-        ("tts", "synthesize", yield_half_a_sample, "a TTS (acme) gave a piece of 3999 bytes of audio"),
-        ("stt", "transcribe", yield_str, "an STT (acme): an STT's transcribe() gave str, which is not a piece"),
+        ("tts", "synthesize", yield_half_a_sample, "a TTS (acme) yielded a piece of 3999 bytes of audio"),
+        ("stt", "transcribe", yield_str, "an STT (acme): an STT's transcribe() yielded str, which is not a piece"),
         ("stt", "transcribe", write_final, f"Transcript(final=<str>) ({__file__}:"),
         ("stt", "transcribe", overrate, "an STT (acme), while it listened: Transcript(confidence=7) ("),
         ("tts", "synthesize", speak_before, "a TTS (acme), while it spoke: Word(start=-0.5) ("),

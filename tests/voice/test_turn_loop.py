@@ -645,8 +645,8 @@ async def mistaken_bot(session: Session, /, llm: LLM) -> None:
 @pytest.mark.parametrize(
     ("provider", "found", "place"),
     [
-        ("mistaken", "an LLM's respond() gave str", "in mistaken_llm.<locals>.Mistaken.respond() ("),
-        ("whole", "an LLM's respond() gave list", "in whole_llm.<locals>.Whole.respond() ("),
+        ("mistaken", "an LLM's respond() yielded str", "in mistaken_llm.<locals>.Mistaken.respond() ("),
+        ("whole", "an LLM's respond() yielded list", "in whole_llm.<locals>.Whole.respond() ("),
     ],
 )
 async def test_an_invalid_piece_is_reported_to_the_author(

@@ -87,7 +87,7 @@ def _add_addresses(parser: argparse.ArgumentParser) -> None:
         metavar="URL",
         action="append",
         default=[],
-        help="the origin of a web page that may use the bot, as in https://app.example; '*' allows all; may be repeated",
+        help="the origin of a web page that may use the bot: https://app.example; '*' allows all; may be repeated",
     )
     parser.add_argument("--public-url", metavar="URL", help="the URL that clients use, when a proxy is in front")
     parser.add_argument(
