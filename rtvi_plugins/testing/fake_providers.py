@@ -23,9 +23,10 @@ __all__ = ("check_fakes", "fake_provider", "with_fakes_of")
 def fake_provider(name: str, service: object) -> ModuleType:
     """Return a module whose provider `name`, such as `"llm.openai"`, is this object in all sessions.
 
-    Give it to `connect` or `host_for`. It has no keys. If the real provider is installed, or declared in the bot's own
+    Pass it to `connect` or `host_for`. It has no keys. If the real provider is installed, or declared in the bot's own
     modules, the fake has the same options and actions, so that the bot may name them: the options are checked and have
-    no effect, and the actions get the object. `AuthorError` if the name is not `kind.provider` of a built-in kind.
+    no effect, and the actions get the object. Raise `AuthorError` if the name is not `kind.provider` of a built-in
+    kind.
     """
     kind, dot, provider = name.partition(".")
     if not dot:

@@ -56,7 +56,7 @@ class ScriptedLLM:
         self.answers.extend(answers)
 
     async def respond(self, request: LLMRequest, /) -> AsyncGenerator[LLMPiece]:
-        """Give the next answer. `AssertionError` if none is left."""
+        """Give the next answer. Raise `AssertionError` if none is left."""
         self.requests.append(request)
         if not self.answers:
             raise _ScriptEnded(
@@ -116,7 +116,7 @@ class ScriptedSpeechModel:
     def hear(self, *pieces: SpeechPiece | Exception) -> None:
         """Yield these pieces unasked, such as a `Transcript`. A `SpeechEnded` is answered, if an answer is left.
 
-        `AssertionError` if no stream is open.
+        Raise `AssertionError` if no stream is open.
         """
         assert self._stream is not None, "No stream is open."
         self._stream.push(pieces)

@@ -69,12 +69,12 @@ async def converse(
     user's speech: at any time with `vad` or if its vendor finds the utterances, otherwise while the microphone is on
     (push-to-talk). `taking` is the turn-taking policy. The bot says `greeting` first, except in a session for
     single-turn actions; nothing interrupts `Say(text, interruptible=False)`. When a provider fails, its turn ends, the
-    client gets an `error` that is not fatal, and the conversation continues; in a spoken conversation the bot says
-    `apology`, and in a written one it shows it if the LLM's answer was empty. `spoken` returns the text to speak for a
-    sentence that is shown: by default the words without markdown, with None the sentence as it is. `filler` is said, or
-    played, while functions of the LLM run, if they take longer than a second, or than its `after_seconds`. It does not
-    enter the context. `apology` and `filler` may be functions that return the text each time, such as in the user's
-    language.
+    client gets an `error` that is not fatal, and the conversation continues. In a spoken conversation, the bot then
+    says `apology`. In a text conversation, it shows `apology` if the LLM's answer was empty. `spoken` returns the text
+    to speak for a sentence that is shown: by default the words without markdown, with None the sentence as it is.
+    `filler` is said, or played, while functions of the LLM run, if they take longer than a second, or than its
+    `after_seconds`. It does not enter the context. `apology` and `filler` may be functions that return the text each
+    time, such as in the user's language.
 
     `speech` replaces `stt`, `llm` and `tts`: a speech-to-speech model hears the user and answers. Its vendor
     finds when the user speaks; with `vad`, the bot does. The model is asked to say `greeting` and `apology`. `filler`

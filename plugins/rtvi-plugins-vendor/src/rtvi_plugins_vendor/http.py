@@ -100,7 +100,7 @@ class VendorHTTP:
         """Yield the response to a request. Leaving the block closes it.
 
         `path` is relative to the base URL. `json` is the body; None sends none. `file` has the name, the type and the
-        content of a file; it is sent as the field "file" of a form, with the fields of `form`. Raises `ProviderError`
+        content of a file; it is sent as the field "file" of a form, with the fields of `form`. Raise `ProviderError`
         if the vendor refuses the request, also while the block reads the response.
         """
         content = None if json is None else orjson.dumps(json)
@@ -221,8 +221,8 @@ async def connect_http(
       `retry-after`.
     - `transport`: replaces the network, for tests.
 
-    Raises `ProviderError` for a key that no header can contain, and `ValueError` for a `base_url` that is not an http
-    or https URL, or that contains a user name or password. Raises `AuthorError` for a `base_url` with a query, and if
+    Raise `ProviderError` for a key that no header can contain, and `ValueError` for a `base_url` that is not an http
+    or https URL, or that contains a user name or password. Raise `AuthorError` for a `base_url` with a query, and if
     the environment variables for proxies and certificates cannot be used. Requests are not logged.
     """
     async with open_client(provider, api_key, base_url, key_header, key_scheme, timeout, transport) as client:

@@ -1,4 +1,4 @@
-"""Vendors for the conformance kit: they answer and fail as `rtvi_plugins.testing.SCRIPTS` say.
+"""Fake vendors for the rules for providers: they answer and fail as `rtvi_plugins.testing.SCRIPTS` say.
 
 Over HTTP, a vendor has its answer in parts; over a WebSocket, `SocketVendor` has a function that talks.
 
@@ -179,7 +179,7 @@ def _quote(status: int, request: FakeRequest) -> object:
 
 @define(eq=False)
 class SocketVendor:
-    """A fake vendor that knows all scripts of the conformance kit.
+    """A fake vendor that knows all scripts of `rtvi_plugins.testing.SCRIPTS`.
 
     - `path`: where it answers.
     - `talk`: the vendor's side of a good conversation.

@@ -119,7 +119,7 @@ class Samples:
     def take(self, data: bytes | str) -> list[Audio]:
         """Return the audio of these bytes, or of a base64 text: one piece, or none. Half a frame is kept.
 
-        Raises `ValueError` if a text is not base64.
+        Raise `ValueError` if a text is not base64.
         """
         data = self._rest + (b64decode(data, validate=True) if isinstance(data, str) else data)
         whole = len(data) - len(data) % (2 * self.channels)

@@ -293,7 +293,7 @@ async def connect_websockets(
     - `categorize`: returns the category of a close code and its reason, and None for a normal end. By default,
       `category_of_close`.
 
-    Raises `ProviderError` and `ValueError` as `connect_http` does.
+    Raise `ProviderError` and `ValueError` as `connect_http` does.
     """
     async with (
         open_client(provider, api_key, base_url, key_header, key_scheme, None) as client,
