@@ -29,7 +29,7 @@ class AssemblyAI:
     vendor: FakeVendor
     #: The sentence of each turn. The last one stays.
     sentences: list[str] = field(factory=lambda: ["One two three four five."])
-    #: How sure it is that a turn is over.
+    #: How sure it is that a turn is over. Models of the series Universal-3 end each one after a short silence.
     confidence: float = 0.7
 
     async def listen(self, socket: FakeSocket) -> None:
@@ -72,11 +72,16 @@ class _Hearing:
     shown: int = 0
     turns: int = 0
 
+    @property
+    def is_universal_3(self) -> bool:
+        return self.params["speech_model"].startswith(("universal-3", "u3"))
+
     async def take(self, data: bytes) -> None:
         seconds = len(data) / 2 / int(self.params["sample_rate"])
         if is_loud(data):
             if not self.loud:
                 self.began = self.heard
+            if not self.loud and self.is_universal_3:
                 await self.socket.send({"type": "SpeechStarted", "timestamp": round(self.heard * 1000)})
             self.loud, self.silent = self.loud + seconds, 0.0
         else:
@@ -86,6 +91,7 @@ class _Hearing:
             self.shown = count
             await self._send(self._words()[:count], end=False)
         threshold = float(self.params.get("end_of_turn_confidence_threshold", "0.4"))
+        threshold = 0.0 if self.is_universal_3 else threshold
         if self.silent >= 0.09 and self.fake.confidence >= threshold:
             await self.end()
 
@@ -93,8 +99,9 @@ class _Hearing:
         """End a turn. Nothing happens if there is none."""
         if not self.loud:
             return
-        await self._send([each.lower().strip(".,?") for each in self._words()], end=True)
-        if self.params.get("format_turns", "").lower() == "true":  # the SDK writes True
+        if not self.is_universal_3:
+            await self._send([each.lower().strip(".,?") for each in self._words()], end=True)
+        if self.is_universal_3 or self.params.get("format_turns", "").lower() == "true":  # the SDK writes True
             await self._send(self._words(), end=True, formatted=True)
         self.turns, self.loud, self.shown, self.silent = self.turns + 1, 0.0, 0, 0.0
 

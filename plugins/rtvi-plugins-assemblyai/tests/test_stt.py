@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
 
+import anyio
 import pytest
 from assemblyai_server import AssemblyAI, assemblyai
 
+import rtvi_plugins_assemblyai.stt as provider
 from rtvi_plugins.errors import ProviderError
 from rtvi_plugins.kinds import (
+    Audio,
     ListenPiece,
     ListenRequest,
     Pause,
@@ -22,6 +25,7 @@ from rtvi_plugins.kinds import (
     Word,
 )
 from rtvi_plugins.session import Secret
+from rtvi_plugins_assemblyai._turns import Turns
 from rtvi_plugins_assemblyai.stt import AssemblyAISTT, assemblyai_stt, recognition
 from rtvi_plugins_vendor.provider_tests import (
     SILENCE,
@@ -152,6 +156,47 @@ async def test_the_vendor_judges_the_end_of_a_turn(threshold: float, ends: bool)
     async with opened() as (_, stt):
         recognition(stt, end_of_turn_confidence_threshold=threshold)
         assert finals(await listen(stt, UTTERANCE)) == [("One two three four five.", ends)]
+
+
+async def test_a_turn_that_has_ended_before_the_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Models of the series Universal-3 do so. The pause then waits for nothing."""
+    monkeypatch.setattr(provider, "_QUIET", 60.0)
+    ended = anyio.Event()
+
+    async def audio() -> AsyncGenerator[Audio | Pause]:
+        for frame in (*UTTERANCE, *[SILENCE] * 5):
+            yield frame
+        await ended.wait()
+        yield Pause()
+        await anyio.sleep_forever()
+
+    async with opened() as (_, stt):
+        recognition(stt, speech_model="universal-3-6-pro")
+        pieces: list[ListenPiece] = []
+        with anyio.fail_after(10):
+            async with aclosing(audio()) as heard, aclosing(stt.listen(ListenRequest(heard))) as stream:
+                async for piece in stream:
+                    pieces.append(piece)
+                    if finals(pieces):
+                        ended.set()
+                    if isinstance(piece, Settled):
+                        break
+    assert finals(pieces) == [("One two three four five.", None)]
+
+
+def test_speech_after_a_turn() -> None:
+    """There may be more to come, so the pause waits."""
+    word = {"text": "Hello.", "start": 700, "end": 1000, "confidence": 0.9}
+    turn = {"type": "Turn", "turn_order": 0, "turn_is_formatted": True, "end_of_turn": True, "transcript": "Hello."}
+    ended = {**turn, "end_of_turn_confidence": 1.0, "words": [word]}
+    turns = Turns(waits_for_format=True)
+    assert not turns.has_all(1.5)
+    turns.read(ended)
+    assert [turns.has_all(sent) for sent in (1.5, 1.8)] == [True, False]
+    turns.read({"type": "SpeechStarted", "timestamp": 1200})
+    assert not turns.has_all(1.5)
+    turns.read({**ended, "turn_order": 1, "words": []})
+    assert not turns.has_all(1.5)
 
 
 async def test_audio_is_sent_in_larger_messages_where_no_turn_end_waits_for_it() -> None:

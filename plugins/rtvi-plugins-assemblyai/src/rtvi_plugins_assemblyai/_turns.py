@@ -17,6 +17,8 @@ __all__ = ("PROVIDER", "Piece", "Turns", "category_of")
 Piece: TypeAlias = Transcript | Usage | SpeechBegan | SpeechEnded
 
 PROVIDER = "assemblyai"
+#: How long before a pause the last word may have ended, in seconds: the silence that is a pause, and a little more.
+_RECENT = 0.7
 
 #: The close codes of AssemblyAI. Its messages of the type `Error` have them too.
 _BY_CODE: Mapping[int, ProviderCategory] = {
@@ -61,6 +63,8 @@ class Turns:
     _latest: Mapping[str, Any] | None = None
     #: The number of the last turn that has ended.
     _ended: int = -1
+    #: When its last word ended, in seconds of the audio. None: there may be speech after it.
+    _spoken_until: float | None = None
 
     def read(self, message: Any) -> list[Piece]:
         """Return the pieces of a message. None is a vendor that has nothing to add."""
@@ -75,6 +79,8 @@ class Turns:
                 case {"type": "Termination"}:
                     self.is_terminated = True
                     pieces += [*self._end(), Usage(seconds=message.get("audio_duration_seconds") or 0)]
+                case {"type": "SpeechStarted"}:  # only of the models of the series Universal-3
+                    self._spoken_until = None
                 case {"error": reason}:
                     code = message.get("error_code")
                     raise ProviderError(PROVIDER, category_of(code or 0, str(reason)) or "unavailable")
@@ -82,10 +88,17 @@ class Turns:
                     pass
         return pieces
 
+    def has_all(self, sent: float) -> bool:
+        """Return whether the turn that AssemblyAI has ended last is the end of the audio, of `sent` seconds.
+
+        Then no other turn may begin late.
+        """
+        return self._spoken_until is not None and sent - self._spoken_until < _RECENT
+
     def _turn(self, turn: Mapping[str, Any]) -> list[Piece]:
         if turn["turn_order"] <= self._ended:  # its formatted text, after its end was taken as it was
             return []
-        self._latest = turn
+        self._latest, self._spoken_until = turn, None
         if turn["end_of_turn"] and (turn["turn_is_formatted"] or not self.waits_for_format):
             self._ended = turn["turn_order"]
             return self._end(turn["end_of_turn_confidence"])
@@ -101,6 +114,7 @@ class Turns:
         self.is_open, self.has_ended = False, True
         if turn is None:
             return [*begun, *ended]
+        self._spoken_until = turn["words"][-1]["end"] / 1000 if turn["words"] else None
         judged = None if self.threshold is None or confidence is None else confidence >= self.threshold
         found = _transcript(turn, final=True, ends_turn=judged)
         return [*begun, found, *ended] if found.text else [*begun, *ended]

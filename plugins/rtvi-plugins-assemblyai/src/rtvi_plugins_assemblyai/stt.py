@@ -42,6 +42,7 @@ _FRAMES = 5
 _FRAMES_OF_TURNS = 3
 #: How long to wait for a turn that may begin late, in seconds, where AssemblyAI has none to end.
 _QUIET = 0.4
+_BYTES_PER_SECOND = 32_000
 #: A confidence that no turn has, so that AssemblyAI ends a turn when it is told to.
 _NEVER = 1.0
 
@@ -79,9 +80,15 @@ class AssemblyAISTT:
                 stream, request.audio, pause=_FORCE, hears_silence=False, least=_LEAST, frames=frames
             ) as listening,
         ):
-            is_over = False
+
+            def quiet() -> float:
+                if turns.is_open:
+                    return stream.timeout
+                return 0.0 if turns.has_all(listening.sent_bytes / _BYTES_PER_SECOND) else _QUIET
+
+            listening.quiet, is_over = quiet, False
             while not is_over or self.fields == fields:
-                listening.quiet, is_over = stream.timeout if turns.is_open else _QUIET, False
+                is_over = False
                 for piece in turns.read(await anext(listening)):
                     if isinstance(piece, SpeechEnded):
                         is_over = True

@@ -47,7 +47,8 @@ class Listening(AsyncIterator[Any]):
 
     - `pause`: what is sent at each pause.
     - `quiet`: for a vendor that does not answer each pause. If it has sent something for the utterance, and is silent
-      for this time in seconds, it has nothing to add. Then the message is None.
+      for this time in seconds, it has nothing to add. Then the message is None. A function returns the time when the
+      pause has come.
     - `hears_silence`: whether the vendor sends something for each utterance. If not, it is enough that it has sent
       anything since the connection was opened.
     - `least`: the fewest bytes of a message with audio. See `audio_messages`.
@@ -58,12 +59,14 @@ class Listening(AsyncIterator[Any]):
     stream: WebSocketStream
     audio: CountedAudio = field(converter=CountedAudio)
     pause: Outgoing = field(kw_only=True)
-    quiet: float | None = field(default=None, kw_only=True)
+    quiet: float | Callable[[], float] | None = field(default=None, kw_only=True)
     hears_silence: bool = field(default=True, kw_only=True)
     least: int = field(default=0, kw_only=True)
     frames: int = field(default=FRAMES, kw_only=True)
     #: Whether a pause waits for its answer.
     is_paused: bool = field(default=False, init=False)
+    #: How many bytes of audio were sent, with the silence that was added.
+    sent_bytes: int = field(default=0, init=False)
     _used: float = field(default=0.0, init=False)
     _heard: bool = field(default=False, init=False)
     _sending: AbstractAsyncContextManager[None] = field(init=False)
@@ -112,6 +115,7 @@ class Listening(AsyncIterator[Any]):
         async with aclosing(batches) as messages:
             async for message in messages:
                 if message is not self.pause:
+                    self.sent_bytes += len(message)
                     yield message
                     continue
                 self.is_paused = True
@@ -120,7 +124,8 @@ class Listening(AsyncIterator[Any]):
                 self._expect()
 
     def _expect(self) -> None:
-        quiet = self.quiet if self._heard else None
+        quiet = self.quiet() if callable(self.quiet) else self.quiet
+        quiet = quiet if self._heard else None
         self.stream.expect(self.stream.timeout if quiet is None else quiet)
 
 
