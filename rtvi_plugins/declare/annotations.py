@@ -84,6 +84,8 @@ def read(annotation: Any, *, nested: bool = False, _inside: tuple[Any, ...] = ()
         return literal_shape(args)
     if members := _union_members(annotation):
         return union_shape([read(member, nested=nested, _inside=_inside) for member in members])
+    if origin is tuple and not args and repr(annotation).endswith("[()]"):  # `typing.Tuple` alone has an origin too
+        raise UnsupportedType("is an array without items. Name the type of its items, as in tuple[int, ...]")
     for generic, read_container in CONTAINERS.items():
         if generic is (origin or annotation):
             return read_container(generic, args, read_part)

@@ -485,6 +485,7 @@ UNREADABLE: list[tuple[Any, str]] = [
     (dict[str], "is an object that does not say the type of its values. Use dict[str, …]"),  # type: ignore[misc]
     (list[int, str], "is an array with 2 types of items"),  # type: ignore[misc]
     (tuple[int, str, ...], "is an array with 3 types of items"),  # type: ignore[misc]
+    (tuple[()], "is an array without items. Name the type of its items, as in tuple[int, ...]"),
     (T, "is T, a type variable, which has no RTVI type"),
     (Box[int], "is Box[…], a generic type, which has no RTVI type"),
     (Pair[int], "is Pair[…], a generic type, which has no RTVI type"),
