@@ -180,8 +180,10 @@ class Client:
     async def _send_unanswered(self, type: str, data: Any, *, id: str | None = None) -> None:
         """Send a message that is answered only if it fails."""
         if self._resumption.is_possible and not self.closed:
-            with anyio.fail_after(self._timeout):
+            with anyio.move_on_after(self._timeout):
                 await self._resumption.connected.wait()
+            if not self._resumption.connected.is_set():
+                raise NoAnswer(f"The connection to the bot was lost, and did not come back within {self._timeout:g} s.")
         await self._send(encode(type, id or self._message_id(), data))
 
     def _message_id(self) -> str:
@@ -382,6 +384,7 @@ class Client:
     def _end(self) -> None:
         """Answer every pending request: the connection has ended."""
         self.closed = True
+        self._resumption.connected.set()  # what waits for a connection finds that there is none
         gone = SessionClosed("The connection ended before the bot had answered.").to_json()
         for id in self._pending:
             self._answer(id, "error-response", gone)

@@ -12,7 +12,7 @@ from anyio.abc import ObjectStream
 from attrs import define, field
 
 from rtvi_plugins import Session, action, bot
-from rtvi_plugins.client import Client, open_client
+from rtvi_plugins.client import Client, NoAnswer, open_client
 from rtvi_plugins.errors import ServerFull, SessionClosed, UnknownSession
 from rtvi_plugins.hosting import ConnectionStream, Host
 from rtvi_plugins.resuming import MemoryStore
@@ -122,11 +122,11 @@ class Net:
 
 
 @asynccontextmanager
-async def resuming(*, saves: bool = True) -> AsyncGenerator[tuple[Client, Net]]:
+async def resuming(*, saves: bool = True, timeout: float = 10.0) -> AsyncGenerator[tuple[Client, Net]]:
     """A client that resumes."""
     async with Host(desk, environ={}, store=MemoryStore() if saves else None) as host:
         net = Net(host)
-        async with open_client(await net.connect(), reconnect=net.reconnect, delay=0.0) as client:
+        async with open_client(await net.connect(), reconnect=net.reconnect, delay=0.0, timeout=timeout) as client:
             yield client, net
 
 
@@ -182,6 +182,33 @@ async def test_a_session_that_is_over_is_closed() -> None:
         with pytest.raises(SessionClosed):
             await client.action("bot:book", name="a")
         assert client.closed
+
+
+async def lose(client: Client, net: Net) -> None:
+    """Cut the connection, and wait until the client has noticed."""
+    await net.cables[-1].cut()
+    while client._resumption.connected.is_set():  # pyright: ignore[reportPrivateUsage]
+        await anyio.lowlevel.checkpoint()
+
+
+async def test_a_text_that_waits_for_the_connection_learns_that_the_session_is_over() -> None:
+    """It need not wait for its time to pass."""
+    async with resuming() as (client, net):
+        net.refusals.append(UnknownSession("over"))
+        await lose(client, net)
+        with anyio.fail_after(5), pytest.raises(SessionClosed):
+            await client.ask("hello")
+
+
+async def test_a_text_without_a_connection_is_not_answered_in_time() -> None:
+    """It raises as a request does."""
+    async with resuming(timeout=0.01) as (client, net):
+        net.refusals += [ServerFull("full")] * 100
+        await lose(client, net)
+        with pytest.raises(
+            NoAnswer, match=r"^The connection to the bot was lost, and did not come back within 0\.01 s"
+        ):
+            await client.send_text("hello")
 
 
 @pytest.mark.parametrize("saves", [True, False])
