@@ -40,7 +40,6 @@ class Completion:
     speech: Speech | None
     text: str = ""
     calls: list[ToolCall] = field(factory=list[ToolCall])
-    thoughts: list[Thought] = field(factory=list[Thought])
     #: The class of the provider, whose thoughts and extras these are.
     provider: str = ""
     #: The results by the ids of the calls, once the calls have ended or were cancelled.
@@ -51,6 +50,9 @@ class Completion:
     is_whole: bool = False
     #: The LLM has finished, or has failed, and the calls have their results.
     is_settled: bool = False
+    #: The thoughts that have ended, and the pieces of the last one.
+    _thoughts: list[dict[str, Any]] = field(factory=list[dict[str, Any]])
+    _thought: list[str] = field(factory=list[str])
     _started_at: float = field(init=False)
     _sentences: Sentences = field(factory=Sentences)
     _sentence_pause: Deadline = field(init=False)
@@ -82,7 +84,8 @@ class Completion:
     def restart(self, provider: str) -> None:
         """Forget the text and the thoughts of an attempt that has failed: another one begins, by this provider."""
         self.text, self.provider, self._sentences = "", provider, Sentences()
-        self.thoughts.clear()
+        self._thoughts.clear()
+        self._thought.clear()
 
     async def write(self, text: str) -> None:
         """Add text, and put out the sentences that it completes. If the LLM then pauses, a finished one follows."""
@@ -128,10 +131,11 @@ class Completion:
         self.calls.append(call)
 
     def think(self, thought: Thought) -> None:
-        """Add a piece of a thought. Pieces are joined until one has `extra`."""
-        if self.thoughts and not self.thoughts[-1].extra:
-            thought = evolve(thought, text=self.thoughts.pop().text + thought.text)
-        self.thoughts.append(thought)
+        """Add a piece of a thought. One with `extra` ends the thought."""
+        self._thought.append(thought.text)  # joined at the end: there may be tens of thousands
+        if thought.extra:
+            self._thoughts.append({"text": "".join(self._thought), "extra": thought.extra})
+            self._thought.clear()
 
     # ---- what the context gets ---------------------------------------------------------------------------------------
 
@@ -154,9 +158,9 @@ class Completion:
 
     def _with_thoughts(self, message: Message) -> Message:
         """Return the message with the thoughts before it. Vendors refuse thoughts that are not whole."""
-        if self.is_whole and self.thoughts:
-            whole = [{"text": each.text} | ({"extra": each.extra} if each.extra else {}) for each in self.thoughts]
-            return MessageWithThoughts(**message, thoughts=[{self.provider: each} for each in whole])
+        last = [{"text": "".join(self._thought)}] if self._thought else []
+        if self.is_whole and (thoughts := [*self._thoughts, *last]):
+            return MessageWithThoughts(**message, thoughts=[{self.provider: each} for each in thoughts])
         return message
 
     def _with_results(self, text: str, cut: bool, results: dict[str, str]) -> list[Message]:

@@ -26,24 +26,26 @@ _JOINED = ("text", "summary")
 class Reasoning:
     """The thoughts of one answer, from its deltas."""
 
-    _text: str = ""
+    #: The parts of a text are joined at the end: there may be tens of thousands.
+    _text: list[str] = field(factory=list[str])
     _details: list[dict[str, Any]] = field(factory=list[dict[str, Any]])
 
     def add(self, delta: Mapping[str, Any]) -> None:
         """Add what a delta has."""
-        self._text += text(delta.get("reasoning_content"))
+        self._text.append(text(delta.get("reasoning_content")))
         for each in map(object_of, array(delta.get("reasoning_details"))):
             if self._details and _continues(self._details[-1], each):
                 _join(self._details[-1], each)
             elif each:
-                self._details.append({**each})
+                self._details.append({**each, **{name: [text(each[name])] for name in _JOINED if name in each}})
 
     @property
     def fields(self) -> dict[str, Any]:
         """The fields of the message that has the calls."""
         if self._details:
             return {"reasoning_details": [_whole(each) for each in self._details]}
-        return {"reasoning_content": whole_characters(self._text)} if self._text else {}
+        content = whole_characters("".join(self._text))
+        return {"reasoning_content": content} if content else {}
 
 
 def _continues(last: Mapping[str, Any], each: Mapping[str, Any]) -> bool:
@@ -53,13 +55,13 @@ def _continues(last: Mapping[str, Any], each: Mapping[str, Any]) -> bool:
 def _join(last: dict[str, Any], each: Mapping[str, Any]) -> None:
     for name, value in each.items():
         if name in _JOINED:
-            last[name] = text(last.get(name)) + text(value)
+            last.setdefault(name, []).append(text(value))
         elif value is not None:
             last[name] = value
 
 
 def _whole(detail: Mapping[str, Any]) -> dict[str, Any]:
-    return {**detail, **{name: whole_characters(text(detail[name])) for name in _JOINED if name in detail}}
+    return {**detail, **{name: whole_characters("".join(detail[name])) for name in _JOINED if name in detail}}
 
 
 def to_give_back(vendor: str, message: Mapping[str, Any], call: Mapping[str, Any]) -> dict[str, Any]:
