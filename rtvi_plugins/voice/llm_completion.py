@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final, cast
 
 import anyio.lowlevel
-from attrs import define, evolve, field
+from attrs import define, field
 
 from ..clock import Deadline
 from ..context import Message, MessageWithThoughts, without_vendor_data

@@ -213,8 +213,9 @@ class SpeechSynthesis:
             )
         except ProviderError as error:
             speech.failed = True
-            # Where another provider can take over, it speaks what comes next.
-            self._tts_failed = self._alternatives.seconds is None
+            # Where another provider can take over, it speaks what comes next. A voice that cannot
+            # read this text may read the next one.
+            self._tts_failed = self._alternatives.seconds is None and error.category != "no-answer"
             self.session.fail(error)
         finally:
             self.session.emit(BotTTSStopped())
@@ -244,8 +245,7 @@ class SpeechSynthesis:
                             usage = clean_usage(piece)
         if first is None and any(map(str.isalnum, "".join(speech.sentences.items))):
             log.warning("%s made no audio of a text", named("a TTS", self._alternatives.provider))
-            if self._alternatives.seconds is not None:
-                raise ProviderError("The TTS", "no-answer")  # another provider can speak the text
+            raise ProviderError("The TTS", "no-answer")
         speech.timeline.finish()
         self.turn.flush()
         self.session.emit(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
+from unittest.mock import ANY
 
 import anyio
 import pytest
@@ -73,6 +74,23 @@ async def test_a_tts_that_fails_leaves_the_text() -> None:
         assert await said(wire) == [("user", "go"), ("assistant", "Fine.")]
         assert wire.heard == []
         assert [each["code"] for each in wire.data_of("error")] == ["provider-failed"]
+
+
+async def test_a_tts_without_a_voice_for_a_text_is_reported_and_speaks_the_next_one() -> None:
+    """As for a text in a script that its voice cannot read. The same turn may have texts that it can."""
+
+    async def speak(request: TTSRequest) -> AsyncGenerator[TTSPiece]:
+        async for text in request.text:
+            if text.isascii():
+                yield spell(text)
+
+    fakes = Fakes([Text("你好。"), ToolCall("c1", "unknown", {})], [Text("Fine.")], tts=speak)
+    async with fakes.session() as wire:
+        await write(wire)
+        await wait(wire, 1.0)
+        assert await said(wire) == [("user", "go"), ("assistant", "你好。"), ("tool", ANY), ("assistant", "Fine.")]
+        assert spoken(wire) == "Fine."
+        assert failures(wire) == ["The TTS gave no answer."]
 
 
 async def test_an_llm_that_hangs_is_given_up_and_the_bot_continues() -> None:
