@@ -9,9 +9,9 @@ from typing import Any, ClassVar, Final, cast
 from ..context import Function, Message, WrappedFunction
 from ..declare.message_roles import is_call
 from ..utils.error_texts import shorten
-from ..utils.json_values import is_array
+from ..utils.json_values import is_array, is_object
 
-__all__ = ("FunctionsCheck", "ResultsCheck")
+__all__ = ("FunctionsCheck", "ResultsCheck", "TextCheck")
 
 #: What at least one vendor accepts: Google has dots and colons, Anthropic has 128 characters.
 _FUNCTION_NAME: Final = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
@@ -49,6 +49,21 @@ class ResultsCheck(_Check):
                 f"{place}: the call {shorten(repr(id))} has no result, and vendors refuse it. Remove it, or add a "
                 'message of role "tool" after it.'
             )
+
+
+class TextCheck(_Check):
+    """Each message of the user says something."""
+
+    def _problems(self, value: Sequence[Message]) -> Iterator[str]:
+        for index, message in enumerate(value):
+            if message["role"] == "user" and _is_blank(message.get("content")):
+                yield f"[{index}].content: expected a text that is not blank."
+
+
+def _is_blank(content: object) -> bool:
+    if is_array(content):
+        return all(is_object(part) and part.get("type") == "text" and _is_blank(part.get("text")) for part in content)
+    return isinstance(content, str) and not content.strip()
 
 
 class FunctionsCheck(_Check):

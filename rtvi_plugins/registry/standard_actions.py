@@ -17,7 +17,7 @@ from ..declare.message_roles import ANY_ROLE, roles
 from ..declare.options import options
 from ..errors import InvalidArguments, RequestError, unknown
 from ..session import RunLLM, Say, Session, VADParams
-from .context_checks import FunctionsCheck, ResultsCheck
+from .context_checks import FunctionsCheck, ResultsCheck, TextCheck
 
 __all__ = (
     "append_to_messages",
@@ -61,7 +61,7 @@ _RunImmediately = Annotated[bool, Doc("Make the bot answer at once.")]
 async def append_to_messages(
     session: Session,
     /,
-    messages: Sequence[Message],
+    messages: Annotated[Sequence[Message], TextCheck()],
     run_immediately: _RunImmediately = False,
     interrupt: _Interrupt = False,
 ) -> bool:

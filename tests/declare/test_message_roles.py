@@ -42,9 +42,9 @@ BAD_CALLS: list[Any] = [
 
 PLAIN: list[Any] = [
     {"role": "user", "content": "Hello."},
-    {"role": "user", "content": ""},
+    {"role": "user", "content": " Yes "},
     {"role": "user", "content": [TEXT, TEXT]},
-    {"role": "user", "content": []},
+    {"role": "user", "content": [TEXT]},
 ]
 PARTS: list[Any] = [
     IMAGE,

@@ -107,6 +107,17 @@ async def test_append_to_messages_without_flags_asks_for_no_answer() -> None:
         assert message["content"] == parts
 
 
+@pytest.mark.parametrize("content", ["", " \n", [], [{"type": "text", "text": " "}]])
+async def test_append_to_messages_refuses_a_user_who_says_nothing(content: Any) -> None:
+    """As `append-to-context` does: some vendors would refuse every request after it."""
+    async with helper() as wire:
+        messages = [user("one"), {"role": "user", "content": content}]
+        error = await wire.error(call(wire, "append_to_messages", named(messages=messages)))
+        assert error["code"] == "invalid-arguments"
+        assert "messages: [1].content: expected a text that is not blank." in str(error)
+        assert await contents(wire) == []
+
+
 async def test_set_context() -> None:
     """LLMHelper sends `interrupt`. The conversation is replaced."""
     fakes = fakes_of_two_answers()
