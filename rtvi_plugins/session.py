@@ -134,6 +134,14 @@ class Listener(ABC):
     def microphone(self, enabled: bool) -> None:  # noqa: B027 - most listeners need none
         """Note that the user switched the microphone on or off. Not every client reports it."""
 
+    def unsubmitted(self, *, interim: bool) -> Sequence[Input]:
+        """Return the inputs that are still to be submitted for what the user has said.
+
+        A session that is saved keeps them, in case it continues in another process. `interim` is true when it moves
+        there: then words that may still change count too.
+        """
+        return ()
+
     def close(self) -> None:  # noqa: B027 - a listener that has nothing to finish needs none
         """Finish: the session ends, or the listening does. Events that are emitted here are still sent."""
 

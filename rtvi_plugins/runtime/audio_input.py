@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from ..clock import Clock
 from ..errors import AuthorError, RateLimited, RequestError, UnusableAudio, report
 from ..kinds import Audio
-from ..session import Listener
+from ..session import Input, Listener
 from ..utils.plugin_calls import reraise_control_flow
 from .playback import whole_samples
 
@@ -67,6 +67,14 @@ class AudioInput:
                 listener.close()
         except Exception as error:
             report("the listener", error)
+
+    def unsubmitted(self, *, interim: bool) -> Sequence[Input]:
+        """Return the inputs that the listener has not submitted yet."""
+        try:
+            return () if self._listener is None else self._listener.unsubmitted(interim=interim)
+        except Exception as error:
+            report("the listener", error)
+            return ()
 
     def record(self, recorder: Recorder) -> None:
         self._recorder = recorder

@@ -294,6 +294,8 @@ class BotSession(Session[Any]):
     # ---- the context -----------------------------------------------------------------------------------------------
 
     def remember(self, *messages: Message, before: Message | None = None) -> None:
+        if self._parts.end.moved:
+            return  # the other process remembers it
         self.context.append(*messages, before=before)
         self._report_transcript(messages)
 

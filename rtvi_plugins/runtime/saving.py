@@ -54,11 +54,12 @@ class Saver:
     answered: Callable[[str, str], None] = lambda id, text: None
     #: Nothing more is noted: the session continues elsewhere, or ends.
     stopped: bool = False
+    #: The last snapshot is taken: the session moves to another process.
+    frozen: bool = False
     notes: dict[str, str | None] = field(factory=dict[str, "str | None"])
     #: The record as it is after the next write. It is written as a whole if the store has lost it.
     record: dict[str, str] = field(factory=dict[str, str])
     _has_lost_session: bool = False
-    _frozen: bool = False
     #: The keys of the effects that have begun.
     _begun_effects: set[str] = field(factory=set[str])
     _write_lock: anyio.Lock = field(factory=anyio.Lock)
@@ -227,8 +228,9 @@ class Saver:
     def freeze(self) -> None:
         """Take the last snapshot, which `finish` writes: the session will continue in another process."""
         if not self.stopped:
+            self.frozen = True
             self.snapshot()
-            self.stopped = self._frozen = True
+            self.stopped = True
 
     async def finish(self, ended: str | None = None) -> None:
         """Write the last snapshot, if one was taken; otherwise forget the record, unless it is another process's.
@@ -239,7 +241,7 @@ class Saver:
         self.stopped = True
         if self._has_lost_session:
             return
-        if self._frozen:
+        if self.frozen:
             self._tasks = None
             async with self._write_lock:  # a write that was cancelled has given back what it had to write
                 return await self._write_notes(_END_SECONDS)

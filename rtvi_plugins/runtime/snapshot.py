@@ -15,7 +15,7 @@ The record of a session has these keys. Those of the first two lines and `m/N`, 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from attrs import define, field
@@ -55,6 +55,7 @@ class Snapshot:
     #: How many answers there were.
     _answer_count: int = 0
     _state_failed: bool = False
+    _last_unsubmitted: Sequence[Input] = ()
 
     def note(self) -> None:
         parts, context = self.parts, self.session.context
@@ -63,7 +64,7 @@ class Snapshot:
         self._compare("config", (config.values, config.revision, protocol.offer.providers), _config_json)
         self._compare("client", (protocol.client,), _client_json)
         self._compare("functions", (context.functions, context.tool_choice), list)
-        self._compare("inputs", (inputs.in_progress, *inputs.waiting, *again), _inputs_json)
+        self._compare("inputs", (inputs.in_progress, *inputs.waiting, *again, *self._unsubmitted()), _inputs_json)
         self._compare("persona", (self.session.persona,), _persona_json)
         self._note_state()
         self._note_messages()
@@ -73,6 +74,14 @@ class Snapshot:
             if self.saver.history_seconds:  # otherwise the store removes the record then
                 times["until"] = at + self.saver.keep_seconds
             self.saver.note("time", times)
+
+    def _unsubmitted(self) -> Sequence[Input]:
+        """Return what the user has said and the bot has not submitted yet. It is the same object as long as it is."""
+        audio = self.parts.audio_input
+        now = () if audio is None else audio.unsubmitted(interim=self.saver.frozen)
+        if now != self._last_unsubmitted:
+            self._last_unsubmitted = now
+        return self._last_unsubmitted
 
     def _compare(self, key: str, now: tuple[Any, ...], to_json: Callable[[Any], Any]) -> None:
         before = self._noted_parts.get(key, ())

@@ -52,6 +52,10 @@ class Utterance:
     def seconds(self) -> float:
         return len(self.audio.items) * FRAME_SECONDS
 
+    def text_so_far(self, *, interim: bool) -> list[str]:
+        """Return the text for the LLM as far as it is known, perhaps with words that may still change."""
+        return self.text if self.recognised else [*self.shown, *([self.interim] if interim and self.interim else [])]
+
     def end(self, clock: Clock) -> None:
         """End the audio, because the user has stopped speaking."""
         self.ended_at = clock.now()

@@ -8,8 +8,9 @@ events under "Events"; `turn_state` holds the states of the conversation.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 import anyio
 from attrs import define, field
@@ -97,10 +98,25 @@ class Conversation:
             turns = self.user_turns = UserTurnCollector(
                 self.session, recogniser, self.taking.end_of_turn, self.state, tasks, self._failed
             )
-            audio = UserAudio(self.session, vad, self.taking, turns, self.state, self._failed, recogniser.is_speech)
+            audio = UserAudio(
+                self.session,
+                vad,
+                self.taking,
+                turns,
+                self.state,
+                self._failed,
+                recogniser.is_speech,
+                partial(self._unsubmitted, turns),
+            )
             with self.session.listening(audio):
                 yield
             tasks.cancel_scope.cancel()
+
+    def _unsubmitted(self, turns: UserTurnCollector, interim: bool) -> Sequence[Input]:
+        """Return what the user has said so far, whose answer replaces one that was held back, or else that one."""
+        if text := turns.text_so_far(interim=interim):
+            return (UserText(text),)
+        return () if self._held_back is None else (_again(self._held_back),)
 
     async def take(self, input: Input) -> None:
         """Process one input, until its turn has ended."""
@@ -249,9 +265,8 @@ class Conversation:
         """Send the answer that was held back, or continue to wait, because the user said nothing."""
         input, self._held_back = self._held_back, None
         if input is not None:
-            again = RunLLM(input.speak) if isinstance(input, UserText) else input
             with suppress(RequestError):
-                self.session.submit(again)
+                self.session.submit(_again(input))
         else:
             self._resume_waiting()
 
@@ -270,3 +285,8 @@ class Conversation:
     def _ask_idle_user(self) -> None:
         if text := text_of(self.taking.idle_text):
             self._say_soon(text)
+
+
+def _again(input: Input) -> Input:
+    """Return the input that gets the answer to an earlier one. A text is in the context already."""
+    return RunLLM(input.speak) if isinstance(input, UserText) else input

@@ -12,7 +12,7 @@ import math
 import sys
 from array import array
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Literal, TypeAlias
 
 from attrs import define, field
@@ -21,7 +21,7 @@ from ..clock import Deadline
 from ..errors import ProviderError
 from ..events import UserStartedSpeaking, UserStoppedSpeaking
 from ..kinds import VAD, Audio
-from ..session import Listener, Session, VADParams
+from ..session import Input, Listener, Session, VADParams
 from ..utils.plugin_calls import reraise_control_flow
 from .provider_streams import ReplayableStream, as_provider_error, named
 from .speech_model_user import ModelUser
@@ -92,6 +92,8 @@ class UserAudio(Listener):
     on_failure: Callable[[ProviderError], None]
     #: Without a VAD, returns for each frame whether the user speaks.
     is_speech_without_vad: Callable[[Audio], bool] = lambda frame: True
+    #: Returns the inputs that are still to be submitted, with interim transcripts or without.
+    find_unsubmitted: Callable[[bool], Sequence[Input]] = lambda interim: ()
     _has_warned: bool = field(default=False, init=False)
     _detector: SpeechDetector = field(factory=SpeechDetector, init=False)
     _utterance: Utterance | None = field(default=None, init=False)
@@ -127,6 +129,9 @@ class UserAudio(Listener):
     def microphone(self, enabled: bool) -> None:
         if not enabled:
             self._end_audio()
+
+    def unsubmitted(self, *, interim: bool) -> Sequence[Input]:
+        return self.find_unsubmitted(interim)
 
     def close(self) -> None:
         self.turns.close()

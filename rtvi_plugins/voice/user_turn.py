@@ -120,6 +120,10 @@ class UserTurnCollector:
     def _transcripts(self) -> tuple[Transcript, ...]:
         return tuple(transcript for each in self._utterances for transcript in each.transcripts)
 
+    def text_so_far(self, *, interim: bool) -> str:
+        """Return what is recognised of the turn, perhaps with words that may still change."""
+        return join_texts(text for each in self._utterances for text in each.text_so_far(interim=interim))
+
     def add(self, utterance: Utterance) -> None:
         """Add an utterance, because the user starts or continues to speak."""
         self._silence.cancel()

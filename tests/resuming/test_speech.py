@@ -11,8 +11,9 @@ from rtvi_plugins.hosting import Host, ManualClock
 from rtvi_plugins.kinds import Text
 from rtvi_plugins.resuming import MemoryStore
 from rtvi_plugins.session import Secret
+from rtvi_plugins.voice import TurnTaking, UserTurn
 
-from ..fakes.providers import RATE, Fakes, samples
+from ..fakes.providers import NOISE, RATE, WAIT, Fakes, samples
 from ..fakes.visitor import Visitor, visitor
 from ..fakes.wire import OPERATOR, settle
 
@@ -120,6 +121,58 @@ async def test_a_question_that_was_cut_short_is_asked_again(moves: bool) -> None
         assert questions[-1].endswith("hello there")
         assert client.text().endswith("Yes.")
         assert any(any(each.data) for each in client.audio)
+
+
+async def hesitate(turn: UserTurn) -> float:
+    """Wait for more words for a long time."""
+    return 3.0
+
+
+async def test_another_process_answers_what_the_user_had_said_before_a_pause() -> None:
+    """The bot was still waiting for more words. The user says them afterwards, or nothing."""
+    clock = ManualClock()
+    first, second = Fakes(taking=TurnTaking(end_of_turn=hesitate)), Fakes([Text("It is noon now.")])
+    async with visited(first, second, clock) as (one, other, client):
+        await client.start(one)
+        await speak(client, clock, 2, 0.5)
+        await speak(client, clock, 0, 1.0)
+        assert first.requests == []
+        await client.resume(other)
+        await advance(clock, 2)
+        context = client.connection.session.context.messages
+        assert [each["content"] for each in context] == ["what time is it", "It is noon now."]
+
+
+async def test_another_process_gives_an_answer_that_was_held_back() -> None:
+    """The user made a noise before the answer was heard."""
+    clock = ManualClock()
+    first, second = Fakes([WAIT]), Fakes([Text("It is noon now.")])
+    async with visited(first, second, clock) as (one, other, client):
+        await client.start(one)
+        await speak(client, clock, 2, 0.5)
+        await speak(client, clock, 0, 1.0)
+        await speak(client, clock, NOISE, 0.5)
+        assert first.ended["llm"] == 1
+        await client.resume(other)
+        await advance(clock, 2)
+        context = client.connection.session.context.messages
+        assert [each["content"] for each in context] == ["what time is it", "It is noon now."]
+
+
+async def test_a_planned_end_keeps_the_words_that_might_still_have_changed() -> None:
+    """The user's next words are in another utterance."""
+    clock, store = ManualClock(), MemoryStore()
+    store.durable = True
+    first, second = Fakes(), Fakes([Text("Yes?")])
+    async with host(store, first, clock) as one, host(store, second, clock) as other, visitor(rate=RATE) as client:
+        await client.start(one)
+        await speak(client, clock, 2, 0.5)
+        one.end_sessions()
+        await settle()
+        await client.resume(other)
+        await advance(clock, 2)
+        context = client.connection.session.context.messages
+        assert [each["content"] for each in context] == ["what", "Yes?"]
 
 
 async def test_another_process_speaks_the_answer_from_its_beginning() -> None:
