@@ -112,7 +112,7 @@ class Resumable:
             self.saver.note_text(key, text)
         self.parts.outbox.save_with(self.saver)
         self.parts.saver = self.saver
-        self.parts.turns.on_rest = self.saver.wake
+        self.parts.turns.on_change = self.saver.wake
         tasks.start_soon(self.saver.run)
 
     async def finish(self, then: Callable[[], None]) -> None:

@@ -249,8 +249,8 @@ class Turns:
         self.audio: AudioOutput | None = None
         #: The connection was lost during a turn. The bot answers again when the client is back.
         self.cut_short = False
-        #: Called when a turn has ended, and when the loop asks for the next input.
-        self.on_rest: Callable[[], None] | None = None
+        #: Called when an input arrives, when a turn has ended, and when the loop asks for the next input.
+        self.on_change: Callable[[], None] | None = None
         self._context = context
         self._emit = emit
         self._on_message = on_message
@@ -266,6 +266,7 @@ class Turns:
             if input.run:
                 self.interrupt()
         self.inputs.put(input)
+        self._note_change()
 
     @asynccontextmanager
     async def turn(
@@ -325,10 +326,13 @@ class Turns:
                 self._awaited_speeches.remove(speech)
         return speech.heard
 
+    def _note_change(self) -> None:
+        if self.on_change is not None:
+            self.on_change()
+
     def _note_rest(self) -> None:
         self._idle.notify()
-        if self.on_rest is not None:
-            self.on_rest()
+        self._note_change()
         for each in [each for each in self._awaited_speeches if self._is_speech_over(each)]:
             self._awaited_speeches.remove(each)
             each.over.set()

@@ -143,6 +143,22 @@ async def test_another_process_answers_what_the_user_had_said_before_a_pause() -
         assert [each["content"] for each in context] == ["what time is it", "It is noon now."]
 
 
+async def test_another_process_has_a_text_that_waited() -> None:
+    """Nothing was sent to the client since, and the next answer was not asked for."""
+    clock = ManualClock()
+    first, second = Fakes([WAIT]), Fakes([Text("Yes.")])
+    async with visited(first, second, clock) as (one, other, client):
+        await client.start(one)
+        client.send("send-text", {"content": "Hello?"})
+        await settle()
+        client.send("append-to-context", {"role": "user", "content": "It is me."})
+        await settle()
+        await client.resume(other)
+        await advance(clock, 1)
+        context = client.connection.session.context.messages
+        assert [each["content"] for each in context] == ["Hello?", "Yes.", "It is me."]
+
+
 async def test_another_process_gives_an_answer_that_was_held_back() -> None:
     """The user made a noise before the answer was heard."""
     clock = ManualClock()
