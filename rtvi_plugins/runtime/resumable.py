@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Any, Final, final
 
@@ -13,11 +12,10 @@ import anyio
 from anyio.abc import TaskGroup
 from attrs import define, field
 
-from ..errors import NotReceived, RequestError, SessionTooLong
+from ..errors import NotReceived, SessionTooLong
 from ..protocol.codec import decode_json, encode, encode_json
 from ..protocol.requests import ClientReady
 from ..resuming import OWNER
-from ..session import RunLLM
 from .bot_session import BotSession, SessionParts
 from .history import History
 from .saved_sessions import ResumeTokens, SavedSession, reading
@@ -164,8 +162,7 @@ class Resumable:
     def _detach(self) -> None:
         self._wait()
         self.parts.protocol.introduced = False
-        if self.parts.turns.audio is not None and self.parts.turns.interrupt():
-            self.parts.turns.cut_short = True
+        self.parts.turns.detach()
         self._microphone(False)
         self.parts.outbox.detach()
 
@@ -194,9 +191,7 @@ class Resumable:
         position = None if operation.waiting is None else 0 if issued is None else issued + operation.received
         self.tokens.place(outbox.attach(operation.text, position, partial(self._answers, operation)))
         self._microphone(True)
-        if self.parts.turns.cut_short:
-            self.parts.turns.cut_short = False
-            self._answer_again()
+        self.parts.turns.attach()
 
     def _answers(self, operation: ClientReady, missed: Sequence[str]) -> list[str]:
         """Return the answers that the client waits for, but not those that are still to come or are in `missed`.
@@ -215,10 +210,3 @@ class Resumable:
             not_received = NotReceived("Send this request again.").to_json
             texts.append(protocol.answered.get(id) or encode("error-response", id, not_received()))
         return texts
-
-    def _answer_again(self) -> None:
-        """Make the bot repeat the answer that it was giving."""
-        turns = self.parts.turns
-        if not turns.inputs.wants_answer:
-            with suppress(RequestError):  # the session is ending, or nobody listens
-                turns.submit(RunLLM())

@@ -8,14 +8,14 @@ The module has more than 300 lines because waiting for speech to end depends on 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TypeGuard, cast, final
 
 import anyio
 from attrs import define, evolve, field
 
 from ..context import Context, Message
-from ..errors import Busy, NoConversation, SessionClosed
+from ..errors import Busy, NoConversation, RequestError, SessionClosed
 from ..events import BotTurnEnded, Event, Interrupted
 from ..session import Input, RunLLM, Say, Turn, UserText
 from ..utils.json_values import check_json
@@ -256,6 +256,8 @@ class Turns:
         self._on_message = on_message
         self._turn_count = 0
         self._idle = Condition(lambda: self.is_idle)
+        self._is_detached = False
+        self._can_be_heard = Condition(lambda: self.audio is None or not self._is_detached)
         self._awaited_speeches: list[_Speech] = []
 
     def submit(self, input: Input) -> None:
@@ -272,7 +274,11 @@ class Turns:
     async def turn(
         self, live: Callable[[], Mapping[str, OpenService]], boundary: Callable[[], None], *, interruptible: bool
     ) -> AsyncGenerator[Turn]:
-        """Hold a turn. `boundary` is called before and after it; `live` returns the services for it."""
+        """Hold a turn. `boundary` is called before and after it; `live` returns the services for it.
+
+        With audio, it begins only while a client is there to hear it.
+        """
+        await self._can_be_heard.wait()
         if self.current is not None:
             raise RuntimeError("session.turn() is held already; a session holds one turn at a time.")
         boundary()
@@ -306,6 +312,27 @@ class Turns:
         self._emit(Interrupted())
         self.current.interrupt()
         return True
+
+    def detach(self) -> None:
+        """Stop speaking: the client's connection was lost."""
+        self._is_detached = True
+        if self.audio is not None and self.interrupt():
+            self.cut_short = True
+
+    def attach(self) -> None:
+        """Speak again, because the client is back. Have the answer given again that was cut short."""
+        self._is_detached = False
+        cut_short, self.cut_short = self.cut_short, False
+        if cut_short and not self._wants_answer:
+            with suppress(RequestError):  # the session is ending, or nobody listens
+                self.submit(RunLLM())
+        self._can_be_heard.notify()
+
+    @property
+    def _wants_answer(self) -> bool:
+        """Return whether an answer is asked for that has not begun."""
+        asked = self.inputs.in_progress if self.current is None else None
+        return self.inputs.wants_answer or isinstance(asked, RunLLM | UserText)
 
     @property
     def is_idle(self) -> bool:

@@ -10,7 +10,7 @@ import pytest
 from rtvi_plugins.hosting import Host, ManualClock
 from rtvi_plugins.kinds import Text
 from rtvi_plugins.resuming import MemoryStore
-from rtvi_plugins.session import Secret
+from rtvi_plugins.session import Secret, UserText
 from rtvi_plugins.voice import TurnTaking, UserTurn
 
 from ..fakes.providers import NOISE, RATE, WAIT, Fakes, samples
@@ -66,6 +66,41 @@ async def test_an_answer_that_nobody_could_hear_is_given_again() -> None:
         assert [each["content"] for each in fakes.requests[1].messages[-2:]] == ["Well?", "This is a"]
         assert "bot-interrupted" in client.types()
         assert client.text() == "This is a rather long answer.As I said."
+
+
+async def test_an_answer_begins_when_the_client_is_back_to_hear_it() -> None:
+    """The connection was lost with the last words of the question, and nobody would have heard the answer."""
+    clock, fakes = ManualClock(), Fakes([Text("It is noon now.")])
+    async with host(MemoryStore(), fakes, clock) as one, visitor(rate=RATE) as client:
+        await client.start(one)
+        await speak(client, clock, 2, 0.5)
+        client.lose()
+        await advance(clock, 3)
+        assert fakes.requests == []
+        await client.resume(one)
+        await advance(clock, 2)
+        context = client.connection.session.context.messages
+        assert [each["content"] for each in context] == ["what time is it", "It is noon now."]
+        assert any(any(each.data) for each in client.audio)
+        assert len(fakes.requests) == 1
+
+
+async def test_a_question_that_came_while_the_client_was_away_is_answered_once() -> None:
+    """The lost connection has interrupted one answer, and the next question waits."""
+    clock, fakes = ManualClock(), Fakes([Text("This is a rather long answer.")], [Text("Yes.")])
+    async with host(MemoryStore(), fakes, clock) as one, visitor(rate=RATE) as client:
+        await client.start(one)
+        client.send("send-text", {"content": "Well?"})
+        await advance(clock, 0.6)
+        client.lose()
+        client.connection.session.submit(UserText("Really?"))
+        await advance(clock, 3)
+        assert len(fakes.requests) == 1
+        await client.resume(one)
+        await advance(clock, 3)
+        context = client.connection.session.context.messages
+        assert [each["content"] for each in context] == ["Well?", "This is a", "Really?", "Yes."]
+        assert len(fakes.requests) == 2
 
 
 async def test_another_process_answers_again() -> None:
