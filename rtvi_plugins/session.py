@@ -478,6 +478,7 @@ class Session(ABC, Generic[State]):
     def call_after(self, seconds: float, callback: Callable[[], None]) -> Timer:
         """Call `callback` after this many seconds, on the session's clock. It must neither block nor raise.
 
+        A coroutine function is not awaited: `session.call_after(5, lambda: session.start_soon(function))` runs it.
         It is not called any more once the session is closing or has ended. Until it is called, the session does not end
         for being idle (`Limits.idle_seconds`). Return the timer, which can be cancelled.
         """

@@ -5,6 +5,7 @@ The module has more than 300 lines because it is one class, which implements the
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
@@ -396,6 +397,11 @@ class BotSession(Session[Any]):
         return self._parts.turns.interrupt()
 
     def start_soon(self, function: Callable[..., Coroutine[Any, Any, object]], *args: object) -> None:
+        if _closed_coroutine(function):
+            raise AuthorError(
+                "session.start_soon takes a function and its arguments: write start_soon(function, x), not "
+                "start_soon(function(x))."
+            )
         if self._parts.end.closed:
             raise SessionClosed("The session has ended.")
         if self._parts.tasks is None:
@@ -442,10 +448,18 @@ class BotSession(Session[Any]):
 
     def call_after(self, seconds: float, callback: Callable[[], None]) -> Timer:
         parts = self._parts
+        if inspect.iscoroutinefunction(callback) or _closed_coroutine(callback):
+            raise AuthorError(_NOT_AWAITED)
 
         def call() -> None:
-            if not (parts.end.closing or parts.end.closed):
-                callback()
+            if parts.end.closing or parts.end.closed:
+                return
+            try:
+                if _closed_coroutine(callback()):  # type: ignore[func-returns-value]
+                    raise AuthorError(_NOT_AWAITED)
+            except BaseException as error:
+                reraise_control_flow(error)
+                report(where(callback), error)
 
         timer = self.clock.call_after(seconds, call)
         parts.timers = [*(each for each in parts.timers if each.callback is not None), timer]
@@ -457,6 +471,20 @@ class BotSession(Session[Any]):
 
     def close(self, reason: str = "", *, now: bool = False) -> None:
         self._parts.end.close(reason, now=now)
+
+
+_NOT_AWAITED = (
+    "session.call_after does not await what it calls. Write "
+    "session.call_after(seconds, lambda: session.start_soon(function))."
+)
+
+
+def _closed_coroutine(given: object) -> bool:
+    """Return whether this is a coroutine. If so it is closed, because nobody awaits it."""
+    if inspect.iscoroutine(given):
+        given.close()
+        return True
+    return False
 
 
 def _with_words(content: str | list[dict[str, Any]] | None, more: str) -> str | list[dict[str, Any]]:

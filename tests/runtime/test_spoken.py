@@ -11,6 +11,7 @@ import pytest
 
 from rtvi_plugins import LLM, STT, TTS, VAD, Session, action, bot, converse
 from rtvi_plugins.clock import Timer
+from rtvi_plugins.errors import AuthorError
 from rtvi_plugins.kinds import Text, ToolCall
 from rtvi_plugins.limits import Limits
 from rtvi_plugins.session import Say
@@ -217,6 +218,44 @@ async def test_a_session_with_a_pending_reminder_is_not_idle() -> None:
         await settle()
         assert [each["code"] for each in wire.data_of("error")] == ["session-idle"]
         assert wire.connection.closed
+
+
+async def test_what_a_timer_does_not_await_is_refused(caplog: pytest.LogCaptureFixture) -> None:
+    """The error says what to write instead, at once or in the log."""
+
+    async def later() -> None:
+        raise AssertionError("nobody awaits it")
+
+    fakes = Fakes()
+    async with talking(fakes) as wire:
+        (session,) = SESSIONS
+        hint = r"Write session\.call_after\(seconds, lambda: session\.start_soon\(function\)\)\."
+        for mistake in (later, later()):
+            with pytest.raises(AuthorError, match=hint):
+                session.call_after(1.0, mistake)  # type: ignore[arg-type]
+        with pytest.raises(AuthorError, match=r"write start_soon\(function, x\), not start_soon\(function\(x\)\)"):
+            session.start_soon(later())  # type: ignore[arg-type]
+        session.call_after(1.0, lambda: later())  # type: ignore[arg-type]
+        wire.clock.advance(1.0)
+    assert "<lambda>() (" in caplog.text
+    assert "does not await what it calls" in caplog.text
+
+
+async def test_a_timer_that_raises_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    """The session continues."""
+
+    def fail() -> None:
+        raise ValueError("a mistake")
+
+    fakes = Fakes()
+    async with talking(fakes) as wire:
+        (session,) = SESSIONS
+        session.call_after(1.0, fail)
+        session.call_after(2.0, lambda: session.submit(Say("Time is up.")))
+        wire.clock.advance(2.0)
+        await settle()
+        assert shown(wire) == ["Time is up."]
+    assert "fail() (" in caplog.text
 
 
 async def test_a_timer_can_be_cancelled() -> None:
