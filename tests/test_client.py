@@ -125,6 +125,17 @@ async def test_an_action_is_named_with_its_service(name: str) -> None:
             await client.action(name)
 
 
+async def test_arguments_and_options_are_mappings() -> None:
+    """Nothing is sent. The error says how to write them."""
+    wrong: Any = 3
+    async with meeting() as (client, _):
+        with pytest.raises(TypeError, match=r"as in action\('bot:roll', nights=2\), not 3"):
+            await client.action("bot:roll", wrong)
+        for values in (wrong, {"llm": wrong}):
+            with pytest.raises(TypeError, match=r"Write the options by service, as in update_config"):
+                await client.update_config(values)
+
+
 @pytest.mark.parametrize("code", CATALOGUE)
 async def test_a_refusal_is_raised_as_the_error_of_its_code(code: str) -> None:
     """Every code is raised as its class, with the sentence, the details and `retryable`."""

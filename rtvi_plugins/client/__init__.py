@@ -203,11 +203,13 @@ class Client:
         """Call an action, as in `action("tts:say", text="Hello")`, and return its result.
 
         An argument that is named `timeout` is sent in the mapping: `action("bot:wait", {"timeout": 3.0})`. Raise
-        `ValueError` for a name that is not `service:action`.
+        `ValueError` for a name that is not `service:action`, and `TypeError` for arguments that are not a mapping.
         """
         service, _, action = name.partition(":")
         if not (service and action):
             raise ValueError(f"Write the service and the action, as in action('tts:say'), not {name!r}.")
+        if not _are_mappings(arguments or {}):
+            raise TypeError(f"Write the arguments by name, as in action({name!r}, nights=2), not {arguments!r}.")
         sent = [{"name": name, "value": value} for name, value in {**(arguments or {}), **more}.items()]
         data = {"service": service, "action": action, "arguments": sent}
         return await self._answer_to("action", data, itemgetter("result"), timeout=timeout)
@@ -227,7 +229,12 @@ class Client:
     async def update_config(
         self, values: Mapping[str, Mapping[str, Any]], *, interrupt: bool = False, timeout: float | None = None
     ) -> ConfigState:
-        """Change options, by service and name. If one is invalid, none changes, and the error lists all problems."""
+        """Change options, by service and name. If one is invalid, none changes, and the error lists all problems.
+
+        Raise `TypeError` for values that are not mappings.
+        """
+        if not _are_mappings(values) or not _are_mappings(*values.values()):
+            raise TypeError("Write the options by service, as in update_config({'llm': {'model': 'small'}}).")
         config = [
             {"service": service, "options": [{"name": name, "value": value} for name, value in options.items()]}
             for service, options in values.items()
@@ -391,6 +398,10 @@ class Client:
         for answer in list(self._answers.values()):
             answer.closed()
         self._changed.set()
+
+
+def _are_mappings(*values: object) -> bool:
+    return all(isinstance(each, Mapping) for each in values)
 
 
 def _skipped_sentence(skipped: Iterable[str]) -> str:

@@ -240,6 +240,14 @@ async def test_a_redirect_leads_to_no_other_server(location: str, asked: str | N
     assert urls == [f"{URL}start", *([] if asked is None else [asked])]
 
 
+async def test_a_plain_text_as_secret_is_refused() -> None:
+    """A `Secret` is never printed."""
+    secret: Any = "secret-of-a-test"
+    with pytest.raises(TypeError, match=r"Write secret=Secret\("):
+        async with connect(URL, secret=secret):
+            pass
+
+
 async def test_a_bot_that_is_not_public_wants_the_secret() -> None:
     """Without the secret, the start is refused with the server's own error."""
     async with opened() as (way, _):

@@ -62,8 +62,11 @@ async def connect(
     `resume_delay` seconds. Without `resume`, it ends.
 
     Raises the `RequestError` of the server's code if the start is refused, `NoAnswer` if the server does not respond,
-    and `Unreachable` if there is no server. Exceptions from the body of the block are raised unchanged.
+    `Unreachable` if there is no server, and `TypeError` for a secret that is not a `Secret`. Exceptions from the body
+    of the block are raised unchanged.
     """
+    if not _is_secret(secret):
+        raise TypeError("Write secret=Secret(…), with `from rtvi_plugins import Secret`, so that it is never printed.")
     failed: Exception | None = None
     async with AsyncExitStack() as stack:
         through = await stack.enter_async_context(httpx2.AsyncClient()) if http is None else http
@@ -89,6 +92,10 @@ async def connect(
         tasks.cancel_scope.cancel()
     if failed is not None:
         raise failed
+
+
+def _is_secret(given: object) -> bool:
+    return given is None or isinstance(given, Secret)
 
 
 def _without_none(**fields: Any) -> dict[str, Any]:
