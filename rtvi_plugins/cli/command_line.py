@@ -60,7 +60,19 @@ def load(target: str, env: str | None = None) -> Callable[..., Any]:
     except AuthorError:
         raise
     except (Exception, SystemExit) as error:
-        raise BotError(f"{target} cannot be imported: {describe_error(error)}") from error
+        raise BotError(f"{target} cannot be imported: {describe_error(error)}{_import_hint(target, error)}") from error
+
+
+def _import_hint(target: str, error: BaseException) -> str:
+    """Return what to write instead of an import that cannot work; empty if nothing is known."""
+    if not isinstance(error, ImportError):
+        return ""
+    if "no known parent package" in str(error):
+        return " A file belongs to no package. Name its module instead, as in package.module:bot."
+    is_own_file = error.path is not None and os.path.realpath(error.path) == os.path.realpath(target)
+    if is_own_file or "partially initialized module" in str(error):
+        return " Two modules import each other. In the bot's module, import the other one below the bot."
+    return ""
 
 
 def examples(*lines: str) -> str:

@@ -236,7 +236,8 @@ def _has_string_keys(value: Any) -> TypeGuard[Mapping[str, Any]]:
 def _check_providers(function: AnyFunction, service: Any, providers: Any) -> None:
     named = [providers] if isinstance(providers, str | Failover) else providers
     if not isinstance(service, str) or not is_array(named):
-        raise DeclarationError(function, f"services= names {providers!r} for {service!r}: write a provider, or a list.")
+        hint = "write the name of a provider, or a list of names."
+        raise DeclarationError(function, f"services= names {providers!r} for {service!r}: {hint}")
     if not named:
         raise DeclarationError(function, f"services= names no provider for {service!r}.")
     if service == "bot":

@@ -162,7 +162,8 @@ def _default_of_parameter(function: AnyFunction, parameter: inspect.Parameter, s
     except RepeatedTooOften as error:
         value, problem = None, str(error)
     if problem:
-        raise DeclarationError(function, f"the default of {parameter.name!r} does not fit its type: {problem}.")
+        hint = " If it may be None, write | None after its type." if written is None else ""
+        raise DeclarationError(function, f"the default of {parameter.name!r} does not fit its type: {problem}.{hint}")
     return value
 
 

@@ -82,7 +82,7 @@ def _is_not_yet_defined(function: AnyFunction) -> bool:
 
 def read_targets(function: AnyFunction, targets: Sequence[Any]) -> tuple[Target, ...]:
     if not targets:
-        raise DeclarationError(function, "names no target. Write @options(acme_llm) or @action('tts').")
+        raise DeclarationError(function, "names no target. Write @action(mybot), @options(acme_llm) or @action('tts').")
     return tuple(_read_target(function, target) for target in targets)
 
 
@@ -90,6 +90,8 @@ def _read_target(function: AnyFunction, target: Any) -> Target:
     if isinstance(target, Kind):
         return target.name
     if isinstance(target, str):
+        if target != "bot" and specs_of(function.__globals__.get(target)):
+            raise DeclarationError(function, f"names {target!r}, which is a function. Write it without quotes.")
         return target if target == "bot" else kind_name(function, target)
     if isinstance(target, type) and kind_of(target) is not None:
         return kind_name(function, target)

@@ -6,6 +6,7 @@ a start request, and how the second narrows the first.
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import reduce
@@ -16,10 +17,11 @@ from attrs.validators import and_, ge, gt, in_, le, lt, matches_re, max_len, min
 
 from ..declare.annotations import read
 from ..declare.grant import Grant
-from ..declare.specs import ActionSpec
+from ..declare.specs import ActionSpec, specs_of
 from ..declare.types import Shape, UnsupportedType, Validator
 from ..declare.validators import parts_of, restriction
 from ..errors import InvalidStart, Problem
+from ..utils.error_texts import where
 from ..utils.json_values import is_array, is_object, json_type_name, member_path, until_max_problems
 from ..utils.names import nearest
 from .registry import PROVIDER, Registry
@@ -124,7 +126,7 @@ def grant_problem(registry: Registry, grant: Grant, *, is_operators: bool = Fals
     if grant.name not in known and not _is_former_option(registry, grant.name):
         if registry.left_out(grant.name.replace(":", ".").partition(".")[0]):
             return None  # it may be of a provider that is not installed
-        return f"grants {grant.name!r}. {known_grants(grant.name, known)}"
+        return f"grants {grant.name!r}{_unknown_grant(registry, grant.name, known)}"
     if ":" not in grant.name:
         return _option_grant_problem(registry, grant, is_operators)
     grant = renamed(registry, grant)
@@ -154,7 +156,7 @@ def function_problem(registry: Registry, granted: str, named: dict[str, str]) ->
     _, colon, name = granted.partition(":")
     known = set(_grantable_names(registry))
     if granted not in known:
-        return f"grants {granted!r}. {known_grants(granted, (each for each in known if ':' in each))}"
+        return f"grants {granted!r}{_unknown_grant(registry, granted, (each for each in known if ':' in each))}"
     if not colon:
         return f"grants {granted!r}, which is an option. An LLM can call actions, as in 'bot:book_room'."
     if any(each.long for each in _specs_of_action(registry, granted)):
@@ -237,6 +239,15 @@ def _grantable_names(registry: Registry) -> Iterable[str]:
         for provider in service.providers.values():
             yield from (f"{service.name}.{name}" for name in provider.options)
             yield from (f"{service.name}:{name}" for name in provider.actions)
+
+
+def _unknown_grant(registry: Registry, name: str, known: Iterable[str]) -> str:
+    """Return the rest of a sentence about an unknown name: a function without a decorator, or what to grant instead."""
+    function = registry.bot.function
+    meant = getattr(function, "__globals__", {}).get(name.removeprefix("bot:"))
+    if inspect.isfunction(meant) and not specs_of(meant):
+        return f", but {where(meant)} is no action. Write @action({function.__name__}) above it."
+    return f". {known_grants(name, known)}"
 
 
 def known_grants(name: str, known: Iterable[str]) -> str:

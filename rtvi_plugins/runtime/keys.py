@@ -54,7 +54,7 @@ class ProcessKeys:
         for place, stored in self._hooks.results("find_key", provider=provider, name=name):
             if isinstance(stored, str | Secret):
                 return Secret(stored) if isinstance(stored, str) else stored
-            report(place, PluginError(f"it returns a {type(stored).__name__} for a key. Return a str, or None."))
+            report(place, PluginError(f"it returns {type(stored).__name__} for a key. Return a str, or None."))
         try:
             return self._store.get(variable)
         except PluginError as error:

@@ -360,6 +360,12 @@ SOURCES = {
     "leaving.py": "import sys\n\nsys.exit(3)\n",
     "importing.py": "import json\nimport no_such_module\n",
     "declaring.py": "from rtvi_plugins import bot\n\n@bot()\nasync def hen(session): ...\n",
+    "hens.py": "from circling import hen\n",
+    "circling.py": (
+        "import hens\nfrom rtvi_plugins import Session, bot\n\n"
+        "@bot()\nasync def hen(session: Session, /) -> None: ...\n"
+    ),
+    "relative.py": "from . import hens\n",
     "lacking.py": (
         "from rtvi_plugins import LLM, Session, bot\n\n"
         "@bot(services={'llm': 'no_such'})\nasync def hen(session: Session, /, llm: LLM) -> None: ...\n"
@@ -379,6 +385,8 @@ SOURCES = {
         (["describe", "syntax.py"], "SyntaxError: invalid syntax (syntax.py, line 2)."),
         (["describe", "leaving.py"], "SystemExit: 3 ({}, line 3)."),
         (["describe", "importing.py"], "ModuleNotFoundError: No module named 'no_such_module' ({}, line 2)."),
+        (["describe", "circling.py"], "Two modules import each other. In the bot's module, import the other one below"),
+        (["describe", "relative.py"], "Name its module instead, as in package.module:bot."),
         (["describe", "declaring.py"], "hen() ({}:3)"),
         (["describe", "lacking.py"], "No llm provider 'no_such' is installed."),
         (["describe", BOT, "--services", "llm"], "'llm' cannot be read. Write service=provider, as in llm=together."),

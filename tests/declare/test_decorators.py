@@ -455,12 +455,22 @@ async def say(llm: Session, session: Session, /) -> None: ...
 """,
         "takes the session twice before the '/'. Remove one.",
     ),
+    "target in quotes": (
+        """
+@bot()
+async def receptionist(session: Session, /) -> None: ...
+
+@action("receptionist")  # here
+async def say() -> None: ...
+""",
+        "names 'receptionist', which is a function. Write it without quotes.",
+    ),
     "no target": (
         """
 @action()  # here
 async def say(llm: Acme, /) -> None: ...
 """,
-        "names no target. Write @options(acme_llm) or @action('tts').",
+        "names no target. Write @action(mybot), @options(acme_llm) or @action('tts').",
     ),
     "two services": (
         """
@@ -1048,7 +1058,7 @@ async def receptionist(session: Session, /, llm: LLM) -> None: ...
 @bot(services={"llm": {"acme"}})  # here
 async def receptionist(session: Session, /, llm: LLM) -> None: ...
 """,
-        "for 'llm': write a provider, or a list.",
+        "for 'llm': write the name of a provider, or a list of names.",
     ),
     "grant twice": (
         """

@@ -100,12 +100,16 @@ def test_defaults_are_kept_in_their_json_form() -> None:
 def test_a_default_that_does_not_fit_is_refused() -> None:
     """The default must fit the type and the constraint."""
     fast: Any = "fast"
+    nothing: Any = None
 
     def wrong_type(speed: int = fast) -> None: ...
+
+    def none(speed: int = nothing) -> None: ...
 
     def out_of_bounds(speed: Annotated[int, ge(1)] = 0) -> None: ...
 
     assert "the default of 'speed' does not fit its type: expected a whole number" in mistake(wrong_type)
+    assert mistake(none).endswith("got null. If it may be None, write | None after its type.")
     assert "the default of 'speed' does not fit its type: must be >= 1, got 0" in mistake(out_of_bounds)
 
 

@@ -404,7 +404,7 @@ def test_a_key_store_answers_with_a_text_or_a_secret(key: Any, caplog: pytest.Lo
     assert found.reveal() == "key-of-acme"
     host = Host(faulty, modules=modules[1:], environ={})
     assert host._keys.find("acme", "api_key") is None  # pyright: ignore[reportPrivateUsage]
-    assert "it returns a int for a key. Return a str, or None." in caplog.text
+    assert "it returns int for a key. Return a str, or None." in caplog.text
 
 
 # ---- two functions of one name -------------------------------------------------------------------------------------

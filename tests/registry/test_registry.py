@@ -283,6 +283,17 @@ def test_a_grant_that_names_nothing_is_refused(grant: Any, message: str) -> None
     assert message in text
 
 
+def undecorated() -> None:
+    """No action."""
+
+
+@pytest.mark.parametrize("grant", ["bot:undecorated", "undecorated"])
+def test_a_grant_of_a_function_without_a_decorator_says_so(grant: str) -> None:
+    """The error has the line of the function, and the line to write above it."""
+    text = refused(bot_with(client=[grant]), family=BotError)
+    assert text.endswith(f"grants {grant!r}, but {where(undecorated)} is no action. Write @action(keeper) above it.")
+
+
 def test_many_names_are_not_all_listed() -> None:
     """If no name is similar, some names are listed, of the same service if possible, and the number of the others."""
     options = [f"{service}.option_{n}" for service in ("llm", "tts") for n in range(10)]
