@@ -271,6 +271,25 @@ async def test_a_refusal_has_the_category_of_its_type(status: int, category: str
     assert failed.value.category == category
 
 
+@pytest.mark.parametrize(
+    ("details", "category"),
+    [
+        ({"error_code": "enforced_spend_limit_reached"}, "quota"),
+        ({"error_code": "contract_spend_limit_reached"}, "quota"),
+        ({"error_code": "ramp_limit_exceeded"}, "rate"),
+        *[({"error_code": 1}, "rate"), ("a sentence", "rate"), (None, "rate")],
+    ],
+)
+async def test_a_spend_limit_is_a_quota(details: object, category: str) -> None:
+    """Its type is that of too many requests, but another attempt would fail too."""
+    about = {"type": "rate_limit_error", "message": "words of a vendor", "details": details}
+    async with talking() as (llm, vendor):
+        vendor.vendor.on("/v1/messages", Answer(429, json={"type": "error", "error": about}))
+        with pytest.raises(ProviderError) as failed:
+            await pieces_of(llm)
+    assert (failed.value.category, failed.value.retryable) == (category, category == "rate")
+
+
 @pytest.mark.parametrize("body", ["<html>", [1], {"error": "a sentence"}, {"error": {"type": "new"}}])
 async def test_a_refusal_in_another_form_has_the_category_of_its_status(body: object) -> None:
     """A proxy between here and the vendor answers in its own form."""

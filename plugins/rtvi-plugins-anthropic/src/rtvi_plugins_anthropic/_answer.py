@@ -25,9 +25,18 @@ _CATEGORIES: Mapping[str, ProviderCategory] = {
     "not_found_error": "bad-request",
 }
 
+#: How the codes of errors end that say that the account has reached a limit of its costs. Their type is that of too
+#: many requests, but waiting does not help.
+_SPENT = "spend_limit_reached"
+
 
 def category_of(error: Mapping[str, Any]) -> ProviderCategory | None:
     """Return the category of an error object. None if its type is unknown."""
+    match error:
+        case {"details": {"error_code": str(code)}} if code.endswith(_SPENT):
+            return "quota"
+        case _:
+            pass
     return _CATEGORIES.get(str(error.get("type")))
 
 
