@@ -235,6 +235,16 @@ async def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, written: str 
             pass
 
 
+async def test_a_file_that_cannot_be_opened_says_what_it_needs(tmp_path: Path) -> None:
+    """SQLite says the same of a read-only folder, the file of another user, and a full disk."""
+    (tmp_path / "sessions.db").mkdir()
+    with pytest.raises(
+        AuthorError, match=r"unable to open database file\. It must be possible to write to the file and"
+    ):
+        async with SQLiteStore(tmp_path / "sessions.db"):
+            pass
+
+
 async def test_the_database_of_another_program_is_not_changed(tmp_path: Path) -> None:
     """An operator may name the wrong file."""
     path = tmp_path / "shop.db"
