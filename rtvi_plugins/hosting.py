@@ -329,12 +329,7 @@ class Host:
         `secret` and `address` are those of `start`. Raise `Unauthorized`, or `RateLimited` if the address sends more
         than `Limits.rate` allows. The operator's starts are not counted.
         """
-        try:
-            trusted = self._authorise(secret)
-        except Unauthorized:
-            self.charge_address(size, address)  # or one address could try secrets without a limit
-            raise
-        if not trusted:
+        if not self._is_trusted(secret, size, address):
             self.charge_address(size, address)
 
     def charge_address(self, size: int, address: str | None) -> None:
@@ -540,13 +535,25 @@ class Host:
     def _owner_of(self, module: str) -> str:
         return self._owners.get(top(module), f"the module {module}")
 
-    def check_operator(self, secret: str | None) -> None:
+    def check_operator(self, secret: str | None, *, address: str | None = None) -> None:
         """Raise `Unauthorized` unless `secret` is the operator's. In development mode anybody is the operator.
 
-        For routes that are the operator's alone. `secret` is the value of the operator's header.
+        For routes that are the operator's alone. `secret` is the value of the operator's header. With the client's
+        `address`, as in `start`, a request with a wrong secret counts against its rate: raise `RateLimited` if it sends
+        too many.
         """
-        if not self.dev and (secret is None or not self._authorise(secret)):
+        if self.dev:
+            return
+        if secret is None or not self._is_trusted(secret, 0, address):
             raise Unauthorized("This is for the operator; the request needs the operator's secret.")
+
+    def _is_trusted(self, secret: str | None, size: int, address: str | None) -> bool:
+        """Authorise a request. A wrong secret is charged, or one address could try secrets without a limit."""
+        try:
+            return self._authorise(secret)
+        except Unauthorized:
+            self.charge_address(size, address)
+            raise
 
     def _authorise(self, secret: str | None) -> bool:
         if secret is None:

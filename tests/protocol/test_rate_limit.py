@@ -125,6 +125,20 @@ async def test_attempts_with_a_wrong_secret_are_counted() -> None:
 
 
 @pytest.mark.anyio
+async def test_attempts_at_the_operators_routes_are_counted() -> None:
+    """Other routes of the operator, such as those with metrics, read the same secret."""
+    async with host_of(faulty, limits=_LIMITS) as host:
+        for _ in range(2):
+            with pytest.raises(Unauthorized):
+                host.check_operator("wrong", address="a")
+        with pytest.raises(RateLimited):
+            host.check_operator("wrong", address="a")
+        host.check_operator(OPERATOR, address="a")
+        with pytest.raises(Unauthorized):
+            host.check_operator(None, address="a")
+
+
+@pytest.mark.anyio
 async def test_requests_without_a_secret_count_like_starts() -> None:
     """Those of a session that the operator has started, too: its client has no secret."""
     async with host_of(faulty, limits=_LIMITS) as host:

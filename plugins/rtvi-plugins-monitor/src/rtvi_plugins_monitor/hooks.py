@@ -15,7 +15,7 @@ from rtvi_plugins.events import BotTurnEnded, Event, Metrics
 from rtvi_plugins.hookspecs import hookimpl
 from rtvi_plugins.hosting import Host
 from rtvi_plugins.session import Session
-from rtvi_plugins_server.starting import PRIVATE, SECRET_HEADER
+from rtvi_plugins_server.starting import PRIVATE, SECRET_HEADER, client_address
 
 from . import metrics
 from .sessions import LiveSessions
@@ -111,7 +111,7 @@ def server_routes(host: Host) -> Sequence[BaseRoute]:
     """Return the routes. Both are only for the operator."""
 
     async def exposition(request: Request) -> Response:
-        host.check_operator(_secret(request))
+        host.check_operator(_secret(request), address=client_address(request))
         metrics.LOAD.set(host.load)
         text = metrics.exposition()
         if (others := await ask_others(request)) is not None:
@@ -120,7 +120,7 @@ def server_routes(host: Host) -> Sequence[BaseRoute]:
         return Response(text, media_type=CONTENT_TYPE_LATEST, headers=PRIVATE)
 
     async def sessions(request: Request) -> Response:
-        host.check_operator(_secret(request))
+        host.check_operator(_secret(request), address=client_address(request))
         body = {"draining": host.draining, "load": round(host.load, 3), "sessions": _live.to_json()}
         if (others := await ask_others(request)) is not None:
             body = _together(body, others[1])
