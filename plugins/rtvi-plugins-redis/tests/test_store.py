@@ -12,8 +12,10 @@ import redis
 from redis_server import client_of, free_port, serving
 
 from rtvi_plugins.encrypted_store import EncryptedStore
+from rtvi_plugins.errors import AuthorError
 from rtvi_plugins.resuming import OWNER, Fenced
 from rtvi_plugins.session import Secret
+from rtvi_plugins.stores import entered
 from rtvi_plugins.testing import check_store
 from rtvi_plugins_redis import RedisStore
 
@@ -23,6 +25,25 @@ pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 async def test_it_keeps_its_promises(url: str) -> None:
     """This includes the promises about stores of several processes."""
     await check_store(lambda: RedisStore(url))
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_the_rights_in_the_readme_are_enough_and_needed(url: str) -> None:
+    """A user who may only read is refused at the start."""
+    readme = " ".join((Path(__file__).parents[1] / "README.md").read_text("utf-8").split())
+    rights = readme.partition("ACL SETUSER bots on >PASSWORD ")[2].partition("`")[0].split()
+    with client_of(url) as client:
+        client.execute_command("ACL", "SETUSER", "bots", "reset", "on", ">password", *rights)
+        client.execute_command("ACL", "SETUSER", "reader", "reset", "on", ">password", *rights, "-hset")
+    own, reading = (url.replace("//", f"//{name}:password@") for name in ("bots", "reader"))
+    await check_store(lambda: RedisStore(own), expires=False)
+    async with entered(RedisStore(own), to_write=True):
+        pass
+    with pytest.raises(AuthorError, match=r"^The store of sessions cannot be used: "):
+        async with entered(RedisStore(reading), to_write=True):
+            pass
+    async with entered(RedisStore(reading)) as store:
+        await store.sessions()
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
