@@ -116,6 +116,21 @@ def test_a_mistake_is_answered_by_a_sentence(
     assert sentence in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("argv", "hint"), [([], " Name it with --secret-env."), (["--secret-env", "A_SECRET"], "")])
+def test_who_has_named_a_secret_is_not_told_to_name_one(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, argv: list[str], hint: str
+) -> None:
+    """The error says what is wrong with the secret."""
+
+    def get(url: str, **options: object) -> httpx2.Response:
+        return httpx2.Response(401, json={"info": "It is refused."})
+
+    monkeypatch.setattr(httpx2, "get", get)
+    monkeypatch.setenv("A_SECRET", "not-a-real-secret")
+    assert guarded(lambda: top(["http://127.0.0.1:7860", *argv])) == FAILED
+    assert capsys.readouterr().err == f"rtvi: It is refused.{hint}\n"
+
+
 def test_nobody_at_the_address_is_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
     """The output is one sentence, and the exit code is 1."""
     with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -80,7 +80,8 @@ def _fetch(url: str, headers: Mapping[str, str]) -> Mapping[str, Any]:
     except ValueError:
         raise Failure(f"{url} is not a server of rtvi_plugins: its answer is not JSON.") from None
     if response.status_code != HTTPStatus.OK:
-        hint = " Name it with --secret-env." if response.status_code == HTTPStatus.UNAUTHORIZED else ""
+        is_missing = response.status_code == HTTPStatus.UNAUTHORIZED and not headers
+        hint = " Name it with --secret-env." if is_missing else ""
         raise Failure(f"{body.get('info', response.status_code)}{hint}")
     return body
 
