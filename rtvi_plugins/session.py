@@ -454,7 +454,8 @@ class Session(ABC, Generic[State]):
     def turn(self, *, interruptible: bool = True) -> AbstractAsyncContextManager[Turn]:
         """Hold one turn. Deferred config changes are applied before and after it. `interrupt` cancels the block.
 
-        Only the end of the session cancels a turn that is not `interruptible`.
+        With audio, a lost connection cancels the block too, and the next turn waits until the client is back. Apart
+        from that, only the end of the session cancels a turn that is not `interruptible`.
         """
 
     @abstractmethod

@@ -33,7 +33,6 @@ log = logging.getLogger("rtvi_plugins")
 
 #: How many answers are kept, and from which length on an answer is not.
 _MOST_ANSWERS, _LONGEST_ANSWER = 256, 65_536
-_ANSWER_AGAIN: Final = RunLLM()
 _UNKNOWN_OUTCOME: Final = (
     "It is not known whether this was done: the process has ended. Find out before you call it again."
 )
@@ -60,7 +59,8 @@ class Snapshot:
     def note(self) -> None:
         parts, context = self.parts, self.session.context
         config, inputs, protocol = parts.config, parts.turns.inputs, parts.protocol
-        again = (_ANSWER_AGAIN,) if parts.turns.cut_short else ()
+        # While a text to say is being interrupted, it is still in progress.
+        again = () if parts.turns.cut_short in (None, inputs.in_progress) else (parts.turns.cut_short,)
         self._compare("config", (config.values, config.revision, protocol.offer.providers), _config_json)
         self._compare("client", (protocol.client,), _client_json)
         self._compare("functions", (context.functions, context.tool_choice), list)

@@ -247,8 +247,8 @@ class Turns:
         self.current: LiveTurn | None = None
         #: The output of the client's transport, if it carries audio.
         self.audio: AudioOutput | None = None
-        #: The connection was lost during a turn. The bot answers again when the client is back.
-        self.cut_short = False
+        #: What the bot says or answers again when the client is back: the connection was lost during its turn.
+        self.cut_short: Input | None = None
         #: Called when an input arrives, when a turn has ended, and when the loop asks for the next input.
         self.on_change: Callable[[], None] | None = None
         self._context = context
@@ -307,25 +307,30 @@ class Turns:
             self._note_rest()
         if self.current is None or self.current.interrupted or not self.current.interruptible:
             return False
+        self._interrupt_turn(self.current)
+        return True
+
+    def _interrupt_turn(self, turn: LiveTurn) -> None:
         for each in self._awaited_speeches:
             each.cut()
         self._emit(Interrupted())
-        self.current.interrupt()
-        return True
+        turn.interrupt()
 
     def detach(self) -> None:
-        """Stop speaking: the client's connection was lost."""
+        """Stop speaking, also what nothing interrupts: the client's connection was lost. Texts to say wait."""
         self._is_detached = True
-        if self.audio is not None and self.interrupt():
-            self.cut_short = True
+        if self.audio is not None and self.current is not None and not self.current.interrupted:
+            self._interrupt_turn(self.current)
+            cut_short = self.inputs.in_progress
+            self.cut_short = cut_short if isinstance(cut_short, Say) else RunLLM()
 
     def attach(self) -> None:
-        """Speak again, because the client is back. Have the answer given again that was cut short."""
+        """Speak again, because the client is back. Begin with what was cut short."""
         self._is_detached = False
-        cut_short, self.cut_short = self.cut_short, False
-        if cut_short and not self._wants_answer:
+        cut_short, self.cut_short = self.cut_short, None
+        if isinstance(cut_short, Say) or (cut_short is not None and not self._wants_answer):
             with suppress(RequestError):  # the session is ending, or nobody listens
-                self.submit(RunLLM())
+                self.submit(cut_short)
         self._can_be_heard.notify()
 
     @property

@@ -10,7 +10,7 @@ import pytest
 from rtvi_plugins.hosting import Host, ManualClock
 from rtvi_plugins.kinds import Text
 from rtvi_plugins.resuming import MemoryStore
-from rtvi_plugins.session import Secret, UserText
+from rtvi_plugins.session import Say, Secret, UserText
 from rtvi_plugins.voice import TurnTaking, UserTurn
 
 from ..fakes.providers import NOISE, RATE, WAIT, Fakes, samples
@@ -66,6 +66,27 @@ async def test_an_answer_that_nobody_could_hear_is_given_again() -> None:
         assert [each["content"] for each in fakes.requests[1].messages[-2:]] == ["Well?", "This is a"]
         assert "bot-interrupted" in client.types()
         assert client.text() == "This is a rather long answer.As I said."
+
+
+@pytest.mark.parametrize("interruptible", [False, True])
+@pytest.mark.parametrize("moves", [False, True])
+async def test_a_text_that_nobody_could_hear_is_said_again(interruptible: bool, moves: bool) -> None:
+    """Also one that nothing interrupts. The LLM is not asked for another one. Texts that wait are said after it."""
+    clock, fakes = ManualClock(), Fakes()
+    async with visited(fakes, fakes, clock) as (one, other, client):
+        await client.start(one)
+        client.connection.session.submit(Say("This call is recorded.", interruptible=interruptible))
+        client.connection.session.submit(Say("Good day."))
+        await advance(clock, 0.6)
+        client.lose()
+        await advance(clock, 3)
+        await client.resume(other if moves else one)
+        await advance(clock, 5)
+        context = client.connection.session.context.messages
+        said = [each["content"] for each in context]
+        assert said[0] == "This call"
+        assert sorted(said[1:]) == ["Good day.", "This call is recorded."]
+        assert fakes.requests == []
 
 
 async def test_an_answer_begins_when_the_client_is_back_to_hear_it() -> None:
