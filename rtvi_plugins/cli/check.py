@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from argparse import Namespace
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -50,11 +51,21 @@ def _rules(report: Report, verbose: bool) -> Iterator[str]:
     if kept and not verbose:
         yield f"  {kept} {'rule' if kept == 1 else 'rules'} kept"
     hidden = ("not applicable",) if verbose else ("not applicable", "kept")
-    shown = [each for each in report.results if each.state not in hidden]
+    skipped = {} if verbose else _skipped_alike(report)
+    shown = [each for each in report.results if each.state not in hidden and each.rule not in skipped]
     rows = [(each.rule, RULES[each.rule].level, each.state, RULES[each.rule].what) for each in shown]
     for line, each in zip(table_lines(rows), shown, strict=True):
         yield f"  {line}"
         yield from _details(each)
+    for reason in dict.fromkeys(skipped.values()):
+        yield f"  {sum(each == reason for each in skipped.values())} rules not checked: {reason}"
+
+
+def _skipped_alike(report: Report) -> dict[str, str]:
+    """Return the rules that were not checked for a reason that several of them share, each with this reason."""
+    reasons = {each.rule: each.what for each in report.results if each.state == "not checked"}
+    often = {reason for reason, count in Counter(reasons.values()).items() if count > 1}
+    return {rule: reason for rule, reason in reasons.items() if reason in often}
 
 
 def _details(result: Result) -> Iterator[str]:

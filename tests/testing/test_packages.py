@@ -94,7 +94,7 @@ def test_the_command_prints_what_is_wrong_and_how_to_mend_it(site: Path, capsys:
 
 
 def test_the_rules_that_are_kept_are_listed_with_verbose(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Without it they are only counted. Rules that are not checked are always listed, with the reason."""
+    """Without it they are only counted. Rules that are not checked are counted if several have one reason."""
     PACKAGE_MUTANTS["one that is not typed"][2].install(site)
     main(["check", NAME])
     brief = capsys.readouterr().out
@@ -107,6 +107,17 @@ def test_the_rules_that_are_kept_are_listed_with_verbose(site: Path, capsys: pyt
         line.split()[:3] for line in brief.splitlines() if line.startswith("  P")
     ]
     assert RULES["P101"].what in whole
+
+
+def test_the_rules_that_one_broken_rule_stops_are_counted(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A long list of them would hide the rule to mend. With verbose, they are listed."""
+    PACKAGE_MUTANTS["one whose import fails"][2].install(site)
+    assert main(["check", NAME]) == 1
+    brief = capsys.readouterr().out
+    assert "rules not checked: the check ended early, because of P109" in brief
+    assert [line.split()[0] for line in brief.splitlines() if line.startswith("  P1")] == ["P109"]
+    main(["check", NAME, "-v"])
+    assert "P104" in capsys.readouterr().out
 
 
 def test_the_command_says_what_it_does_not_find(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
