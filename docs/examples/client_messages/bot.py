@@ -4,7 +4,7 @@ from attrs.validators import max_len
 from rtvi_plugins import LLM, RequestError, Session, action, bot, converse
 
 
-@bot(services={"llm": "rules"}, client=["bot:set_language", "bot:page_opened", "bot:note", "bot:get_history"])
+@bot(services={"llm": "rules"}, client=["bot:set_language", "bot:page_opened", "bot:note", "bot:get_conversation"])
 async def receptionist(session: Session, /, llm: LLM) -> None:
     """Handles four types of client messages."""
     await converse(session, llm=llm)
@@ -32,7 +32,7 @@ async def note(session: Session, /, text: Annotated[str, max_len(200)]) -> None:
     session.remember({"role": "user", "content": f"My note: {text}"})
 
 
-@action(receptionist, message="get-history")
-async def get_history(session: Session, /) -> list[Any]:
+@action(receptionist, message="get-conversation")
+async def get_conversation(session: Session, /) -> list[Any]:
     """Return the conversation."""
     return [each.get("content") for each in session.context.messages]

@@ -25,7 +25,7 @@ async def test_messages_are_answered() -> None:
     async with connect(receptionist) as client:
         assert await ask(client, "set-language", "de") == "German"
         assert await ask(client, "page-opened", "rooms") is None
-        assert await ask(client, "get-history") == ["Answer in German.", "The user sees the page 'rooms'."]
+        assert await ask(client, "get-conversation") == ["Answer in German.", "The user sees the page 'rooms'."]
 
 
 async def test_a_clients_words_are_in_no_system_message() -> None:
