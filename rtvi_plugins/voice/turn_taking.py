@@ -1,7 +1,7 @@
 """The turn-taking policy: who may interrupt, when the user has finished, and what silent users hear.
 
 A bot says some texts without being asked: fixed texts, or those that a function returns, for example in the user's
-language. `UnfinishedSentence` is an end-of-turn policy that needs no model: it waits longer after an unfinished
+language. `UnfinishedSentence` is an end-of-turn function that needs no model: it waits longer after an unfinished
 sentence.
 """
 
