@@ -420,7 +420,7 @@ class MissingKey(RequestError, code="missing-key", status=500):
 class StartFailed(RequestError, code="start-failed", status=502):
     """A service could not be opened, so the session did not start.
 
-    `category` is that of its `ProviderError`, if it raised one. A client is sent the sentence only.
+    `category` is why, as in a `ProviderError`, if that is known. A client is sent the sentence only.
     """
 
     category: ProviderCategory | None = None

@@ -329,7 +329,7 @@ class Host:
         `secret` and `address` are those of `start`. Raise `Unauthorized`, or `RateLimited` if the address sends more
         than `Limits.rate` allows. The operator's starts are not counted.
         """
-        if not self._is_trusted(secret, size, address):
+        if not self._authorise_or_charge(secret, size, address):
             self.charge_address(size, address)
 
     def charge_address(self, size: int, address: str | None) -> None:
@@ -544,10 +544,10 @@ class Host:
         """
         if self.dev:
             return
-        if secret is None or not self._is_trusted(secret, 0, address):
+        if secret is None or not self._authorise_or_charge(secret, 0, address):
             raise Unauthorized("This is for the operator; the request needs the operator's secret.")
 
-    def _is_trusted(self, secret: str | None, size: int, address: str | None) -> bool:
+    def _authorise_or_charge(self, secret: str | None, size: int, address: str | None) -> bool:
         """Authorise a request. A wrong secret is charged, or one address could try secrets without a limit."""
         try:
             return self._authorise(secret)

@@ -96,6 +96,9 @@ class Answering:
 class Listening:
     """An STT that listens to a whole session, or to one utterance after the other."""
 
+    #: Which message of the vendor makes the text final, of those that the server logs.
+    made_final = "last_words"
+
     def __init__(self, service: Any) -> None:
         self._service, self._frames = service, list[Any]()
         self._heard: asyncio.Event = asyncio.Event()

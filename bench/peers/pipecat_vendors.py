@@ -89,6 +89,9 @@ class Answering:
 class Listening:
     """An STT that listens to a whole session, or to one utterance after the other."""
 
+    #: Which message of the vendor makes the text final, of those that the server logs.
+    made_final = "last_words"
+
     def __init__(self, worker: Any, end: _End) -> None:
         self._worker, self._end = worker, end
         self._speaks = False

@@ -115,13 +115,13 @@ async def measure_answers(driver: Any, base: str, figures: Figures) -> None:
         await in_turn(interruption())
 
 
-def _seconds_of_vendor(log: dict[str, Any], final: float) -> float:
-    """Return the seconds from what the vendor last heard to what it last sent before the final text.
+def _seconds_of_vendor(log: dict[str, Any], made_final: str, final: float) -> float:
+    """Return the seconds from what the vendor last heard to what it sent that made the text final. 0 over HTTP.
 
     They are not the contestant's, and differ: LiveKit takes each part of a text from Cartesia as final, and ours waits
-    until Cartesia says that there are no more, because a part may end within a word. 0 over HTTP.
+    until Cartesia says that there are no more, because a part may end within a word.
     """
-    sent = max((each for each in log["answers"] if each < final), default=0.0)
+    sent = max((each for each in log[made_final] if each < final), default=0.0)
     return sent - max((each for each in log["messages"] if each < sent), default=sent)
 
 
@@ -151,7 +151,7 @@ async def measure_hearing(driver: Any, base: str, figures: Figures) -> None:
         if not final:
             raise RuntimeError("there was no final text")
         if counts:
-            waited = _seconds_of_vendor(await ask(base, "log"), final)
+            waited = _seconds_of_vendor(await ask(base, "log"), driver.made_final, final)
             figures.add("us", (spent - began) / AUDIO_SECONDS * 1e6)
             figures.add("after_us", (spent - used) * 1e6)
             figures.add("final_ms", (final - ended - waited) * 1e3)

@@ -66,6 +66,9 @@ class _Microphone(AsyncIterator[Any]):
 class Listening:
     """An STT that listens to a whole session, or to one utterance after the other."""
 
+    #: Which message of the vendor makes the text final, of those that the server logs.
+    made_final = "answers"
+
     def __init__(self, live: Any) -> None:
         self._live, self._microphone = live, _Microphone()
         self._session: Any = None

@@ -27,6 +27,7 @@ from rtvi_plugins_vendor.testing import Answer, FakeRequest, FakeSocket, FakeVen
 _BENCH = Path(__file__).resolve().parents[1]
 sys.path += [str(_BENCH), *(str(each) for each in sorted(_BENCH.parent.glob("plugins/*/tests")))]
 _EVENTS = {"content-type": "text/event-stream"}
+_LAST = SENTENCE.split()[-1]
 
 
 @define
@@ -39,9 +40,10 @@ class Log:
     sent: int = 0
     first: float | None = None
     told: list[float] = field(factory=list[float])
-    #: When each message of a socket came, and when each was sent.
+    #: When each message of a socket came, and when each was sent, also those with the last word.
     messages: list[float] = field(factory=list[float])
     answers: list[float] = field(factory=list[float])
+    last_words: list[float] = field(factory=list[float])
     #: The socket of the last piece.
     speaker: object = None
 
@@ -52,7 +54,8 @@ class Log:
 
     def reset(self) -> dict[str, Any]:
         """Forget what was noted."""
-        self.sent, self.first, self.told, self.messages, self.answers = 0, None, [], [], []
+        self.sent, self.first, self.told = 0, None, []
+        self.messages, self.answers, self.last_words = [], [], []
         return {}
 
     def told_of(self, requests: list[FakeRequest]) -> dict[str, Any]:
@@ -60,7 +63,7 @@ class Log:
         last = next((each for each in reversed(requests) if not each.path.startswith("/_")), None)
         left = last.ended_at if last is not None and last.state == "left" else None
         told = self.told + ([left] if left else [])
-        times = {"messages": self.messages, "answers": self.answers}
+        times = {"messages": self.messages, "answers": self.answers, "last_words": self.last_words}
         return {"sent": self.sent, "first": self.first, "told": told, **times}
 
 
@@ -150,6 +153,8 @@ class Timed(FakeSocket):
             self.log.piece()
             self.log.speaker = self
         self.log.answers.append(time.monotonic())
+        if _LAST in str(message):
+            self.log.last_words.append(self.log.answers[-1])
         await super().send(message)
 
     async def _read(self) -> None:

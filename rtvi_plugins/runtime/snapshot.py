@@ -76,7 +76,7 @@ class Snapshot:
             self.saver.note("time", times)
 
     def _unsubmitted(self) -> Sequence[Input]:
-        """Return what the user has said and the bot has not submitted yet. It is the same object as long as it is."""
+        """Return what the user has said and the bot has not submitted yet: the same object until that changes."""
         audio = self.parts.audio_input
         now = () if audio is None else audio.unsubmitted(interim=self.saver.frozen)
         if now != self._last_unsubmitted:

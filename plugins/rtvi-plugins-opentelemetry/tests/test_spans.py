@@ -18,7 +18,7 @@ from rtvi_plugins import LLM, TTS, Failover, Session, action, bot, converse, opt
 from rtvi_plugins.client import Client
 from rtvi_plugins.errors import ProviderError, RequestError
 from rtvi_plugins.events import BotLLMStarted, BotTurnEnded, FunctionCallEnded, FunctionCallStarted
-from rtvi_plugins.hosting import ConnectionStream, Host
+from rtvi_plugins.hosting import ConnectionStream, Host, ManualClock
 from rtvi_plugins.kinds import LLMPiece, LLMRequest, Text
 from rtvi_plugins.resuming import MemoryStore
 from rtvi_plugins.session import Secret
@@ -187,6 +187,21 @@ async def test_a_refused_start_has_a_span(exporter: InMemorySpanExporter) -> Non
             await host.start()
     (span,) = exporter.get_finished_spans()
     assert (span.name, span.attributes, span.status.is_ok) == ("start", {"error.type": "unauthorized"}, False)
+
+
+async def test_a_client_that_does_not_come_is_no_error(exporter: InMemorySpanExporter) -> None:
+    """Its session has ended as it should."""
+    clock = ManualClock()
+    async with Host(parrot, plugins=["opentelemetry"], operator_secret=Secret(SECRET), environ={}, clock=clock) as host:
+        await host.start(secret=SECRET)
+        clock.advance(31)
+        with anyio.fail_after(5):
+            while host.open_sessions:
+                await anyio.lowlevel.checkpoint()
+    session = names(exporter.get_finished_spans())["session"]
+    assert session.attributes is not None
+    assert (session.attributes["rtvi.end_reason"], session.status.is_ok) == ("unclaimed", True)
+    assert "error.type" not in session.attributes
 
 
 async def test_each_part_of_a_resumed_session_has_its_own_span(exporter: InMemorySpanExporter) -> None:

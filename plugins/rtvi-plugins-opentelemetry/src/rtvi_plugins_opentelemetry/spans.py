@@ -40,6 +40,8 @@ _Value = str | int | float | bool
 _OPERATIONS: Final[Mapping[str, str]] = {"llm": "chat", "stt": "transcribe", "tts": "speak"}
 #: The names that the conventions give to providers whose name is another here.
 _CONVENTIONAL: Final[Mapping[str, str]] = {"google": "gcp.gemini", "xai": "x_ai"}
+#: The reasons of `session_closed` that are no errors.
+_WITHOUT_CLIENT: Final = ("unclaimed", "not-resumed")
 #: How many there are in a second.
 NANOSECONDS: Final = 1_000_000_000
 
@@ -110,9 +112,12 @@ class SessionSpans:
             _fail(self._turn, category or code)
 
     def closed(self, reason: str) -> None:
-        """End all spans."""
+        """End all spans. A client that does not come is no error."""
         for span in (*self._functions.values(), *self._actions.values(), *filter(None, [self._turn])):
             span.end(self.now())
+        if reason in _WITHOUT_CLIENT:
+            self._root.set_attribute("rtvi.end_reason", reason)
+            reason = ""
         end_span(self._root, reason or None, self.now())
 
     # ---- turns and what they call ----------------------------------------------------------------------------------
