@@ -35,7 +35,7 @@ class BridgedProvider:
       start. It must not take values of lifespans then.
     - `note`: what a user of the bridge must know, such as its limits. `rtvi plugins` prints each note once.
 
-    Raises `ValueError` for an invalid name.
+    Raise `ValueError` for an invalid name.
     """
 
     name: str = field(validator=_check_name)

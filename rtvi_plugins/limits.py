@@ -28,7 +28,7 @@ class Limits:
     once. `deadline` is below the 10 s after which published clients forget a request. The newest of these clients
     send at most 64 KiB by default.
 
-    Every limit is greater than 0. Only times may be `inf`, for no limit. Raises `ValueError` for any other value.
+    Every limit is greater than 0. Only times may be `inf`, for no limit. Raise `ValueError` for any other value.
     """
 
     #: The longest message accepted (`message-too-large`).

@@ -22,7 +22,7 @@ __all__ = ("Reconnect", "Resumption")
 
 _log = logging.getLogger("rtvi_plugins")
 
-#: Starts with a resume token, and returns the stream of the new connection. Raises `RequestError` if that fails.
+#: Starts with a resume token, and returns the stream of the new connection. Raise `RequestError` if that fails.
 Reconnect = Callable[[str], Awaitable[ObjectStream[str]]]
 
 #: The longest delay before an attempt, in seconds. All clients of a lost process would come back at once without one.

@@ -28,7 +28,7 @@ class RepeatedTooOften(TypeError):
 def to_json(value: Any) -> Any:
     """Return a value in its JSON form: attrs objects as objects, enum members as their values.
 
-    An object that is in several places becomes several objects. Raises `RepeatedTooOften` for very many.
+    An object that is in several places becomes several objects. Raise `RepeatedTooOften` for very many.
     """
     if repeats_too_often(value, _parts_of_value, sys.maxsize):
         raise RepeatedTooOften

@@ -44,7 +44,7 @@ class Binder:
     def bind(self, sent: Any, path: str) -> dict[str, Any]:
         """Return the keyword arguments for a list of `{name, value}`, or for an object of values by name.
 
-        Raises `InvalidArguments` with all problems, or `NotGranted` for valid values that the grant does not allow.
+        Raise `InvalidArguments` with all problems, or `NotGranted` for valid values that the grant does not allow.
         """
         if sent is None:
             sent = ()
@@ -59,7 +59,7 @@ class Binder:
         """Return the keyword arguments of an action whose only argument is the data of a client message.
 
         `sent` is `REQUIRED` for a message without data. Then the argument has its default, or null if it has none.
-        Raises like `bind`.
+        Raise like `bind`.
         """
         bound: dict[str, Any] = {}
         problems: list[Problem] = []

@@ -63,7 +63,7 @@ def _bracket_depth(text: str) -> int:
 
 
 def encode(type: str, id: str | None, data: Any) -> str:
-    """Encode a message. An `id` or `data` of None is left out. Raises `TypeError` for what JSON cannot carry."""
+    """Encode a message. An `id` or `data` of None is left out. Raise `TypeError` for what JSON cannot carry."""
     message: dict[str, Any] = {"label": LABEL, "type": type}
     if id is not None:
         message["id"] = id
@@ -73,7 +73,7 @@ def encode(type: str, id: str | None, data: Any) -> str:
 
 
 def encode_json(value: Any) -> str:
-    """Encode a value. Raises `TypeError` for what JSON cannot carry."""
+    """Encode a value. Raise `TypeError` for what JSON cannot carry."""
     return _json_text(value, value)
 
 

@@ -89,7 +89,7 @@ def describe_parameter(parameter: Parameter, validator: Validator | None = None)
 def check_descriptions(registry: Registry) -> None:
     """Check that every action and option of a bot can be described as JSON.
 
-    Raises `DeclarationError` at the line of the function that declares it.
+    Raise `DeclarationError` at the line of the function that declares it.
     """
     for spec in (*registry.own_actions, *(action for one in registry.providers for action in one.actions.values())):
         _check_description(spec, describe_action("", spec, {}))

@@ -99,7 +99,7 @@ class Offer:
         return {action.spec.message: action for action in self.actions.values() if action.spec.message is not None}
 
     def message(self, type: str, known: Iterable[str]) -> OfferedAction:
-        """Return the action that handles a client message. Raises `UnknownMessage` or `NotGranted`.
+        """Return the action that handles a client message. Raise `UnknownMessage` or `NotGranted`.
 
         `known` are the types that the protocol reads itself.
         """
@@ -192,7 +192,7 @@ class Offer:
     # ---- looking up actions ----------------------------------------------------------------------------------------
 
     def action(self, service: object, name: object, path: str) -> OfferedAction:
-        """Return the action with this name. Raises `UnknownService`, `UnknownAction` or `NotGranted`."""
+        """Return the action with this name. Raise `UnknownService`, `UnknownAction` or `NotGranted`."""
         try:
             return self.actions[service, name]  # type: ignore[index]  # any JSON value can be looked up
         except (KeyError, TypeError):

@@ -61,7 +61,7 @@ class Requests:
     def open(self, request: Request, now: float, seconds: float | None = None) -> Request:
         """Make a request pending for this many seconds, or until the session's deadline if that is earlier.
 
-        Raises `Busy` when too many requests are pending. A request that was pending before keeps its earlier deadline.
+        Raise `Busy` when too many requests are pending. A request that was pending before keeps its earlier deadline.
         """
         if len(self.pending) >= self._most_pending:
             raise self.busy()

@@ -71,7 +71,7 @@ def read_start(
     trusted: bool,
     service_options: Mapping[str, Mapping[str, Any]] = {},
 ) -> StartRequest:
-    """Read the body of a start request. Raises a `RequestError` with every problem.
+    """Read the body of a start request. Raise a `RequestError` with every problem.
 
     `service_options` are those of all sessions, by `service.provider`. The ones in the body replace them.
     """
@@ -171,7 +171,7 @@ def _choosable_providers(registry: Registry, grants: Sequence[Grant]) -> dict[st
 def choose_providers(sent: Any, offered: Mapping[str, Sequence[str]]) -> dict[str, str]:
     """Return the provider of each service, from a start request's `services`; by default the first that is offered.
 
-    Raises one `RequestError` for all names that are not offered.
+    Raise one `RequestError` for all names that are not offered.
     """
     mistakes: list[Mistake] = []
     chosen = _read_providers(sent, offered, mistakes)

@@ -164,7 +164,7 @@ class RTVIProtocol:
     def result(self, request: Request, result: Any) -> str:
         """Encode the answer with an action's result.
 
-        Raises `TypeError` for a value that JSON cannot carry, and `InvalidResult` for one that is too long.
+        Raise `TypeError` for a value that JSON cannot carry, and `InvalidResult` for one that is too long.
         """
         if request.t is None:
             return self._fitting(encode("action-response", request.id, {"result": result}))
@@ -180,7 +180,7 @@ class RTVIProtocol:
     def config(self, request: Request | None, **more: Any) -> str:
         """Encode the whole config: as the answer to a request, or as a message of its own without one.
 
-        Raises `InvalidResult` if it is too long.
+        Raise `InvalidResult` if it is too long.
         """
         text = self._config_text(request, self.offer, self._config.values, self._config.revision, more)
         self.config_length = len(text)

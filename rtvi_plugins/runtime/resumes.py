@@ -26,9 +26,9 @@ class Resumes:
     sessions: Mapping[str, LiveSession]
     #: The sessions in the store. None if sessions are not saved: then no client can come back.
     saved: SavedSessions | None
-    #: Raises a `RequestError` if this process starts no more sessions.
+    #: Raise a `RequestError` if this process starts no more sessions.
     admit: Callable[[], None]
-    #: Opens the services of a saved session again, restores it, and claims it. Raises a `RequestError`.
+    #: Opens the services of a saved session again, restores it, and claims it. Raise a `RequestError`.
     restore: Callable[[SavedSession], Awaitable[LiveSession]]
     #: The sessions that are being restored.
     _restoring: dict[str, anyio.Event] = field(factory=dict[str, anyio.Event])

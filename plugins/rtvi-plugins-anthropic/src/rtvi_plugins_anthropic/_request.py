@@ -23,7 +23,7 @@ _CHOICES = {"none": "none", "auto": "auto", "required": "any"}
 def body(provider: str, request: LLMRequest, model: str, fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return the JSON object to send. Fields that are None are omitted, and none replaces a field of the framework.
 
-    Raises `ProviderError` for a part of a message that is neither text nor an image.
+    Raise `ProviderError` for a part of a message that is neither text nor an image.
     """
     system, turns = in_turns(request.messages, partial(_blocks, provider), _text)
     sent = {**fields, "model": model, "stream": True, "system": system or None}

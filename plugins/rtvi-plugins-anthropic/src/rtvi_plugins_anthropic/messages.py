@@ -40,7 +40,7 @@ class AnthropicLLM:
     async def respond(self, request: LLMRequest, /) -> AsyncGenerator[LLMPiece]:
         """Yield the answer: thoughts and text as they come, function calls as soon as they are whole, then usage.
 
-        Raises `ProviderError` if the vendor fails. Closing the iterator, or cancelling, closes the connection.
+        Raise `ProviderError` if the vendor fails. Closing the iterator, or cancelling, closes the connection.
         """
         provider = self.http.provider
         answer, sent = Answer(provider), body(provider, request, self.model, self.fields)
@@ -78,7 +78,7 @@ async def connect(
 ) -> AsyncGenerator[AnthropicLLM]:
     """Yield a model at `base_url`. `timeout` limits the wait for each piece of an answer, in seconds.
 
-    Raises `ProviderError` for an impossible key, and `ValueError` for an invalid `base_url`.
+    Raise `ProviderError` for an impossible key, and `ValueError` for an invalid `base_url`.
     """
     async with connect_http(
         "anthropic", api_key, base_url=base_url, timeout=timeout, categorize=_categorize, retry=_RETRY

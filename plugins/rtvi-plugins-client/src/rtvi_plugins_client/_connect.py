@@ -61,7 +61,7 @@ async def connect(
     If the connection is lost and the server saves sessions, the session is resumed, after a random delay of at most
     `resume_delay` seconds. Without `resume`, it ends.
 
-    Raises the `RequestError` of the server's code if the start is refused, `NoAnswer` if the server does not respond,
+    Raise the `RequestError` of the server's code if the start is refused, `NoAnswer` if the server does not respond,
     `Unreachable` if there is no server, and `TypeError` for a secret that is not a `Secret`. Exceptions from the body
     of the block are raised unchanged.
     """

@@ -98,7 +98,7 @@ OnWord = Callable[[int, int], None]
 
 
 class Espeak:
-    """The library, loaded and initialised. Raises `CannotStart` if that fails.
+    """The library, loaded and initialised. Raise `CannotStart` if that fails.
 
     It changes the working directory to the folder of the data, so that their path is a dot: the library fails with a
     path of 160 bytes or more, and with letters that its locale lacks.
@@ -155,7 +155,7 @@ class Espeak:
         """Speak a text. Return when all was spoken, or when `on_audio` returned False.
 
         `on_word` gets the position of a word's first character, from 0, and the sample at which the word starts. It is
-        called before `on_audio` gets that sample. Raises `Rejected` if the library reports an error.
+        called before `on_audio` gets that sample. Raise `Rejected` if the library reports an error.
         """
         self._on_audio, self._on_word = on_audio, on_word
         encoded = text.encode("utf-8", "replace")

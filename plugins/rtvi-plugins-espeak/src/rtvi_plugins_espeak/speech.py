@@ -48,7 +48,7 @@ class EspeakTTS:
         """Yield the speech of each text as soon as it is made: each word, then the audio in which it begins.
 
         Parameters that change meanwhile apply to the next request. Closing the iterator, or cancelling, stops the work.
-        Raises `ProviderError` if the helper process fails.
+        Raise `ProviderError` if the helper process fails.
         """
         parameters, pieces, characters = self.parameters, Pieces(self.rate), 0
         async for text in request.text:

@@ -27,7 +27,7 @@ def body(
 ) -> dict[str, Any]:
     """Return the JSON object to send. Fields that are None are omitted, and none replaces a field of the framework.
 
-    `generation` are fields of `generationConfig`, and `fields` those beside it. Raises `ProviderError` for a part of a
+    `generation` are fields of `generationConfig`, and `fields` those beside it. Raise `ProviderError` for a part of a
     message that is neither text nor an embedded image.
     """
     system, turns = in_turns(request.messages, partial(parts_of, provider, names_of(request.messages)), text_part)

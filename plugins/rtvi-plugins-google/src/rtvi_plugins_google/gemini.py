@@ -39,7 +39,7 @@ class GoogleLLM:
     async def respond(self, request: LLMRequest, /) -> AsyncGenerator[LLMPiece]:
         """Yield the answer: thoughts, text and function calls as they come, then usage.
 
-        Raises `ProviderError` if the vendor fails. Closing the iterator, or cancelling, closes the connection.
+        Raise `ProviderError` if the vendor fails. Closing the iterator, or cancelling, closes the connection.
         """
         provider = self.http.provider
         answer, sent = Answer(provider), body(provider, request, self.generation, self.fields)
@@ -101,7 +101,7 @@ async def connect(
 ) -> AsyncGenerator[GoogleLLM]:
     """Yield a model at `base_url`. `timeout` limits the wait for each piece of an answer, in seconds.
 
-    Raises `ProviderError` for an impossible key, and `ValueError` for an invalid `base_url`.
+    Raise `ProviderError` for an impossible key, and `ValueError` for an invalid `base_url`.
     """
     async with connect_http(
         "google",

@@ -66,7 +66,7 @@ class GoogleSpeech:
     async def converse(self, request: SpeechRequest, /) -> AsyncGenerator[SpeechPiece]:
         """Hold a conversation over one connection.
 
-        Raises `ProviderError` if the vendor fails. Closing the iterator, or cancelling, closes the connection.
+        Raise `ProviderError` if the vendor fails. Closing the iterator, or cancelling, closes the connection.
         """
         live = Live(request.endpointing, self.model)
         link = _Link(live, self.timeout)

@@ -45,7 +45,7 @@ def livekit(kind: Kind, plugin: str, *, name: str) -> Callable[..., Any]:
         flux = livekit("stt", "deepgram:STTv2", name="flux")
 
     `plugin` is the name of the plugin below `livekit.plugins` and, after a colon, of the class. `name` is that of the
-    provider. Keep the result in a variable of the module. Raises `PluginError` if there is no such plugin or class.
+    provider. Keep the result in a variable of the module. Raise `PluginError` if there is no such plugin or class.
     """
     scope = sys._getframe(1).f_globals  # pyright: ignore[reportPrivateUsage]
     cls = _class(kind, plugin)

@@ -55,7 +55,7 @@ class OpenAILLM:
     async def respond(self, request: LLMRequest, /) -> AsyncGenerator[LLMPiece]:
         """Yield the answer: text as it comes, then function calls, then usage.
 
-        Raises `ProviderError` if the vendor fails. Closing the iterator, or cancelling, closes the connection.
+        Raise `ProviderError` if the vendor fails. Closing the iterator, or cancelling, closes the connection.
         """
         answer, model = Answer(self.provider), await self._first_model() if self.model is None else self.model
         effort = self.reasoning_effort or ("none" if _THINKING.match(model) else None)
@@ -120,7 +120,7 @@ async def connect(
       except OpenAI's own.
     - `transport`: replaces the network, for tests.
 
-    Raises `ProviderError` for an impossible key, and `ValueError` for a `base_url` that is not an http or https URL, or
+    Raise `ProviderError` for an impossible key, and `ValueError` for a `base_url` that is not an http or https URL, or
     that contains a user name or password.
     """
     async with connect_http(

@@ -60,7 +60,7 @@ class OpenAISpeech:
     async def converse(self, request: SpeechRequest, /) -> AsyncGenerator[SpeechPiece]:
         """Hold a conversation over one connection.
 
-        Raises `ProviderError` if the vendor fails. Closing the iterator, or cancelling, closes the connection.
+        Raise `ProviderError` if the vendor fails. Closing the iterator, or cancelling, closes the connection.
         """
         realtime = Realtime(_PROVIDER, request.endpointing, self.model)
         link = _Link(realtime, self.timeout)

@@ -36,7 +36,7 @@ class OpenAISTT:
     async def transcribe(self, request: STTRequest, /) -> AsyncGenerator[STTPiece]:
         """Yield interim transcripts as the vendor writes them, then the final one and the usage.
 
-        Raises `ProviderError` if the vendor fails. Closing the iterator, or cancelling, closes the connection.
+        Raise `ProviderError` if the vendor fails. Closing the iterator, or cancelling, closes the connection.
         """
         sound = [each async for each in request.audio]
         if not sound:

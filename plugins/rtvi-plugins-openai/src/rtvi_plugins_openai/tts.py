@@ -38,7 +38,7 @@ class OpenAITTS:
     async def synthesize(self, request: TTSRequest, /) -> AsyncGenerator[TTSPiece]:
         """Yield audio as it arrives, then the usage. OpenAI reports no times of words.
 
-        Raises `ProviderError` if the vendor fails. Closing the iterator, or cancelling, closes the connection.
+        Raise `ProviderError` if the vendor fails. Closing the iterator, or cancelling, closes the connection.
         """
         characters = 0
         fields = {name: value for name, value in self.fields.items() if value is not None}

@@ -31,7 +31,7 @@ class PiperTTS:
     async def synthesize(self, request: TTSRequest, /) -> AsyncGenerator[TTSPiece]:
         """Yield the speech of each sentence when it is made: each word, then the audio in which it begins.
 
-        Options that change meanwhile apply to the next request. Raises `ProviderError` if the helper process fails.
+        Options that change meanwhile apply to the next request. Raise `ProviderError` if the helper process fails.
         """
         voice, speed, speaker = self.voice, self.speed, self.speaker
         characters = begun = 0

@@ -48,7 +48,7 @@ class PocketSphinxSTT:
     async def transcribe(self, request: STTRequest, /) -> AsyncGenerator[STTPiece]:
         """Yield interim transcripts while audio comes, and the final transcript when it ends.
 
-        Raises `ProviderError` if the worker dies (a retry gets a new one), or if the audio is not 16 kHz mono.
+        Raise `ProviderError` if the worker dies (a retry gets a new one), or if the audio is not 16 kHz mono.
         """
         if self._pool is None:
             raise ProviderError("pocketsphinx", "unavailable", retryable=False)

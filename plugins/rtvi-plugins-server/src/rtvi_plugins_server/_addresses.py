@@ -15,7 +15,7 @@ _SUBSCRIBER_BITS: Final = 64
 
 
 class Proxies:
-    """The addresses and networks of the proxies in front of the server. Raises `ValueError` for an invalid one."""
+    """The addresses and networks of the proxies in front of the server. Raise `ValueError` for an invalid one."""
 
     def __init__(self, written: Iterable[str] = ()) -> None:
         self._networks = [_network(each) for each in written]

@@ -106,7 +106,7 @@ _LONGEST_NAME: Final = 64
 def decode(data: bytes) -> str | Audio | None:
     """Return what a client's frame carries: the text of an RTVI message, audio, or None for a kind that is not used.
 
-    Raises `InvalidFrame` for bytes that are not a frame, and `InvalidAudio` for audio that cannot be heard.
+    Raise `InvalidFrame` for bytes that are not a frame, and `InvalidAudio` for audio that cannot be heard.
     """
     known = _known_frames.get(len(data))
     if known is not None:

@@ -40,7 +40,7 @@ _STALLED_SECONDS: Final = 20.0
 async def run_actions(request: Request, host: Host, *, body_bytes: int) -> Response:
     """Start a session as `/connect` does, run the request's `actions` in it, and respond with what the bot sends.
 
-    Raises `RequestError` if the request may not start a session, or if its actions cannot be answered.
+    Raise `RequestError` if the request may not start a session, or if its actions cannot be answered.
     """
     body = await read_object(request, body_bytes=body_bytes, host=host) or {}
     actions = _actions(body.pop("actions", None), host.limits.in_flight)

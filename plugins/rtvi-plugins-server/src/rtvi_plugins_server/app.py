@@ -55,7 +55,7 @@ def create_app(
     - `proxies`: the addresses or networks of the proxies in front, whose `X-Forwarded-For` names the client. With
       `public_url` and without `proxies`, clients cannot be told apart by address.
 
-    Raises `ValueError` for an invalid origin, URL, address or size.
+    Raise `ValueError` for an invalid origin, URL, address or size.
 
     The app limits what a session may use, but not connections: on a server other than `rtvi run`, limit their number,
     and the size and duration of requests, there or in a proxy.

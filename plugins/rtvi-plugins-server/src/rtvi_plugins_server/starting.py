@@ -57,7 +57,7 @@ _READ_ON: Final = 16
 async def start_session(request: Request, host: Host, *, body_bytes: int = BODY_BYTES) -> Started:
     """Start a session from the request's body and the operator's secret in its header.
 
-    Raises `RequestError` if the start is refused: the body is longer than `body_bytes`, is not a JSON object, or asks
+    Raise `RequestError` if the start is refused: the body is longer than `body_bytes`, is not a JSON object, or asks
     for something that the host does not offer or grant. A start that resumes a session of another worker raises
     `HTTPException`, which the app answers with a redirect to that worker.
     """
@@ -129,7 +129,7 @@ async def read_object(
 ) -> dict[str, Any] | None:
     """Return the JSON object in a request's body, or None if the body is empty, as some clients send it.
 
-    With `host`, the request is charged as a start before its body is parsed. Raises `MessageTooLarge` or
+    With `host`, the request is charged as a start before its body is parsed. Raise `MessageTooLarge` or
     `InvalidStart`, and with `host` also `Unauthorized` or `RateLimited`.
     """
     body = await read_body(request, body_bytes=body_bytes)

@@ -106,7 +106,7 @@ class Session:
     async def receive(self, deliver: Callable[[list[Message]], object]) -> NoReturn:
         """Deliver the messages of each read, until the connection ends. Then raise `Closed` or `Lost`.
 
-        With them there may be something to write, such as the answer to a ping. Raises what `deliver` raises.
+        With them there may be something to write, such as the answer to a ping. Raise what `deliver` raises.
         """
 
         def take(data: bytes) -> None:

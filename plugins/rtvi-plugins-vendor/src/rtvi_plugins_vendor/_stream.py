@@ -67,7 +67,7 @@ class WebSocketStream:
     async def send(self, message: Outgoing) -> None:
         """Send bytes, text, or a value as JSON. It returns once the message is written.
 
-        Raises `ProviderError` if the connection has ended. A cancelled call may still send the whole message.
+        Raise `ProviderError` if the connection has ended. A cancelled call may still send the whole message.
         """
         batch = self._connection.post(message)
         if batch is None or not await batch.wait():

@@ -116,7 +116,7 @@ class SharedWebSocket:
     async def open(self, context: object, *, goodbye: Outgoing | None = None) -> AsyncGenerator[WebSocketStream]:
         """Yield the stream of one context: the messages for which `route` returns `context`.
 
-        `goodbye` is sent if you leave before you call `finish`, such as when the user interrupts. Raises
+        `goodbye` is sent if you leave before you call `finish`, such as when the user interrupts. Raise
         `ProviderError` if the vendor cannot be reached.
         """
         connection = await self._connected()

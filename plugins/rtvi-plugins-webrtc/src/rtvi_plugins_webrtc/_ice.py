@@ -34,7 +34,7 @@ class IceServers:
 def read_ice_servers(written: str | None) -> IceServers:
     """Return the servers of a JSON list, in the form for browsers; no servers by default.
 
-    Raises `ValueError` with a sentence for anything else.
+    Raise `ValueError` with a sentence for anything else.
     """
     if not written or not written.strip():
         return IceServers()

@@ -120,7 +120,7 @@ class Peer:
     async def answer(self, sdp: str) -> str:
         """Answer an offer: the first one, or a new one for the same connection.
 
-        Raises `InvalidOffer`, and `NoNetwork` if this machine has no address for WebRTC.
+        Raise `InvalidOffer`, and `NoNetwork` if this machine has no address for WebRTC.
         """
         offered = read_sdp(sdp)
         lines = [(media.kind, media.rtp.muxId) for media in offered.media]

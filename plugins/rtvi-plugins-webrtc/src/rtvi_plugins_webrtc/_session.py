@@ -88,7 +88,7 @@ class WebRTCSession:
     async def offer(self, offer: Offer) -> dict[str, str]:
         """Answer an offer: the first one, a repeated one, a restart, or one that changes the connection.
 
-        Raises `NoSuchSession` if it names another peer connection or the session has ended, and `InvalidOffer`.
+        Raise `NoSuchSession` if it names another peer connection or the session has ended, and `InvalidOffer`.
         """
         async with self._offers:
             self._check(offer)

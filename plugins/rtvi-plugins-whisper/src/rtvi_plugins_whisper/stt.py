@@ -40,7 +40,7 @@ class WhisperSTT:
     async def transcribe(self, request: STTRequest, /) -> AsyncGenerator[STTPiece]:
         """Yield what was heard so far while audio comes, and what was heard in all when it ends.
 
-        Raises `ProviderError` if the audio is not 16 kHz mono. An utterance of more than 26 s is recognised in parts.
+        Raise `ProviderError` if the audio is not 16 kHz mono. An utterance of more than 26 s is recognised in parts.
         """
         recognise = partial(
             self.recogniser.recognise, language=self.language, swear_words=self.swear_words, prompt=self.prompt
