@@ -257,7 +257,7 @@ class Turns:
         self._turn_count = 0
         self._idle = Condition(lambda: self.is_idle)
         self._is_detached = False
-        self._can_be_heard = Condition(lambda: self.audio is None or not self._is_detached)
+        self._can_begin = Condition(lambda: self.current is None and not self._nobody_hears)
         self._awaited_speeches: list[_Speech] = []
 
     def submit(self, input: Input) -> None:
@@ -276,10 +276,11 @@ class Turns:
     ) -> AsyncGenerator[Turn]:
         """Hold a turn. `boundary` is called before and after it; `live` returns the services for it.
 
-        With audio, it begins only while a client is there to hear it.
+        With audio, it begins only while a client is there to hear it. Turns that wait for the client follow each other.
         """
-        await self._can_be_heard.wait()
-        if self.current is not None:
+        if self._nobody_hears:
+            await self._can_begin.wait()
+        elif self.current is not None:
             raise RuntimeError("session.turn() is held already; a session holds one turn at a time.")
         boundary()
         self._turn_count += 1
@@ -297,6 +298,7 @@ class Turns:
             self._emit(BotTurnEnded(turn.interrupted, handed_over=turn.handed_over and not turn.interrupted))
             boundary()
             self._note_rest()
+            self._can_begin.notify()
 
     def interrupt(self) -> bool:
         """Interrupt the turn, and remove each waiting `Say`. Return whether a turn was interrupted."""
@@ -331,7 +333,12 @@ class Turns:
         if isinstance(cut_short, Say) or (cut_short is not None and not self._wants_answer):
             with suppress(RequestError):  # the session is ending, or nobody listens
                 self.submit(cut_short)
-        self._can_be_heard.notify()
+        self._can_begin.notify()
+
+    @property
+    def _nobody_hears(self) -> bool:
+        """Return whether the session has audio, and its client is away."""
+        return self.audio is not None and self._is_detached
 
     @property
     def _wants_answer(self) -> bool:

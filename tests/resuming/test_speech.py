@@ -124,6 +124,33 @@ async def test_a_question_that_came_while_the_client_was_away_is_answered_once()
         assert len(fakes.requests) == 2
 
 
+async def test_turns_that_wait_for_the_client_follow_each_other() -> None:
+    """A task of the bot holds a turn of its own, and the conversation is to say a text."""
+    clock, fakes = ManualClock(), Fakes()
+    async with host(MemoryStore(), fakes, clock) as one, visitor(rate=RATE) as client:
+        await client.start(one)
+        client.lose()
+        session = client.connection.session
+        held: list[str] = []
+
+        async def hold() -> None:
+            async with session.turn():
+                held.append("begun")
+                await settle()
+                held.append("ended")
+
+        session.submit(Say("Good day."))
+        for _ in range(2):
+            session.start_soon(hold)
+        await advance(clock, 1)
+        assert held == []
+        await client.resume(one)
+        await advance(clock, 3)
+        assert held == ["begun", "ended"] * 2
+        assert [each["content"] for each in session.context.messages] == ["Good day."]
+        assert not session.closing
+
+
 async def test_another_process_answers_again() -> None:
     """The first process has noticed that the connection was lost, and has stopped its answer."""
     clock = ManualClock()
