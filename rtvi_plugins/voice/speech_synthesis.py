@@ -243,11 +243,6 @@ class SpeechSynthesis:
                             speech.timeline.word(piece.text, piece.start)
                         case _:
                             usage = clean_usage(piece)
-        if first is None and any(map(str.isalnum, "".join(speech.sentences.items))):
-            log.warning("%s made no audio of a text", named("a TTS", self._alternatives.provider))
-            raise ProviderError("The TTS", "no-answer")
-        speech.timeline.finish()
-        self.turn.flush()
         self.session.emit(
             Metrics(
                 "tts",
@@ -258,6 +253,12 @@ class SpeechSynthesis:
                 seconds=usage.seconds or None,
             )
         )
+        if first is None and any(map(str.isalnum, "".join(speech.sentences.items))):
+            log.warning("%s made no audio of a text", named("a TTS", self._alternatives.provider))
+            # The same voice cannot read the text the second time either.
+            raise ProviderError("The TTS", "no-answer", retryable=False)
+        speech.timeline.finish()
+        self.turn.flush()
 
     async def _play(self, audio: Audio, speech: Speech, touch: Callable[[], None]) -> None:
         for second in _seconds(audio):  # a second at a time: waiting for space must not count as the TTS's silence

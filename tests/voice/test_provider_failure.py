@@ -77,10 +77,12 @@ async def test_a_tts_that_fails_leaves_the_text() -> None:
 
 
 async def test_a_tts_without_a_voice_for_a_text_is_reported_and_speaks_the_next_one() -> None:
-    """As for a text in a script that its voice cannot read. The same turn may have texts that it can."""
+    """As for a text in a script that its voice cannot read. It gets each text once, and its usage is reported."""
+    requested: list[str] = []
 
     async def speak(request: TTSRequest) -> AsyncGenerator[TTSPiece]:
         async for text in request.text:
+            requested.append(text)
             if text.isascii():
                 yield spell(text)
 
@@ -91,6 +93,9 @@ async def test_a_tts_without_a_voice_for_a_text_is_reported_and_speaks_the_next_
         assert await said(wire) == [("user", "go"), ("assistant", "你好。"), ("tool", ANY), ("assistant", "Fine.")]
         assert spoken(wire) == "Fine."
         assert failures(wire) == ["The TTS gave no answer."]
+        assert requested == ["你好。", "Fine."]
+        characters = [each["characters"][0]["value"] for each in wire.data_of("metrics") if "characters" in each]
+        assert characters == [3, 5]
 
 
 async def test_an_llm_that_hangs_is_given_up_and_the_bot_continues() -> None:
