@@ -106,6 +106,8 @@ class Net:
     cables: list[Cable] = field(factory=list[Cable])
     refusals: list[Exception] = field(factory=list[Exception])
     tokens: list[str] = field(factory=list[str])
+    #: While it is held, nobody comes back.
+    is_down: anyio.Lock = field(factory=anyio.Lock)
 
     async def connect(self, body: object = None) -> Cable:
         """Start a session, or resume one."""
@@ -116,17 +118,18 @@ class Net:
     async def reconnect(self, token: str) -> Cable:
         """Resume the session, unless the network refuses it."""
         self.tokens.append(token)
-        if self.refusals:
-            raise self.refusals.pop(0)
+        async with self.is_down:
+            if self.refusals:
+                raise self.refusals.pop(0)
         return await self.connect({"resume": token})
 
 
 @asynccontextmanager
-async def resuming(*, saves: bool = True, timeout: float = 10.0) -> AsyncGenerator[tuple[Client, Net]]:
+async def resuming(*, saves: bool = True) -> AsyncGenerator[tuple[Client, Net]]:
     """A client that resumes."""
     async with Host(desk, environ={}, store=MemoryStore() if saves else None) as host:
         net = Net(host)
-        async with open_client(await net.connect(), reconnect=net.reconnect, delay=0.0, timeout=timeout) as client:
+        async with open_client(await net.connect(), reconnect=net.reconnect, delay=0.0) as client:
             yield client, net
 
 
@@ -195,16 +198,24 @@ async def test_a_text_that_waits_for_the_connection_learns_that_the_session_is_o
     """It need not wait for its time to pass."""
     async with resuming() as (client, net):
         net.refusals.append(UnknownSession("over"))
-        await lose(client, net)
-        with anyio.fail_after(5), pytest.raises(SessionClosed):
-            await client.ask("hello")
+        async with anyio.create_task_group() as tasks:
+
+            async def ask() -> None:
+                with anyio.fail_after(5), pytest.raises(SessionClosed):
+                    await client.ask("hello")
+
+            async with net.is_down:
+                await lose(client, net)
+                tasks.start_soon(ask)
+                await anyio.wait_all_tasks_blocked()
 
 
 async def test_a_text_without_a_connection_is_not_answered_in_time() -> None:
     """It raises as a request does."""
-    async with resuming(timeout=0.01) as (client, net):
+    async with resuming() as (client, net):
         net.refusals += [ServerFull("full")] * 100
         await lose(client, net)
+        client._timeout = 0.01  # pyright: ignore[reportPrivateUsage]
         with pytest.raises(
             NoAnswer, match=r"^The connection to the bot was lost, and did not come back within 0\.01 s"
         ):
