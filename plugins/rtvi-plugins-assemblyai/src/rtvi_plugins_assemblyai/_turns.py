@@ -91,7 +91,7 @@ class Turns:
     def has_all(self, sent: float) -> bool:
         """Return whether the turn that AssemblyAI has ended last is the end of the audio, of `sent` seconds.
 
-        Then no other turn may begin late.
+        Then another turn is unlikely. Speech in the last moments of the audio can still begin one late.
         """
         return self._spoken_until is not None and sent - self._spoken_until < _RECENT
 
