@@ -90,7 +90,7 @@ def _read_target(function: AnyFunction, target: Any) -> Target:
     if isinstance(target, Kind):
         return target.name
     if isinstance(target, str):
-        if target != "bot" and specs_of(function.__globals__.get(target)):
+        if target not in ("bot", *BUILTIN_KINDS) and specs_of(function.__globals__.get(target)):
             raise DeclarationError(function, f"names {target!r}, which is a function. Write it without quotes.")
         return target if target == "bot" else kind_name(function, target)
     if isinstance(target, type) and kind_of(target) is not None:

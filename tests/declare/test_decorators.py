@@ -196,6 +196,27 @@ def test_a_kind_of_a_plugin_is_a_target_like_any() -> None:
     assert spec_of(smiler, BotSpec).kinds == {"face": "avatar"}
 
 
+def test_a_function_may_have_the_name_of_a_kind(authors_module: Any) -> None:
+    """The target in quotes is the kind, not the provider or the bot of its name."""
+    _, module = authors_module("""
+@service("tts", "acme")
+@asynccontextmanager
+async def tts() -> AsyncGenerator[Any]:
+    yield None
+
+@bot()
+async def stt(session: Session, /) -> None: ...
+
+@action("tts")
+async def say(tts: TTS, /) -> None: ...
+
+@action("stt")
+async def hear(stt: STT, /) -> None: ...
+""")
+    assert spec_of(module.say, ActionSpec).targets == ("tts",)
+    assert spec_of(module.hear, ActionSpec).targets == ("stt",)
+
+
 # ---- what an author's mistake is told ------------------------------------------------------------------------------
 
 HEAD = """
