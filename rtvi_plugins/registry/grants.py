@@ -120,13 +120,15 @@ _MOST_LISTED_NAMES = 8
 def grant_problem(registry: Registry, grant: Grant, *, is_operators: bool = False) -> str | None:
     """Return the problem of a grant of a bot or an operator; None if there is none.
 
-    The bounds of an operator are not quoted: any text in the operator's part of a start may be a key.
+    The bounds of an operator are not quoted: any text in the operator's part of a start may be a key. An operator is
+    not shown the path of the bot's file.
     """
     known = set(_grantable_names(registry))
     if grant.name not in known and not _is_former_option(registry, grant.name):
         if registry.left_out(grant.name.replace(":", ".").partition(".")[0]):
             return None  # it may be of a provider that is not installed
-        return f"grants {grant.name!r}{_unknown_grant(registry, grant.name, known)}"
+        hint = f". {known_grants(grant.name, known)}" if is_operators else _unknown_grant(registry, grant.name, known)
+        return f"grants {grant.name!r}{hint}"
     if ":" not in grant.name:
         return _option_grant_problem(registry, grant, is_operators)
     grant = renamed(registry, grant)

@@ -676,3 +676,17 @@ async def test_bounds_of_an_operators_grant_that_do_not_apply_are_refused_where_
         ("$.grants[1]", "narrows 'llm.tone', but it has bounds that do not apply to its type."),
         ("$.grants[2]", "narrows 'llm.pace', but it has bounds that do not apply to its type."),
     ]
+
+
+def undecorated() -> None:
+    """No action."""
+
+
+async def test_an_operators_grant_of_a_function_without_a_decorator_does_not_show_its_file() -> None:
+    """Only the bot's author can decorate it, so the error lists what can be granted."""
+    async with host_of(mine, environ={"KEYED_API_KEY": KEY}) as host:
+        with pytest.raises(InvalidStart) as raised:
+            await host.start({"grants": ["bot:undecorated"]}, secret=OPERATOR)
+    (problem,) = raised.value.problems
+    assert problem.message.startswith("grants 'bot:undecorated'. There is ")
+    assert __file__ not in problem.message
