@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterable, Mapping
+from importlib.machinery import PathFinder
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
@@ -69,7 +71,16 @@ def _import_hint(target: str, error: BaseException) -> str:
         return ""
     if "no known parent package" in str(error):
         return " A file belongs to no package. Name its module instead, as in package.module:bot."
-    is_own_file = error.path is not None and os.path.realpath(error.path) == os.path.realpath(target)
+    file = target if target.endswith(".py") else target.rpartition(":")[0]
+    path = os.path.realpath(file)
+    folder, own_name = os.path.split(path)
+    package = (error.name or "").partition(".")[0]
+    if own_name == f"{package}.py":
+        elsewhere = [each for each in sys.path if os.path.realpath(each) != folder]
+        hidden = PathFinder.find_spec(package, elsewhere)
+        if hidden is not None and hidden.origin is not None:
+            return f" {own_name} hides the library {package!r}. Rename the file."
+    is_own_file = error.path is not None and os.path.realpath(error.path) == path
     if is_own_file or "partially initialized module" in str(error):
         return " Two modules import each other. In the bot's module, import the other one below the bot."
     return ""

@@ -365,6 +365,7 @@ SOURCES = {
         "import hens\nfrom rtvi_plugins import Session, bot\n\n"
         "@bot()\nasync def hen(session: Session, /) -> None: ...\n"
     ),
+    "colorsys.py": "from colorsys import rgb_to_hsv\n",
     "relative.py": "from . import hens\n",
     "lacking.py": (
         "from rtvi_plugins import LLM, Session, bot\n\n"
@@ -386,6 +387,9 @@ SOURCES = {
         (["describe", "leaving.py"], "SystemExit: 3 ({}, line 3)."),
         (["describe", "importing.py"], "ModuleNotFoundError: No module named 'no_such_module' ({}, line 2)."),
         (["describe", "circling.py"], "Two modules import each other. In the bot's module, import the other one below"),
+        (["describe", "circling.py:hen"], "Two modules import each other. In the bot's module"),
+        (["describe", "colorsys.py"], "colorsys.py hides the library 'colorsys'. Rename the file."),
+        (["describe", "colorsys.py:hen"], "colorsys.py hides the library 'colorsys'. Rename the file."),
         (["describe", "relative.py"], "Name its module instead, as in package.module:bot."),
         (["describe", "declaring.py"], "hen() ({}:3)"),
         (["describe", "lacking.py"], "No llm provider 'no_such' is installed."),
