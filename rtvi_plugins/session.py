@@ -480,6 +480,7 @@ class Session(ABC, Generic[State]):
         """Call `callback` after this many seconds, on the session's clock. It must neither block nor raise.
 
         A coroutine function is not awaited: `session.call_after(5, lambda: session.start_soon(function))` runs it.
+        Raise `AuthorError` for a coroutine function, and for a coroutine.
         It is not called any more once the session is closing or has ended. Until it is called, the session does not end
         for being idle (`Limits.idle_seconds`). Return the timer, which can be cancelled.
         """
@@ -500,7 +501,8 @@ class Session(ABC, Generic[State]):
         """Run a coroutine function in a task of the session. Hooks and timers, which cannot wait, use it.
 
         The end of the session cancels the task. An exception is logged, and ends nothing else. Raise `SessionClosed` if
-        the session has ended, and `RuntimeError` while its services are opening.
+        the session has ended, `RuntimeError` while its services are opening, and `AuthorError` for a coroutine instead
+        of a function.
         """
 
     @abstractmethod
