@@ -99,7 +99,7 @@ _INVERTED: Final = "¿¡"
 #: Where a sentence may end. A run of marks is matched only from its start.
 _END: Final = re.compile(
     rf"(?<![{_MARKS}])[{_MARKS}]++[{_CLOSING}]*+{_SPACED_CLOSING}(?=\s)|\n+|(?<![{_WIDE}])[{_WIDE}]++[{_CLOSING}]*+"
-    r"|(?<!\S)(?=`{3,}[\w+#.-]{0,30}[ \t]{0,8}(?:\n|\Z))"  # a block of code that begins within a line
+    r"|(?<!\S)(?=`{3,}[ \t]{0,8}[\w+#.-]{0,30}[ \t]{0,8}(?:\n|\Z))"  # a block of code that begins within a line
 )
 #: Where a sentence may have ended if nothing follows.
 _LAST: Final = re.compile(rf"(?<![{_MARKS}])[{_MARKS}]++[{_CLOSING}]*+\Z")
@@ -115,6 +115,8 @@ _SMALL: Final = 100
 
 #: The first line of a block of code in markdown. The block is one piece, because it is shown and not spoken.
 _FENCE: Final = re.compile(r"(`{3,}|~{3,})[^\n`~]{0,80}(\n?)")
+#: LLMs also write text after a closing fence and a space. One word alone is the language of an inner fence.
+_AFTER_FENCE: Final = r"[ \t]++(?a:(?=[\w+#.-]*(?:[^\w+#.\s-]|[.-]\s|[ \t]+\S)))"
 
 #: No sentence ends within the text of a link, or within code, of at most this many characters.
 _LINK: Final = 200
@@ -199,8 +201,8 @@ class Sentences:
         return not self._is_within(match, start)
 
     def _end_of_code(self, fence: re.Match[str], *, last: bool) -> int | None:
-        # LLMs also write text after a closing fence and a space. A language follows its fence without a space.
-        closing_fence = re.compile(rf"\n[ \t>]*{fence[1]}+(?:[ \t]*(?=\n)|[ \t]+(?=\S))").search(
+        text = rf"{_AFTER_FENCE}|[ \t]+(?=.*\Z)" if last else _AFTER_FENCE
+        closing_fence = re.compile(rf"\n[ \t>]*{fence[1]}+(?:[ \t]*(?=\n)|{text})").search(
             self._uncut, max(fence.end() - 1, self._searched)
         )
         if closing_fence is not None:
