@@ -62,7 +62,7 @@ class TextCheck(_Check):
 
 def _is_blank(content: object) -> bool:
     if is_array(content):
-        return all(is_object(part) and part.get("type") == "text" and _is_blank(part.get("text")) for part in content)
+        return all(is_object(part) and _is_blank(part.get("text")) for part in content)
     return isinstance(content, str) and not content.strip()
 
 

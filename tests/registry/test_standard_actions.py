@@ -29,7 +29,7 @@ async def helped(session: Session, /, llm: LLM, tts: TTS) -> None:
 @bot(
     services={"llm": "scripted"},
     client=[
-        Grant("llm:append_to_messages", arguments={"messages": roles("user", "system")}),
+        Grant("llm:append_to_messages", arguments={"messages": roles("user", "system", parts=["input_text"])}),
         "llm:get_context",
     ],
     public=True,
@@ -317,6 +317,15 @@ async def test_messages_are_the_users_unless_the_bot_says_otherwise(role: str) -
         assert "messages may have the role user" in error["error"]
         assert await contents(wire) == []
         assert fakes.requests == []
+
+
+async def test_a_blank_part_of_any_type_is_refused() -> None:
+    """The bot grants parts of OpenAI's other type of text."""
+    async with helper(lenient) as wire:
+        blank, text = ({"role": "user", "content": [{"type": "input_text", "text": each}]} for each in (" ", "one"))
+        error = await wire.error(call(wire, "append_to_messages", named(messages=[blank])))
+        assert error["code"] == "invalid-arguments"
+        await wire.result(call(wire, "append_to_messages", named(messages=[text])))
 
 
 async def test_a_bot_may_grant_other_roles() -> None:
