@@ -180,9 +180,10 @@ class Client:
     async def _send_unanswered(self, type: str, data: Any, *, id: str | None = None) -> None:
         """Send a message that is answered only if it fails."""
         if self._resumption.is_possible and not self.closed:
-            with anyio.move_on_after(self._timeout):
-                await self._resumption.connected.wait()
-            if not self._resumption.connected.is_set():
+            with anyio.move_on_after(self._timeout) as waiting:
+                while not self._resumption.connected.is_set():  # it may be lost again
+                    await self._resumption.connected.wait()
+            if waiting.cancelled_caught:
                 raise NoAnswer(f"The connection to the bot was lost, and did not come back within {self._timeout:g} s.")
         await self._send(encode(type, id or self._message_id(), data))
 
@@ -243,7 +244,11 @@ class Client:
         return await self._answer_to("update-config", data, ConfigState.read, timeout=timeout)
 
     async def send_text(self, text: str, *, run_immediately: bool = True, audio_response: bool = True) -> None:
-        """Send text of the user, without waiting. A refusal comes as an event of type `error-response`."""
+        """Send text of the user, without waiting for the answer. A refusal is an event of type `error-response`.
+
+        If the connection is lost and `reconnect` is set, wait for the next one, at most the client's `timeout` in
+        seconds, then raise `NoAnswer`. Raise `SessionClosed` if the connection has ended.
+        """
         await self._write(text, self._message_id(), run_immediately=run_immediately, audio_response=audio_response)
 
     async def _write(self, text: str, id: str, **options: bool) -> None:
@@ -253,7 +258,7 @@ class Client:
         """Send text of the user, and return the bot's answer: await it, or iterate over its pieces.
 
         Like every text it interrupts the bot. `timeout` is how long the bot may send nothing, in seconds. The bot must
-        send `user-llm-text`, as `converse` does.
+        send `user-llm-text`, as `converse` does. For errors see `BotAnswer`, and for a lost connection `send_text`.
         """
         id = self._message_id()
 
@@ -273,7 +278,7 @@ class Client:
         return is_ours and not self.bot.version.startswith("0.")
 
     async def disconnect_bot(self) -> None:
-        """End the session."""
+        """End the session. Wait for a lost connection, and raise, as `send_text` does."""
         await self._send_unanswered("disconnect-bot", {})
 
     def register_function(self, name: str, implementation: FunctionImplementation) -> None:

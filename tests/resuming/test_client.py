@@ -210,6 +210,17 @@ async def test_a_text_that_waits_for_the_connection_learns_that_the_session_is_o
                 await anyio.wait_all_tasks_blocked()
 
 
+async def test_a_text_waits_on_if_the_connection_is_lost_again() -> None:
+    """The time for it has not passed."""
+    async with resuming() as (client, net), anyio.create_task_group() as tasks, net.is_down:
+        await lose(client, net)
+        tasks.start_soon(client.send_text, "hello")
+        await anyio.wait_all_tasks_blocked()
+        client._resumption.connected.set()  # pyright: ignore[reportPrivateUsage]
+        client._resumption.lost()  # pyright: ignore[reportPrivateUsage]
+        await anyio.wait_all_tasks_blocked()
+
+
 async def test_a_text_without_a_connection_is_not_answered_in_time() -> None:
     """It raises as a request does."""
     async with resuming() as (client, net):
