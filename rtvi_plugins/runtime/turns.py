@@ -142,9 +142,7 @@ class InputQueue:
     @property
     def wants_answer(self) -> bool:
         """Return whether an input waits that the LLM is to answer."""
-        return any(
-            isinstance(each, RunLLM) or (isinstance(each, UserText) and each.run) for _, each in self._waiting_inputs
-        )
+        return any(_wants_answer(each) for each in self.waiting)
 
     def close(self) -> None:
         """Take no more inputs: the bot's function has returned, or the session has ended."""
@@ -154,6 +152,10 @@ class InputQueue:
     @property
     def is_idle(self) -> bool:
         return not (self.open and (self._waiting_inputs or self.in_progress is not None))
+
+
+def _wants_answer(input: Input) -> bool:
+    return isinstance(input, RunLLM) or (isinstance(input, UserText) and input.run)
 
 
 def _is_plain_run(input: Input) -> TypeGuard[RunLLM]:
@@ -249,6 +251,8 @@ class Turns:
         self.audio: AudioOutput | None = None
         #: What the bot says or answers again when the client is back: the connection was lost during its turn.
         self.cut_short: Input | None = None
+        #: The number of the input whose turn was cut short last.
+        self._last_cut = 0
         #: Called when an input arrives, when a turn has ended, and when the loop asks for the next input.
         self.on_change: Callable[[], None] | None = None
         self._context = context
@@ -323,7 +327,7 @@ class Turns:
         self._is_detached = True
         if self.audio is not None and self.current is not None and not self.current.interrupted:
             self._interrupt_turn(self.current)
-            cut_short = self.inputs.in_progress
+            cut_short, self._last_cut = self.inputs.in_progress, self.inputs.last_taken
             self.cut_short = cut_short if isinstance(cut_short, Say) else RunLLM()
 
     def attach(self) -> None:
@@ -343,8 +347,9 @@ class Turns:
     @property
     def _wants_answer(self) -> bool:
         """Return whether an answer is asked for that has not begun."""
-        asked = self.inputs.in_progress if self.current is None else None
-        return self.inputs.wants_answer or isinstance(asked, RunLLM | UserText)
+        inputs = self.inputs
+        asked = inputs.in_progress if self.current is None and inputs.last_taken != self._last_cut else None
+        return inputs.wants_answer or (asked is not None and _wants_answer(asked))
 
     @property
     def is_idle(self) -> bool:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
+import anyio
 import pytest
 
+from rtvi_plugins import Session, bot
 from rtvi_plugins.hosting import Host, ManualClock
 from rtvi_plugins.kinds import Text
 from rtvi_plugins.resuming import MemoryStore
-from rtvi_plugins.session import Say, Secret, UserText
+from rtvi_plugins.session import Input, RunLLM, Say, Secret, UserText
 from rtvi_plugins.voice import TurnTaking, UserTurn
 
 from ..fakes.providers import NOISE, RATE, WAIT, Fakes, samples
@@ -149,6 +151,35 @@ async def test_turns_that_wait_for_the_client_follow_each_other() -> None:
         assert held == ["begun", "ended"] * 2
         assert [each["content"] for each in session.context.messages] == ["Good day."]
         assert not session.closing
+
+
+async def test_an_answer_is_given_again_by_a_loop_that_is_slow_to_go_on() -> None:
+    """The client is back before the loop asks for its next input."""
+    taken: list[Input] = []
+    go_on = anyio.Event()
+
+    @bot(public=True)
+    async def slow(session: Session, /) -> None:
+        """Holds one turn for each input."""
+        async for each in session.inputs():
+            taken.append(each)
+            async with session.turn():
+                await anyio.sleep_forever()
+            await go_on.wait()
+
+    async with (
+        Host(slow, environ={}, operator_secret=Secret(OPERATOR), store=MemoryStore()) as one,
+        visitor(rate=RATE) as client,
+    ):
+        await client.start(one)
+        client.send("send-text", {"content": "Well?"})
+        await settle()
+        client.lose()
+        await settle()
+        await client.resume(one)
+        go_on.set()
+        await settle()
+        assert taken == [UserText("Well?"), RunLLM()]
 
 
 async def test_another_process_answers_again() -> None:
