@@ -74,8 +74,8 @@ class RunLLM:
 class Say:
     """A text that the bot says word for word.
 
-    With `interruptible=False`, only the end of the session interrupts it. What the user says or writes in the meantime
-    is answered afterwards.
+    With `interruptible=False`, only the end of the session or a lost connection interrupts it. What the user says or
+    writes in the meantime is answered afterwards. If the client comes back, a text that was cut short is said again.
     """
 
     text: str
@@ -448,7 +448,10 @@ class Session(ABC, Generic[State]):
 
     @abstractmethod
     def inputs(self) -> AsyncIterator[Input]:
-        """Iterate over the inputs, in order. One loop at a time may do so; `converse` does."""
+        """Iterate over the inputs, in order. One loop at a time may do so; `converse` does.
+
+        With audio, inputs wait while the client's connection is lost.
+        """
 
     @abstractmethod
     def turn(self, *, interruptible: bool = True) -> AbstractAsyncContextManager[Turn]:

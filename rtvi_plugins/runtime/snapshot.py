@@ -64,7 +64,7 @@ class Snapshot:
         self._compare("config", (config.values, config.revision, protocol.offer.providers), _config_json)
         self._compare("client", (protocol.client,), _client_json)
         self._compare("functions", (context.functions, context.tool_choice), list)
-        self._compare("inputs", (inputs.in_progress, *inputs.waiting, *again, *self._unsubmitted()), _inputs_json)
+        self._compare("inputs", (inputs.in_progress, *again, *inputs.waiting, *self._unsubmitted()), _inputs_json)
         self._compare("persona", (self.session.persona,), _persona_json)
         self._note_state()
         self._note_messages()

@@ -8,14 +8,14 @@ The module has more than 300 lines because waiting for speech to end depends on 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import TypeGuard, cast, final
 
 import anyio
 from attrs import define, evolve, field
 
 from ..context import Context, Message
-from ..errors import Busy, NoConversation, RequestError, SessionClosed
+from ..errors import Busy, NoConversation, SessionClosed
 from ..events import BotTurnEnded, Event, Interrupted
 from ..session import Input, RunLLM, Say, Turn, UserText
 from ..utils.json_values import check_json
@@ -42,6 +42,8 @@ class InputQueue:
     in_progress: Input | None = None
     #: The number of the input that was taken last, and may be in progress.
     last_taken: int = 0
+    #: Nobody would hear the bot, so the inputs wait.
+    held: bool = False
     #: How many inputs were added. It is also the number of the last one; the first input is number 1.
     added: int = 0
     #: The inputs that wait, each with its number.
@@ -79,6 +81,20 @@ class InputQueue:
                 if number not in merged
             ]
         self._waiting_inputs.append((number, input))
+        self._wake()
+
+    def put_first(self, input: Input) -> None:
+        """Add an input that comes before those that wait, also if there are too many."""
+        self.added += 1
+        self._waiting_inputs.insert(0, (self.added, input))
+        self._wake()
+
+    def release(self) -> None:
+        """Give out inputs again."""
+        self.held = False
+        self._wake()
+
+    def _wake(self) -> None:
         if self._input_arrived is not None:
             self._input_arrived.set()
 
@@ -91,7 +107,7 @@ class InputQueue:
     async def next(self) -> Input:
         self.in_progress = None
         self.on_next()
-        while not self._waiting_inputs:
+        while self.held or not self._waiting_inputs:
             self._input_arrived = OneShotEvent()
             await self._input_arrived.wait()
         self.last_taken, input = self._waiting_inputs.pop(0)
@@ -308,7 +324,7 @@ class Turns:
         """Interrupt the turn, and remove each waiting `Say`. Return whether a turn was interrupted."""
         if discarded := self.inputs.discard_speech():
             for each in self._awaited_speeches:
-                if each.was_silent or discarded[0] <= each.last_input:
+                if each.was_silent or min(discarded) <= each.last_input:
                     each.cut()
             self._note_rest()
         if self.current is None or self.current.interrupted or not self.current.interruptible:
@@ -325,6 +341,7 @@ class Turns:
     def detach(self) -> None:
         """Stop speaking, also what nothing interrupts: the client's connection was lost. Texts to say wait."""
         self._is_detached = True
+        self.inputs.held = self._nobody_hears
         if self.audio is not None and self.current is not None and not self.current.interrupted:
             self._interrupt_turn(self.current)
             cut_short, self._last_cut = self.inputs.in_progress, self.inputs.last_taken
@@ -334,9 +351,11 @@ class Turns:
         """Speak again, because the client is back. Begin with what was cut short."""
         self._is_detached = False
         cut_short, self.cut_short = self.cut_short, None
-        if isinstance(cut_short, Say) or (cut_short is not None and not self._wants_answer):
-            with suppress(RequestError):  # the session is ending, or nobody listens
-                self.submit(cut_short)
+        accepts_inputs = self.inputs.open and not self.inputs.closing
+        if cut_short is not None and accepts_inputs and (isinstance(cut_short, Say) or not self._wants_answer):
+            self.inputs.put_first(cut_short)
+            self._note_change()
+        self.inputs.release()
         self._can_begin.notify()
 
     @property

@@ -68,11 +68,11 @@ async def converse(
     `tts` speaks the answers where the client's transport carries audio; elsewhere they are text. `stt` recognises the
     user's speech: at any time with `vad` or if its vendor finds the utterances, otherwise while the microphone is on
     (push-to-talk). `taking` is the turn-taking policy. The bot says `greeting` first, except in a session for
-    single-turn actions; nothing interrupts `Say(text, interruptible=False)`. When a provider fails, its turn ends, the
-    client gets an `error` that is not fatal, and the conversation continues. In a spoken conversation, the bot then
-    says `apology`. In a text conversation, it shows `apology` if the LLM's answer was empty. `spoken` returns the text
-    to speak for a sentence that is shown: by default the words without markdown, with None the sentence as it is.
-    `filler` is said, or played, while functions of the LLM run, if they take longer than a second, or than its
+    single-turn actions; the user cannot interrupt `Say(text, interruptible=False)`. When a provider fails, its turn
+    ends, the client gets an `error` that is not fatal, and the conversation continues. In a spoken conversation, the
+    bot then says `apology`. In a text conversation, it shows `apology` if the LLM's answer was empty. `spoken` returns
+    the text to speak for a sentence that is shown: by default the words without markdown, with None the sentence as it
+    is. `filler` is said, or played, while functions of the LLM run, if they take longer than a second, or than its
     `after_seconds`. It does not enter the context. `apology` and `filler` may be functions that return the text each
     time, such as in the user's language.
 
