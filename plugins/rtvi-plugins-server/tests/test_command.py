@@ -196,7 +196,9 @@ def test_a_signal_ends_a_server_that_is_still_opening(tmp_path: Path, number: in
 
 def test_ctrl_c_ends_a_server_whose_bot_is_being_imported(tmp_path: Path) -> None:
     """It ends without a traceback, and with the same exit code as later."""
-    (tmp_path / "bot.py").write_text("import threading; print('importing', flush=True); threading.Event().wait(600)")
+    # A signal that comes just before a long wait would not end it.
+    source = "import threading\nprint('importing', flush=True)\nwhile not threading.Event().wait(0.05):\n    pass"
+    (tmp_path / "bot.py").write_text(source)
     argv = [*RUN, str(tmp_path / "bot.py"), "--port", "0"]
     with subprocess.Popen(argv, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
