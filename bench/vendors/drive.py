@@ -32,7 +32,7 @@ CONTESTANTS = {
     "pipecat": ("peers.pipecat_vendors", "vendors"),
 }
 #: How often each answer and each utterance is repeated, after one that opens the connection, and how often an answer is
-#: interrupted. What follows an utterance is so short that single figures are half or twice the median.
+#: interrupted. The work after an utterance is so short that a single figure may be half or twice the median.
 ANSWERS, UTTERANCES, CANCELLED = 9, 25, 9
 #: After how many pieces it is interrupted, and how long to wait until the vendor is told.
 _EARLY, _PATIENCE = 5, 0.5

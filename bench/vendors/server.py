@@ -152,9 +152,10 @@ class Timed(FakeSocket):
             await anyio.sleep(GAP_SECONDS)
             self.log.piece()
             self.log.speaker = self
-        self.log.answers.append(time.monotonic())
-        if _LAST in str(message):
-            self.log.last_words.append(self.log.answers[-1])
+        else:  # not of speech, in which it would take long to look for a word
+            self.log.answers.append(time.monotonic())
+            if _LAST in str(message):
+                self.log.last_words.append(self.log.answers[-1])
         await super().send(message)
 
     async def _read(self) -> None:

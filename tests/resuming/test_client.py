@@ -106,7 +106,7 @@ class Net:
     cables: list[Cable] = field(factory=list[Cable])
     refusals: list[Exception] = field(factory=list[Exception])
     tokens: list[str] = field(factory=list[str])
-    #: While it is held, nobody comes back.
+    #: While a test holds it, no connection can be opened.
     is_down: anyio.Lock = field(factory=anyio.Lock)
 
     async def connect(self, body: object = None) -> Cable:

@@ -333,7 +333,7 @@ async def test_a_record_is_kept_for_as_long_as_the_operator_says() -> None:
 
 
 async def test_a_session_whose_client_is_lost_has_ended_without_it() -> None:
-    """A client that says goodbye, and one that is lost, differ in the history."""
+    """The history shows whether the client has left on purpose."""
     clock, lost, polite = ManualClock(), MemoryStore(), MemoryStore()
     async with host(lost, clock=clock) as one, host(polite, clock=clock) as two, visitor() as client:
         await client.start(one)

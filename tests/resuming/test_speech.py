@@ -37,6 +37,11 @@ async def speak(client: Visitor, clock: ManualClock, line: int, seconds: float) 
         await settle()
 
 
+def contents(client: Visitor) -> list[object]:
+    """Return the content of each message in the context of the client's session."""
+    return [each["content"] for each in client.connection.session.context.messages]
+
+
 def host(store: MemoryStore, fakes: Fakes, clock: ManualClock) -> Host:
     """A host with a bot that speaks."""
     return Host(fakes.talker(), modules=[fakes], clock=clock, environ={}, operator_secret=Secret(OPERATOR), store=store)
@@ -73,7 +78,7 @@ async def test_an_answer_that_nobody_could_hear_is_given_again() -> None:
 @pytest.mark.parametrize("interruptible", [False, True])
 @pytest.mark.parametrize("moves", [False, True])
 async def test_a_text_that_nobody_could_hear_is_said_again(interruptible: bool, moves: bool) -> None:
-    """Also one that nothing interrupts. The LLM is not asked for another one. Texts that wait are said after it."""
+    """This is also true of a text that the user cannot interrupt. Texts that wait follow it. The LLM is not asked."""
     clock, fakes = ManualClock(), Fakes()
     async with visited(fakes, fakes, clock) as (one, other, client):
         await client.start(one)
@@ -84,13 +89,12 @@ async def test_a_text_that_nobody_could_hear_is_said_again(interruptible: bool, 
         await advance(clock, 3)
         await client.resume(other if moves else one)
         await advance(clock, 5)
-        context = client.connection.session.context.messages
-        assert [each["content"] for each in context] == ["This call", "This call is recorded.", "Good day."]
+        assert contents(client) == ["This call", "This call is recorded.", "Good day."]
         assert fakes.requests == []
 
 
 async def test_an_answer_begins_when_the_client_is_back_to_hear_it() -> None:
-    """The connection was lost with the last words of the question, and nobody would have heard the answer."""
+    """The connection is lost right after the question, when the user could not hear an answer."""
     clock, fakes = ManualClock(), Fakes([Text("It is noon now.")])
     async with host(MemoryStore(), fakes, clock) as one, visitor(rate=RATE) as client:
         await client.start(one)
@@ -100,8 +104,7 @@ async def test_an_answer_begins_when_the_client_is_back_to_hear_it() -> None:
         assert fakes.requests == []
         await client.resume(one)
         await advance(clock, 2)
-        context = client.connection.session.context.messages
-        assert [each["content"] for each in context] == ["what time is it", "It is noon now."]
+        assert contents(client) == ["what time is it", "It is noon now."]
         assert any(any(each.data) for each in client.audio)
         assert len(fakes.requests) == 1
 
@@ -119,8 +122,7 @@ async def test_a_question_that_came_while_the_client_was_away_is_answered_once()
         assert len(fakes.requests) == 1
         await client.resume(one)
         await advance(clock, 3)
-        context = client.connection.session.context.messages
-        assert [each["content"] for each in context] == ["Well?", "This is a", "Really?", "Yes."]
+        assert contents(client) == ["Well?", "This is a", "Really?", "Yes."]
         assert len(fakes.requests) == 2
 
 
@@ -193,8 +195,7 @@ async def test_another_process_answers_again() -> None:
         await advance(clock, 5)
         await client.resume(other)
         await advance(clock, 2)
-        context = client.connection.session.context.messages
-        assert [each["content"] for each in context] == ["Well?", "This is a", "As I said."]
+        assert contents(client) == ["Well?", "This is a", "As I said."]
 
 
 async def test_a_client_may_go_to_another_process_and_back() -> None:
@@ -251,8 +252,7 @@ async def test_another_process_answers_what_the_user_had_said_before_a_pause() -
         assert first.requests == []
         await client.resume(other)
         await advance(clock, 2)
-        context = client.connection.session.context.messages
-        assert [each["content"] for each in context] == ["what time is it", "It is noon now."]
+        assert contents(client) == ["what time is it", "It is noon now."]
 
 
 async def test_another_process_has_a_text_that_waited() -> None:
@@ -267,8 +267,7 @@ async def test_another_process_has_a_text_that_waited() -> None:
         await settle()
         await client.resume(other)
         await advance(clock, 1)
-        context = client.connection.session.context.messages
-        assert [each["content"] for each in context] == ["Hello?", "Yes.", "It is me."]
+        assert contents(client) == ["Hello?", "Yes.", "It is me."]
 
 
 async def test_another_process_gives_an_answer_that_was_held_back() -> None:
@@ -283,8 +282,7 @@ async def test_another_process_gives_an_answer_that_was_held_back() -> None:
         assert first.ended["llm"] == 1
         await client.resume(other)
         await advance(clock, 2)
-        context = client.connection.session.context.messages
-        assert [each["content"] for each in context] == ["what time is it", "It is noon now."]
+        assert contents(client) == ["what time is it", "It is noon now."]
 
 
 async def test_a_planned_end_keeps_the_words_that_might_still_have_changed() -> None:
@@ -299,8 +297,7 @@ async def test_a_planned_end_keeps_the_words_that_might_still_have_changed() -> 
         await settle()
         await client.resume(other)
         await advance(clock, 2)
-        context = client.connection.session.context.messages
-        assert [each["content"] for each in context] == ["what", "Yes?"]
+        assert contents(client) == ["what", "Yes?"]
 
 
 async def test_another_process_speaks_the_answer_from_its_beginning() -> None:
@@ -315,8 +312,7 @@ async def test_another_process_speaks_the_answer_from_its_beginning() -> None:
         await client.resume(other)
         await advance(clock, 3)
         assert [each["content"] for each in second.requests[0].messages] == ["What time is it?"]
-        context = client.connection.session.context.messages
-        assert [each["content"] for each in context] == ["What time is it?", "It is noon now."]
+        assert contents(client) == ["What time is it?", "It is noon now."]
 
 
 async def test_a_client_may_come_back_without_audio() -> None:

@@ -224,7 +224,7 @@ async def test_what_a_timer_does_not_await_is_refused(caplog: pytest.LogCaptureF
     """The error says what to write instead, at once or in the log."""
 
     async def later() -> None:
-        raise AssertionError("nobody awaits it")
+        raise AssertionError("this must not run")
 
     fakes = Fakes()
     async with talking(fakes) as wire:

@@ -5,8 +5,9 @@ Models of the series 3 and 4 have "Text to Dialogue", and all others "Text to Sp
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 from urllib.parse import quote
 
 from attrs import frozen
@@ -24,38 +25,38 @@ _FORMAT = {"output_format": "pcm_24000", "sync_alignment": True}
 _INACTIVITY = {"inactivity_timeout": 180}
 
 
-class API(Protocol):
+@frozen
+class API(ABC):
     """One of the APIs. `fields` of a connection, and `settings` of a context, have ElevenLabs' names."""
 
-    @property
-    def path(self) -> str:
-        """Where it is."""
-        ...
-
-    @property
-    def params(self) -> Mapping[str, Any]:
-        """The parameters of a connection."""
-        ...
-
-    def begin(self) -> _Message:
-        """Return what opens a context."""
-        ...
-
-    def say(self, text: str) -> Iterator[_Message]:
-        """Yield what has a text spoken."""
-        ...
-
-    def end(self) -> Iterator[_Message]:
-        """Yield what has the rest spoken."""
-        ...
-
-
-@frozen
-class _TextToSpeech:
     voice_id: str
     settings: Mapping[str, Any]
     fields: Mapping[str, Any]
 
+    @property
+    @abstractmethod
+    def path(self) -> str:
+        """Where it is."""
+
+    @property
+    @abstractmethod
+    def params(self) -> Mapping[str, Any]:
+        """The parameters of a connection."""
+
+    @abstractmethod
+    def begin(self) -> _Message:
+        """Return what opens a context."""
+
+    @abstractmethod
+    def say(self, text: str) -> Iterator[_Message]:
+        """Yield what has a text spoken."""
+
+    @abstractmethod
+    def end(self) -> Iterator[_Message]:
+        """Yield what has the rest spoken."""
+
+
+class _TextToSpeech(API):
     @property
     def path(self) -> str:
         return f"v1/text-to-speech/{quote(self.voice_id, safe='')}/multi-stream-input"
@@ -74,12 +75,7 @@ class _TextToSpeech:
         yield {"flush": True}
 
 
-@frozen
-class _TextToDialogue:
-    voice_id: str
-    settings: Mapping[str, Any]
-    fields: Mapping[str, Any]
-
+class _TextToDialogue(API):
     @property
     def path(self) -> str:
         return "v1/text-to-dialogue/multi-stream-input"
