@@ -278,6 +278,8 @@ class Turns:
         self._idle = Condition(lambda: self.is_idle)
         self._is_detached = False
         self._can_begin = Condition(lambda: self.current is None and not self._nobody_hears)
+        #: How many turns wait for the client, or had to. Until they have ended, others wait for them too.
+        self._in_line = 0
         self._awaited_speeches: list[_Speech] = []
 
     def submit(self, input: Input) -> None:
@@ -296,12 +298,25 @@ class Turns:
     ) -> AsyncGenerator[Turn]:
         """Hold a turn. `boundary` is called before and after it; `live` returns the services for it.
 
-        With audio, it begins only while a client is there to hear it. Turns that wait for the client follow each other.
+        With audio, it begins only while a client is there to hear it. Turns that wait for the client follow each other,
+        and others follow them.
         """
-        if self._nobody_hears:
-            await self._can_begin.wait()
-        elif self.current is not None:
+        waits = self._nobody_hears or self._in_line > 0
+        if self.current is not None and not waits:
             raise RuntimeError("session.turn() is held already; a session holds one turn at a time.")
+        self._in_line += waits
+        try:
+            if waits:
+                await self._can_begin.wait()
+            async with self._begun_turn(live, boundary, interruptible) as turn:
+                yield turn
+        finally:
+            self._in_line -= waits
+
+    @asynccontextmanager
+    async def _begun_turn(
+        self, live: Callable[[], Mapping[str, OpenService]], boundary: Callable[[], None], interruptible: bool
+    ) -> AsyncGenerator[Turn]:
         boundary()
         self._turn_count += 1
         turn = self.current = LiveTurn(
