@@ -17,12 +17,12 @@ __all__ = ("ANSWERS", "LONG_STORY", "STORY", "hotel")
 
 #: What is asked, in words that the stock dictionary of pocketsphinx knows, and what the porter answers.
 ANSWERS: Mapping[str, str] = {
-    "What time is breakfast in the morning?": "Breakfast is served from seven until ten.",
+    "What time is breakfast in the morning?": "You can eat from seven until ten.",
     "Where can I leave my car?": "You can park behind the house.",
     "Do you have a room for two people?": "Yes, a double room is free tonight.",
     "How much is a room for one night?": "One night costs ninety dollars.",
-    "Is there a train to the airport?": "A train leaves every twenty minutes.",
-    "Can I bring my dog with me?": "Dogs are always welcome here.",
+    "Is there a train to the airport?": "Yes, you can go there by train.",
+    "Can I bring my dog with me?": "Yes, we like dogs in our rooms.",
     "When do I have to leave the room?": "Please leave the room by eleven.",
     "Where is the swimming pool?": "The pool is on the top floor.",
     "May I have a second key?": "Here is another key for you.",
@@ -33,8 +33,8 @@ ANSWERS: Mapping[str, str] = {
     "The water in the shower is cold.": "We are sorry, the boiler is being fixed.",
     "Can you wake me at six?": "We will call you at six.",
     "I would like to stay another day.": "You may keep the room until Sunday.",
-    "What is the name of this street?": "This is the old market road.",
-    "Where can we have dinner tonight?": "The restaurant downstairs is very good.",
+    "What is the name of this street?": "The name is old mill road.",
+    "Where can we have dinner tonight?": "We will make you a meal at seven.",
     "Will it rain tomorrow?": "Tomorrow will be dry and sunny.",
     "Thank you very much for your help.": "It was a pleasure to help you.",
 }
