@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from types import NoneType
 from typing import Any, get_origin
 
 import anyio
@@ -20,6 +21,7 @@ from ..session import Secret
 from ..utils.error_texts import unwrap_group, where
 from ..utils.plugin_calls import reraise_control_flow
 from .client_errors import as_request_error
+from .service_check import yielded_name
 from .services import OpenContext
 
 __all__ = ("OpenLifespans",)
@@ -73,7 +75,7 @@ class OpenLifespans:
         except BaseException as error:
             reraise_control_flow(error)
             return _lifespan_error(name, error)
-        opened = OpenContext(name, manager)
+        opened = OpenContext(name, "it", manager)
         tasks.start_soon(opened.keep)
         try:
             with anyio.move_on_after(self.limits.open_seconds):
@@ -107,8 +109,11 @@ def _wrong_lifespan_value(name: str, spec: LifespanSpec, value: Any) -> PluginEr
             return None
     except TypeError:  # a Protocol that cannot be checked
         return None
-    found = type(value).__name__
-    return PluginError(f"{_capital(name)} yields {found}, but its annotation names {cls.__name__}. Change one of them.")
+    named = "None" if cls is NoneType else cls.__name__
+    if value is None or value is cls:
+        return PluginError(f"{_capital(name)} yields {yielded_name(value)}. Yield an object of {named}.")
+    found = yielded_name(value)
+    return PluginError(f"{_capital(name)} yields {found}, but its annotation names {named}. Change one of them.")
 
 
 def _capital(text: str) -> str:

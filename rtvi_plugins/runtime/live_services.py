@@ -26,7 +26,7 @@ from ..utils.plugin_calls import asyncio_task, reraise_control_flow
 from .client_errors import as_request_error, with_texts
 from .keys import KeyChecks
 from .lifespans import OpenLifespans
-from .service_check import misfit_of_service
+from .service_check import misfit_of_service, yielded_name
 from .services import OpenService
 from .session_core import SessionCore
 
@@ -84,7 +84,7 @@ class Opener:
         if opened.error is not None:
             raise self._service_failure(service, provider, opened.error)
         if (problem := misfit_of_service(opened.live, provider.spec.protocol)) is not None:
-            found, kind = type(opened.live).__name__, provider.spec.protocol.__name__
+            found, kind = yielded_name(opened.live), provider.spec.protocol.__name__
             await opened.close()
             yields = f"{where(provider.spec.function)} yields {found}, which does not implement {kind}"
             log.error("The service %r (%s): %s: %s.", service, provider.label, yields, problem)

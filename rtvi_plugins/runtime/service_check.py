@@ -13,7 +13,7 @@ from typing_extensions import get_protocol_members
 from ..kinds import ChecksKey, ListeningSTT
 from ..utils.plugin_calls import reraise_control_flow
 
-__all__ = ("misfit", "misfit_of_service")
+__all__ = ("misfit", "misfit_of_service", "yielded_name")
 
 _STREAMS = (AsyncIterator, AsyncGenerator, AsyncIterable)
 
@@ -27,9 +27,18 @@ _OPTIONAL: Final[Mapping[type, frozenset[str]]] = {
 }
 
 
+def yielded_name(value: object) -> str:
+    """Return what a context manager has yielded, for its author: the class of an object, a class itself, or None."""
+    if value is None:
+        return "None"
+    return f"the class {value.__name__} itself" if isinstance(value, type) else type(value).__name__
+
+
 def misfit_of_service(live: object, protocol: type) -> str | None:
     """Return why a service does not follow the Protocol of its kind, or an optional Protocol."""
     problem = misfit(live, protocol)
+    if problem is not None and isinstance(live, type):
+        return f"yield an object of it, as in yield {live.__name__}(…)"
     for optional, members in _OPTIONAL.items():
         if problem is None and all(hasattr(live, name) for name in members):
             problem = misfit(live, optional)

@@ -7,17 +7,18 @@ Its exceptions end nothing else.
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import anyio
 from attrs import define, field
 
-from ..errors import ProviderError, StartFailed, report
+from ..errors import PluginError, ProviderError, StartFailed, report
 from ..registry.registry import Provider
-from ..utils.error_texts import unwrap_group
+from ..utils.error_texts import unwrap_group, where
 from ..utils.plugin_calls import reraise_control_flow
 from ..utils.waiting import OneShotEvent, clear_stray_cancellation
 
@@ -28,9 +29,13 @@ log = logging.getLogger("rtvi_plugins")
 
 @define(eq=False, repr=False)  # a live service may have a key in its repr
 class OpenContext:
-    """A context manager, and the task that keeps it open. `name` is its name in the log."""
+    """A context manager, and the task that keeps it open. `name` is its name in the log.
+
+    `place` is its function in errors for the author.
+    """
 
     name: str
+    place: str
     _manager: AbstractAsyncContextManager[Any] | None
     live: Any = None
     error: Exception | None = None
@@ -72,6 +77,8 @@ class OpenContext:
 
     def _failed(self, raised: BaseException) -> None:
         error = unwrap_group(raised)
+        if (problem := _yield_problem(error)) is not None:
+            error = PluginError(f"{self.place} {problem}")
         if self.settled.is_set():
             report(self.name, error)
         self.error = error if isinstance(error, Exception) else StartFailed("It ended the process.")
@@ -98,6 +105,23 @@ class OpenContext:
         self.abandon()
 
 
+#: What `contextlib` raises if a function under `@asynccontextmanager` does not yield once, and what the author did.
+_YIELD_PROBLEMS: Final[Mapping[str, str]] = {
+    "generator didn't yield": "ends without a yield. Yield the value once.",
+    "generator didn't stop": "yields a second time. Yield the value once. What follows the yield closes it.",
+}
+
+
+def _yield_problem(error: BaseException) -> str | None:
+    """Return what is wrong with the yields of a context manager, if `contextlib` has raised the error itself."""
+    trace = error.__traceback__
+    # Two frames: ours and that of `contextlib`. With more, a context manager inside of this one has the mistake.
+    if type(error) is not RuntimeError or trace is None or trace.tb_next is None or trace.tb_next.tb_next is not None:
+        return None
+    of_contextlib = trace.tb_next.tb_frame.f_globals.get("__name__") == contextlib.__name__
+    return _YIELD_PROBLEMS.get(str(error)) if of_contextlib else None
+
+
 @define(eq=False, repr=False, init=False)
 class OpenService(OpenContext):
     """A service that is open."""
@@ -106,7 +130,7 @@ class OpenService(OpenContext):
     provider: Provider = field(init=False)
 
     def __init__(self, service: str, provider: Provider, manager: AbstractAsyncContextManager[Any]) -> None:
-        super().__init__(f"the service {service!r} ({provider.label})", manager)
+        super().__init__(f"the service {service!r} ({provider.label})", where(provider.spec.function), manager)
         self.service, self.provider = service, provider
 
     @classmethod

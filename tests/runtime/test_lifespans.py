@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -201,7 +202,8 @@ async def pool() -> AsyncGenerator[Pool]:
             await anyio.sleep_forever()
         finally:
             log.append("pool was cancelled")
-    yield failure.get("value", Pool())
+    for value in failure.get("values", [failure.get("value", Pool())]):
+        yield value
     log.append("pool closes")
     if failure.get("hangs"):
         await anyio.sleep_forever()
@@ -242,13 +244,56 @@ async def test_a_lifespan_that_does_not_open_is_named_with_its_owner(error: Base
     assert log == ["warm opens", "warm closes"]
 
 
-async def test_a_value_of_another_class_is_reported_at_the_start() -> None:
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ("no pool", "yields str, but its annotation names Pool. Change one of them."),
+        (None, "yields None. Yield an object of Pool."),
+        (Pool, "yields the class Pool itself. Yield an object of Pool."),
+        (Model, "yields the class Model itself, but its annotation names Pool. Change one of them."),
+    ],
+)
+async def test_a_value_of_another_class_is_reported_at_the_start(value: object, problem: str) -> None:
     """Functions that take the value rely on the annotation."""
-    failure["value"] = "no pool"
-    with pytest.raises(PluginError, match="yields str, but its annotation names Pool"):
+    failure["value"] = value
+    with pytest.raises(PluginError, match=re.escape(problem)):
         async with host_for(needy):
             raise AssertionError("it must not open")
     assert "pool closes" in log
+
+
+async def test_a_lifespan_that_does_not_yield_is_reported_at_the_start() -> None:
+    """The error says it in words of the author. The exception of `contextlib` does not name the function."""
+    failure["values"] = []
+    problem = "of the bot needy cannot open: it ends without a yield. Yield the value once."
+    with pytest.raises(PluginError, match=problem):
+        async with host_for(needy):
+            raise AssertionError("it must not open")
+
+
+async def test_a_second_yield_of_a_lifespan_is_reported_at_the_end(caplog: pytest.LogCaptureFixture) -> None:
+    """What follows the second yield does not run."""
+    failure["values"] = [Pool(), Pool()]
+    async with host_for(needy):
+        pass
+    assert f"the lifespan pool() ({__file__}" in caplog.text
+    assert "of the bot needy: it yields a second time. Yield the value once." in caplog.text
+
+
+async def test_a_context_manager_inside_of_a_lifespan_is_not_taken_for_it() -> None:
+    """The author of the lifespan has made no mistake with its own yield."""
+
+    @asynccontextmanager
+    async def empty() -> AsyncGenerator[None]:
+        for each in list[None]():
+            yield each
+
+    with pytest.raises(RuntimeError) as raised:
+        await empty().__aenter__()
+    failure["open"] = raised.value
+    with pytest.raises(PluginError, match="cannot open: it raised RuntimeError"):
+        async with host_for(needy):
+            raise AssertionError("it must not open")
 
 
 @pytest.mark.parametrize("error", [OSError("broken"), SystemExit(1), KeyboardInterrupt()])

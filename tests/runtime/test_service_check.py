@@ -215,6 +215,64 @@ async def test_a_service_that_does_not_fit_is_not_started_and_the_log_names_its_
     assert "yields Acme, which does not implement LLM: its respond() is a coroutine function." in message
 
 
+class Parrot:
+    """An LLM."""
+
+    async def respond(self, request: LLMRequest, /) -> AsyncGenerator[Text]:
+        """Say one word."""
+        yield Text("hello")
+
+
+#: What the next provider yields, one after the other.
+yields: list[Any] = []
+
+
+@service("llm", "listed")
+@asynccontextmanager
+async def listed_llm() -> AsyncGenerator[Any]:
+    """A provider that yields what the test wants."""
+    for each in yields:
+        yield each
+
+
+@bot(services={"llm": "listed"}, public=True)
+async def listed(session: Session, /, llm: LLM) -> None:
+    """A bot whose provider may yield anything."""
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        ([], " ends without a yield. Yield the value once."),
+        ([None], " yields None, which does not implement LLM: it has no respond()."),
+        ([Parrot], " yields the class Parrot itself, which does not implement LLM: yield an object of it, as in"),
+    ],
+)
+async def test_the_log_says_what_a_provider_yields_instead_of_a_service(
+    values: list[Any], problem: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It names the function of the provider."""
+    yields[:] = values
+    async with Host(listed, environ={}) as host:
+        with caplog.at_level(logging.ERROR), pytest.raises(StartFailed):
+            await host.start({})
+    assert f"listed_llm() ({__file__}:" in caplog.messages[0]
+    assert problem in caplog.messages[0]
+
+
+@pytest.mark.anyio
+async def test_the_log_says_that_a_provider_yields_twice(caplog: pytest.LogCaptureFixture) -> None:
+    """It is known when the session ends."""
+    yields[:] = [Parrot(), Parrot()]
+    with caplog.at_level(logging.ERROR):
+        async with Host(listed, environ={}) as host:
+            await host.start({})
+    (message,) = caplog.messages
+    assert message.startswith(f"the service 'llm' (listed): listed_llm() ({__file__}:")
+    assert "yields a second time. Yield the value once." in message
+
+
 def test_an_object_with_a_method_of_its_own_is_checked_by_itself() -> None:
     """The check of a class is remembered; an object that replaces one of its methods is checked again."""
 
