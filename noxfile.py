@@ -30,6 +30,8 @@ ELSEWHERE = (
     *("faults", "lossy", "soak", "project"),
     *("whole/test_seed.py", "whole/test_canaries.py", "whole/test_made_up_key.py"),
 )
+#: `start.py test` runs some sessions beside all other tests, so a test that misses its time limit runs once more.
+AGAIN = ("--reruns=1", "--max-suite-reruns=3", "--rerun-show-tracebacks")
 CORE = nox.project.load_toml("pyproject.toml")
 
 nox.needs_version = ">=2025.2"
@@ -142,7 +144,7 @@ def core_and_contracts() -> list[str]:
 def core(session: nox.Session) -> None:
     """The quick tests of the core and every plugin's contract: what can differ from one Python to the next."""
     install(session, "tests")
-    pytest(session, "-m", "not slow", *core_and_contracts())
+    pytest(session, *AGAIN, "-m", "not slow", *core_and_contracts())
 
 
 @nox.session
@@ -254,7 +256,7 @@ def livekit(session: nox.Session) -> None:
     """LiveKit's own plugins, unmodified, as providers, against fakes of their vendors."""
     install(session, "tests", with_others("rtvi-plugins-livekit"))
     session.install("-r", f"{LIVEKIT}/requirements.txt")
-    pytest(session, LIVEKIT)
+    pytest(session, *AGAIN, LIVEKIT)
 
 
 @nox.session

@@ -48,6 +48,8 @@ TESTED = ("3.11", "3.12", "3.13")
 CHECKS = (("typing",), ("lint", "docs", "livekit"))
 #: How much they yield to the tests. One that is hardly ever run breaks the time limits of its own tests.
 CHECKS_NICE = 10
+#: A test that fails runs once more, and pytest shows it: on a busy machine, one of thousands misses its time limit.
+AGAIN = ("--reruns=1", "--max-suite-reruns=3", "--rerun-show-tracebacks")
 #: Tests of speech in real time: two at a time, and only what yields the processors to them may run beside them.
 REAL_TIME = ("tests/lossy", "tests/browser", "docs/examples/evaluation")
 #: Those that judge how soon an answer begins, and how it sounds, or that lose packets: nothing may run beside them.
@@ -141,7 +143,7 @@ def test() -> int:
         return code
     # Not through nox: the last line of all is then pytest's own.
     program = ROOT / f".nox/{tests.replace('.', '-')}" / BIN.name / "pytest"
-    pytest = [str(program), "-c", "pyproject.toml", "--no-skips"]
+    pytest = [str(program), "-c", "pyproject.toml", "--no-skips", *AGAIN]
     files = sorted(str(path) for each in REAL_TIME for path in Path(each).glob("test_*.py"))
     timed = [each for each in files if each not in TIMELESS]
     # Most tests wait for other processes, so two at a time are faster also beside others. A file's share servers.
