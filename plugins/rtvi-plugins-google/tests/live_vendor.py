@@ -28,15 +28,18 @@ USAGE = {"promptTokenCount": 40, "responseTokenCount": 20, "thoughtsTokenCount":
 
 @define(eq=False)
 class LiveServer:
-    """One vendor. `answers` has function calls, or None for speech. The last one stays."""
+    """One vendor. `answers` has function calls, the content of an answer, or None for speech. The last one stays."""
 
     answers: list[Mapping[str, Any] | None] = field(factory=lambda: [None])
+    #: Sent after the first answer.
+    notice: Mapping[str, Any] | None = None
     #: An answer stops after its first audio until it is interrupted.
     holds: bool = False
     _detects: bool = True
     _speaking: bool = False
     _quiet: int = 0
     _held: bool = False
+    _calls: list[str] = field(factory=list[str])
 
     async def talk(self, socket: FakeSocket) -> None:
         """Talk to a client."""
@@ -56,7 +59,8 @@ class LiveServer:
                     await self._interrupt(socket)
                 case {"realtimeInput": {"activityEnd": _}}:
                     await self._answer_speech(socket)
-                case {"toolResponse": _}:
+                case {"toolResponse": _} if self._calls:
+                    self._calls.clear()
                     await self._answer(socket)
                 case _:  # audio, text or history that needs no answer
                     pass
@@ -78,16 +82,29 @@ class LiveServer:
         await self._answer(socket)
 
     async def _interrupt(self, socket: FakeSocket) -> None:
-        if self._held:
+        """End the turn that is held, or that waits for a function."""
+        if self._calls:
+            await _send(socket, {"toolCallCancellation": {"ids": self._calls}})
+        if self._held or self._calls:
             self._held = False
+            self._calls.clear()
             await _send(socket, {"serverContent": {"interrupted": True}})
             await _send(socket, {"serverContent": {"turnComplete": True}, "usageMetadata": USAGE})
 
     async def _answer(self, socket: FakeSocket) -> None:
-        call = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        if call is not None:
-            await _send(socket, {"toolCall": {"functionCalls": [call]}, "usageMetadata": USAGE})
-            return
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if answer is None:
+            await self._speak(socket)
+        elif "id" in answer:
+            self._calls.append(answer["id"])
+            await _send(socket, {"toolCall": {"functionCalls": [answer]}, "usageMetadata": USAGE})
+        else:
+            await _send(socket, {"serverContent": answer})
+        notice, self.notice = self.notice, None
+        if notice is not None:
+            await _send(socket, notice)
+
+    async def _speak(self, socket: FakeSocket) -> None:
         for word, sound in zip(("Good ", "day."), SOUND, strict=True):
             blob = {"mimeType": "audio/pcm;rate=24000", "data": b64encode(sound).decode()}
             await _send(socket, {"serverContent": {"modelTurn": {"role": "model", "parts": [{"inlineData": blob}]}}})

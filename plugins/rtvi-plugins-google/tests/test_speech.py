@@ -125,6 +125,30 @@ async def test_a_function_is_called_and_its_result_answered() -> None:
         assert sent(vendor)[-1] == {"toolResponse": {"functionResponses": [response]}}
 
 
+async def test_a_call_keeps_the_vendor_waiting() -> None:
+    """Newer models speak during a call, unless the function is declared to block them."""
+    functions = [{"name": "book_room"}, {"name": "cancel"}]
+    async with talking(Respond(), functions=functions) as (pieces, _, vendor):
+        await anext(pieces)
+        ((tool,),) = (each.messages[0]["setup"]["tools"] for each in vendor.vendor.requests)
+    declared = [{"name": "book_room", "behavior": "BLOCKING"}, {"name": "cancel", "behavior": "BLOCKING"}]
+    assert tool == {"functionDeclarations": declared}
+
+
+@pytest.mark.parametrize("respond", [True, False])
+async def test_the_result_of_a_cancelled_call_is_sent_with_the_next_text(respond: bool) -> None:
+    """The vendor has cancelled the call because the user spoke. It never answers a response to it."""
+    async with talking(Typed("Three nights."), server=LiveServer([CALL, None])) as (pieces, feed, vendor):
+        await answer_of(pieces)
+        feed.add(*[LOUD] * 20, *[SILENT] * 20)
+        spoken = [SpeechBegan(), SPENT, *INTERIM, FINAL, SpeechEnded()]  # the end of the old turn is not that of speech
+        assert await answer_of(pieces) == [*spoken, *SPOKEN, SPENT, AnswerEnded()]
+        feed.add(FunctionResult("f1", "Done.", respond=respond), *([] if respond else [Typed("And now?")]))
+        assert await answer_of(pieces) == [*SPOKEN, SPENT, AnswerEnded()]
+        asked = "(Please go on.)" if respond else "And now?"
+        assert sent(vendor) == [text("Three nights."), text(f"(result of book_room: Done.)\n{asked}")]
+
+
 async def test_answers_that_are_asked_for_at_once_come_one_after_the_other() -> None:
     """A text would interrupt the answer before it. Messages of other roles are sent with the next text."""
     added = Added({"role": "user", "content": "I am Ada."})
@@ -170,6 +194,29 @@ async def test_speech_stops_the_answer() -> None:
         assert await answer_of(pieces) == [SpeechBegan(), SPENT, AnswerEnded()]
 
 
+@pytest.mark.parametrize(
+    ("reason", "logged"),
+    [
+        (None, []),
+        ("NEED_MORE_INPUT", []),
+        ("PROHIBITED_INPUT_CONTENT", ["google ended an answer early: PROHIBITED_INPUT_CONTENT"]),
+        ("you said a bad word", ["google ended an answer early: a reason that cannot be shown"]),
+    ],
+)
+async def test_a_turn_without_an_answer_ends(
+    reason: str | None, logged: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """An answer that was asked for is empty. What the user said is over, and its transcript is final."""
+    ending = {"turnComplete": True, **({"turnCompleteReason": reason} if reason else {})}
+    async with talking(*[LOUD] * 20, *[SILENT] * 20, server=LiveServer([ending, ending, None])) as (pieces, feed, _):
+        assert [await anext(pieces) for _ in range(5)] == [SpeechBegan(), *INTERIM, FINAL, SpeechEnded()]
+        feed.add(Typed("Hello"))
+        assert await answer_of(pieces) == [AnswerEnded()]
+        feed.add(Typed("Hello"))
+        assert await answer_of(pieces) == [*SPOKEN, SPENT, AnswerEnded()]
+    assert caplog.messages == logged * 2
+
+
 async def test_closing_reaches_the_vendor() -> None:
     """This happens in the middle of an answer."""
     async with talking(Typed("Hello"), server=LiveServer(holds=True)) as (pieces, _, vendor):
@@ -179,6 +226,16 @@ async def test_closing_reaches_the_vendor() -> None:
 
 
 # ---- the session -----------------------------------------------------------------------------------------------------
+
+
+async def test_the_stream_ends_before_the_vendor_closes_the_connection() -> None:
+    """It ends when nothing is said or awaited, so that another connection can take over without a gap."""
+    server = LiveServer([CALL, None], notice={"goAway": {"timeLeft": "50s"}})
+    async with talking(Typed("Three nights."), server=server) as (pieces, feed, _):
+        await answer_of(pieces)
+        feed.add(FunctionResult("f1", "Done."))
+        assert await answer_of(pieces) == [*SPOKEN, SPENT, AnswerEnded()]
+        assert [each async for each in pieces] == []
 
 
 async def test_the_conversation_so_far_is_sent_first() -> None:
@@ -196,6 +253,7 @@ async def test_the_conversation_so_far_is_sent_first() -> None:
     assert setup["systemInstruction"] == {"parts": [{"text": "You answer the phone."}]}
     assert setup["historyConfig"] == {"initialHistoryInClientContent": True}
     declared = {"name": "book_room", "description": "Books.", "parametersJsonSchema": {"type": "object"}}
+    declared |= {"behavior": "BLOCKING"}
     assert setup["tools"] == [{"functionDeclarations": [declared]}]
     turns = [("user", "(The conversation begins.)"), ("model", "Welcome."), ("user", "Hi")]
     contents = [{"role": role, "parts": [{"text": said}]} for role, said in turns]
@@ -272,6 +330,7 @@ async def test_a_refused_connection_has_a_category(status: int, category: str) -
         (1007, "Request contains an invalid argument.", "bad-request"),
         (1011, "You exceeded your current quota, please check your plan and billing details.", "rate"),
         (1011, "Internal error encountered.", "unavailable"),
+        (1008, "Connection aborted because the client failed to close it after a GoAway signal", "unavailable"),
         (1000, "quota", "unavailable"),
     ],
 )

@@ -14,7 +14,7 @@ from rtvi_plugins.errors import ProviderCategory, ProviderError
 from rtvi_plugins.kinds import LLMPiece, Text, Thought, ToolCall, Usage
 from rtvi_plugins_vendor import category_of_status
 
-__all__ = ("Answer", "category_of", "wait_of")
+__all__ = ("Answer", "category_of", "shown", "wait_of")
 
 log = logging.getLogger("rtvi_plugins_google")
 
@@ -44,6 +44,11 @@ def wait_of(error: Mapping[str, Any]) -> float | None:
     """Return how many seconds Google asks to wait. It has no header for that, but a detail such as `"34.07s"`."""
     waits = (each.get("retryDelay") for each in _details(error))
     return next((float(each[:-1]) for each in waits if isinstance(each, str) and _DURATION.fullmatch(each)), None)
+
+
+def shown(reason: str) -> str:
+    """Return a reason for the log, if it is one of the vendor's words, and no text."""
+    return reason if reason.isidentifier() else "a reason that cannot be shown"
 
 
 def _details(error: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -113,7 +118,5 @@ class Answer:
         self.finished = True
 
     def _refusal(self, reason: str) -> ProviderError:
-        # The reason is one of the vendor's words, and no text.
-        shown = reason if reason.isidentifier() else "a reason that cannot be shown"
-        log.warning("%s blocked the conversation: %s", self.provider, shown)
+        log.warning("%s blocked the conversation: %s", self.provider, shown(reason))
         return ProviderError(self.provider, "bad-request")

@@ -5,6 +5,7 @@ Nothing here reads from the network. A text interrupts the answer that the vendo
 
 from __future__ import annotations
 
+import logging
 import re
 from base64 import b64decode, b64encode
 from collections import deque
@@ -33,7 +34,11 @@ from rtvi_plugins.kinds import (
 )
 from rtvi_plugins_vendor import text_of
 
+from ._answer import shown
+
 __all__ = ("STOPPED", "Live")
+
+log = logging.getLogger("rtvi_plugins_google")
 
 Sent: TypeAlias = "dict[str, Any]"
 
@@ -44,6 +49,8 @@ _SAY: Final = "Say the following text, word for word, and nothing else:\n"
 _RATE: Final = re.compile(r"rate=(\d+)")
 #: The rate of the vendor's audio, unless a message says otherwise, in Hz.
 _DEFAULT_RATE: Final = 24_000
+#: Reasons for the end of a turn that are no failure.
+_ENDED: Final = ("TURN_COMPLETE_REASON_UNSPECIFIED", "NEED_MORE_INPUT")
 
 
 @define(eq=False)
@@ -67,8 +74,13 @@ class Live:
     #: The vendor still sends an answer that was stopped.
     _drops: bool = field(default=False, init=False)
     _ended: int = field(default=0, init=False)
-    #: The functions that were called, by the ids of the calls.
+    #: The functions whose results the vendor waits for, by the ids of the calls; and the calls that it has cancelled.
     _calls: dict[str, str] = field(factory=dict[str, str], init=False)
+    _cancelled: set[str] = field(factory=set[str], init=False)
+    #: The vendor's turn was interrupted, and its end is to come.
+    _interrupted: bool = field(default=False, init=False)
+    #: The vendor will close the connection soon.
+    _closes: bool = field(default=False, init=False)
     #: Whether the user is speaking, as far as is known; and the words that they have said.
     _speaks: bool = field(default=False, init=False)
     _activity: bool = field(default=False, init=False)
@@ -85,6 +97,12 @@ class Live:
     def has_stopped(self) -> bool:
         """Whether an answer was stopped, and its turn has come. `take` then ends it."""
         return self._active.stopped if self._active else bool(self._waiting) and self._waiting[0] is None
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether the vendor will close the connection soon, and nobody speaks, or waits for anything."""
+        waits = self._active or self._waiting or self._drops or self._calls
+        return self._closes and not (waits or self._speaks or self._activity)
 
     # ---- what is sent ------------------------------------------------------------------------------------------------
 
@@ -108,10 +126,15 @@ class Live:
                 self._added.append(f"({message['role']}: {text_of(message['content'])})")
             case Respond(say):
                 self._waiting.append(_CONTINUE if say is None else f"{_SAY}{say}")
+            case FunctionResult(id, result, respond) if id in self._cancelled:
+                # The vendor no longer waits for it, but the function may have done something.
+                self._added.append(f"(result of {self._calls.pop(id, 'unnamed')}: {result})")
+                if respond:
+                    self._waiting.append(_CONTINUE)
             case FunctionResult(id, result, respond):
                 if respond:  # the vendor continues by itself
                     self._active = _Answer(asked=True)
-                response = {"id": id, "name": self._calls.get(id, "unnamed"), "response": {"output": result}}
+                response = {"id": id, "name": self._calls.pop(id, "unnamed"), "response": {"output": result}}
                 yield {"toolResponse": {"functionResponses": [response]}}
             case Heard(_, answer):
                 self._stop(answer)
@@ -153,6 +176,8 @@ class Live:
 
     def _take(self, message: Mapping[str, Any]) -> Iterator[SpeechPiece]:
         self._usage = message.get("usageMetadata", self._usage)
+        self._closes = self._closes or "goAway" in message
+        self._cancelled.update(message.get("toolCallCancellation", {}).get("ids", []))
         match message.get("voiceActivity", {}).get("voiceActivityType"):
             case "ACTIVITY_START":
                 yield from self._user_begins()
@@ -172,8 +197,10 @@ class Live:
     def _content(self, content: Mapping[str, Any]) -> Iterator[SpeechPiece]:
         if (heard := content.get("inputTranscription")) is not None:
             yield from self._transcribe(heard)
-        if content.get("interrupted") and not self._drops:
-            yield from self._user_begins()
+        if content.get("interrupted"):
+            self._interrupted = True
+            if not self._drops:
+                yield from self._user_begins()
         for part in content.get("modelTurn", {}).get("parts", []):
             if (blob := part.get("inlineData")) is not None:
                 rate = _RATE.search(blob.get("mimeType", ""))
@@ -183,9 +210,11 @@ class Live:
         if said := content.get("outputTranscription", {}).get("text"):
             yield from self._begin(Text(said))
         if content.get("turnComplete"):
+            if (reason := content.get("turnCompleteReason", _ENDED[0])) not in _ENDED:
+                log.warning("google ended an answer early: %s", shown(reason))
             if not self._drops:
                 yield from self._end()
-            self._drops = False
+            self._drops = self._interrupted = False
 
     def _begin(self, piece: Audio | Text | ToolCall) -> Iterator[SpeechPiece]:
         if self._drops:
@@ -193,12 +222,15 @@ class Live:
         if self._active is None:
             self._active = _Answer(asked=False)
         if not self._active.begun:
-            self._active.begun = True
+            self._active.begun, self._interrupted = True, False
             yield from self._user_ends()
         yield piece
 
     def _end(self) -> Iterator[SpeechPiece]:
         answer, self._active = self._active, None
+        is_empty = not (self._interrupted or (answer and answer.begun))  # the vendor has nothing to say, or may not
+        if is_empty or not (self._speaks or self._activity):
+            yield from self._user_ends()
         if self._usage:
             yield Usage(
                 self._usage.get("promptTokenCount", 0) + self._usage.get("toolUsePromptTokenCount", 0),

@@ -44,9 +44,10 @@ def body(
     return {name: value for name, value in sent.items() if value is not None}
 
 
-def declarations(functions: Sequence[Function]) -> list[dict[str, Any]]:
-    """Return the tools of a request. Without functions there are none."""
-    return [{"functionDeclarations": [_declaration(each) for each in functions]}] if functions else []
+def declarations(functions: Sequence[Function], **fields: str) -> list[dict[str, Any]]:
+    """Return the tools of a request. Without functions there are none. Each function also gets these fields."""
+    declared = [{**_declaration(each), **fields} for each in functions]
+    return [{"functionDeclarations": declared}] if declared else []
 
 
 def _declaration(function: Function) -> dict[str, Any]:

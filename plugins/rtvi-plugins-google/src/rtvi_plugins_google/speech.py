@@ -37,7 +37,8 @@ __all__ = ("GoogleSpeech", "google_speech", "hearing", "speaking")
 _PROVIDER = "google"
 _PATH = "ws/google.ai.generativelanguage.v1.GenerativeService.BidiGenerateContent"
 #: Words of the reason in a close frame. Its code says only that a message was refused, or that the vendor has failed.
-_BY_REASON: Mapping[str, ProviderCategory] = {"api key": "auth", "quota": "rate"}
+#: A connection that has lasted too long is aborted with the code of a refusal.
+_BY_REASON: Mapping[str, ProviderCategory] = {"api key": "auth", "quota": "rate", "aborted": "unavailable"}
 
 
 def _category_of(code: int, reason: str) -> ProviderCategory | None:
@@ -66,6 +67,8 @@ class GoogleSpeech:
     async def converse(self, request: SpeechRequest, /) -> AsyncGenerator[SpeechPiece]:
         """Hold a conversation over one connection.
 
+        It ends in a pause of the conversation, after the vendor has said that it will close the connection soon.
+
         Raise `ProviderError` if the vendor fails. Closing the iterator, or cancelling, closes the connection.
         """
         live = Live(request.endpointing, self.model)
@@ -82,6 +85,8 @@ class GoogleSpeech:
                     await stream.send(each)
                 for piece in pieces:
                     yield piece
+                if live.is_leaving:  # another connection gets the whole conversation
+                    return
 
     def _setup(self, request: SpeechRequest) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """Return the first message, and the earlier conversation."""
@@ -96,7 +101,8 @@ class GoogleSpeech:
             "model": f"models/{self.model}",
             "generationConfig": {"responseModalities": ["AUDIO"], **_present(self.generation)},
             "systemInstruction": {"parts": [text_part(system)]} if system else None,
-            "tools": declarations(request.functions) or None,
+            # Newer models go on speaking during a call, unless they are asked to wait.
+            "tools": declarations(request.functions, behavior="BLOCKING") or None,
             "realtimeInputConfig": {"automaticActivityDetection": detection},
             "inputAudioTranscription": _present(self.transcription),
             "outputAudioTranscription": {},
@@ -196,7 +202,7 @@ def speaking(
     ] = None,
     thinking_level: Annotated[
         Literal["minimal", "low", "medium", "high"] | None,
-        Doc("How much the model thinks before it answers. Not every model knows every level."),
+        Doc("How much the model thinks before it answers. `gemini-3.8-live` refuses every level."),
     ] = None,
     temperature: Annotated[
         Annotated[float, ge(0), le(2)] | None, Doc("Sampling temperature. By default, the model's own.")
