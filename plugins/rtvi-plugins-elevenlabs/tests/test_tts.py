@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
 import anyio
+import anyio.lowlevel
 import pytest
 from elevenlabs_server import DIALOGUE, LASTS, VOICE, ElevenLabs, elevenlabs, path_of
 
@@ -180,6 +181,44 @@ async def test_an_interruption_closes_the_context(model: str) -> None:
     (request,) = fake.vendor.requests
     closed = [each["context_id"] for each in request.messages if "close_context" in each]
     assert len(closed) == len({*closed}) == 3
+
+
+@pytest.mark.parametrize(
+    ("model", "alive"), [("eleven_flash_v2_5", {"text": ""}), ("eleven_v4_turbo", {"keep_alive": True})]
+)
+async def test_a_pause_between_sentences_keeps_the_context(
+    model: str, alive: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ElevenLabs would close it, as during a long function call, and the rest would not be spoken."""
+    monkeypatch.setattr("rtvi_plugins_elevenlabs.tts._ALIVE_SECONDS", 0.01)
+    async with opened() as (fake, tts):
+
+        async def texts() -> AsyncIterator[str]:
+            yield "Hello. "
+            while sum(alive.items() <= each.items() for each in fake.vendor.requests[0].messages) < 2:
+                await anyio.lowlevel.checkpoint()
+            yield "Bye!"
+
+        speech(tts, model)
+        pieces = [piece async for piece in tts.synthesize(TTSRequest(texts()))]
+        assert [each.text for each in words(pieces)] == ["Hello.", "Bye!"]
+        assert pieces[-1] == Usage(characters=11, model=model)
+
+
+async def test_a_context_that_ends_early_is_a_failure() -> None:
+    """The rest of the text has not been spoken."""
+
+    async def end(socket: FakeSocket) -> None:
+        message = await anext(socket)
+        await socket.send({"contextId": message["context_id"], "isFinal": True})
+        async for _ in socket:
+            pass
+
+    async with opened() as (fake, tts):
+        fake.vendor.on(path_of(tts.voice_id), end)
+        with pytest.raises(ProviderError, match="elevenlabs"):
+            async for _ in tts.synthesize(TTSRequest(endless("Hello. "))):
+                pass
 
 
 @pytest.mark.parametrize(

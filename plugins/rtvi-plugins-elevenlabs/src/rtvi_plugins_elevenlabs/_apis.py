@@ -55,6 +55,10 @@ class API(ABC):
     def end(self) -> Iterator[_Message]:
         """Yield what has the rest spoken."""
 
+    @abstractmethod
+    def keep_alive(self) -> _Message:
+        """Return what keeps a context open that waits for text."""
+
 
 class _TextToSpeech(API):
     @property
@@ -73,6 +77,9 @@ class _TextToSpeech(API):
 
     def end(self) -> Iterator[_Message]:
         yield {"flush": True}
+
+    def keep_alive(self) -> _Message:
+        return {"text": ""}
 
 
 class _TextToDialogue(API):
@@ -100,6 +107,9 @@ class _TextToDialogue(API):
     def end(self) -> Iterator[_Message]:
         if not self.fields.get("auto_mode"):
             yield {"flush": True}
+
+    def keep_alive(self) -> _Message:
+        return {"keep_alive": True}
 
 
 def api_for(voice_id: str, settings: Mapping[str, Any], fields: Mapping[str, Any]) -> API:

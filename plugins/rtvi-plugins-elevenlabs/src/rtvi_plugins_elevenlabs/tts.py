@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Annotated, Any, Literal
 from uuid import uuid4
 
+import anyio
 from attrs import define, field
 from attrs.validators import deep_iterable, ge, le
 from typing_extensions import Doc
@@ -37,6 +38,8 @@ __all__ = ("ElevenLabsTTS", "elevenlabs_tts", "speech")
 
 PROVIDER = "elevenlabs"
 RATE = 24_000
+#: How often a context that waits for text is kept open. "Text to Dialogue" closes it after 20 seconds.
+_ALIVE_SECONDS = 8.0
 #: The categories of errors whose close code says less.
 _CATEGORIES: Mapping[str, ProviderCategory] = {
     "invalid_api_key": "auth",
@@ -80,6 +83,7 @@ class ElevenLabsTTS:
         async with (
             self._shared.open(speech.context, goodbye=close) as stream,
             stream.sending(speech.messages(texts, api, stream)),
+            stream.sending(speech.keep_alive(api)),
         ):
             while not speech.is_over:
                 for piece in speech.read(await anext(stream)):
@@ -107,6 +111,7 @@ class _Speech:
     context: str
     characters: int = 0
     is_over: bool = False
+    _all_sent: anyio.Event = field(factory=anyio.Event)
     _samples: Samples = field(factory=lambda: Samples(RATE))
     _words: Words = field(factory=Words)
 
@@ -123,7 +128,16 @@ class _Speech:
         for message in api.end():
             yield {**context, **message}
         stream.finish()  # to close a context twice may end the connection
+        self._all_sent.set()
         yield {**context, "close_context": True}
+
+    async def keep_alive(self, api: API) -> AsyncGenerator[dict[str, Any]]:
+        """Yield what keeps the context open, until all texts are sent."""
+        while not self._all_sent.is_set():
+            with anyio.move_on_after(_ALIVE_SECONDS):
+                await self._all_sent.wait()
+            if not self._all_sent.is_set():
+                yield {"context_id": self.context, **api.keep_alive()}
 
     def read(self, message: Any) -> list[Audio | Word]:
         """Return the pieces of a message."""
@@ -135,6 +149,8 @@ class _Speech:
             pieces += self._words.take(message.get("alignment") or {}, self._samples.seconds)
             pieces += self._samples.take(message.get("audio") or "")
             if message.get("isFinal") or message.get("is_final"):
+                if not self._all_sent.is_set():  # the rest of the text would be lost
+                    raise ProviderError(PROVIDER, "unavailable")
                 self.is_over = True
                 pieces += self._words.end()
         return pieces
