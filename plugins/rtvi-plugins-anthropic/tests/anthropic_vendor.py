@@ -10,7 +10,7 @@ from typing import Any
 from rtvi_plugins_vendor.scripts import ScriptedVendor, scripted_vendor
 from rtvi_plugins_vendor.testing import FakeRequest
 
-__all__ = ("THINKING_AND_CALLING", "USAGE", "answer", "anthropic_vendor", "error", "refuse", "saying")
+__all__ = ("THINKING_AND_CALLING", "USAGE", "answer", "anthropic_vendor", "block", "error", "refuse", "saying")
 
 _ERRORS = {
     400: "invalid_request_error",

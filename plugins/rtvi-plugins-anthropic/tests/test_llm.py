@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import anyio
 import pytest
-from anthropic_vendor import THINKING_AND_CALLING, anthropic_vendor, error, refuse, saying
+from anthropic_vendor import THINKING_AND_CALLING, answer, anthropic_vendor, block, error, refuse, saying
 
 from rtvi_plugins.context import Function, Message, MessageWithThoughts
 from rtvi_plugins.errors import ProviderError
@@ -66,9 +66,10 @@ async def test_thoughts_and_function_calls() -> None:
     async with talking(THINKING_AND_CALLING) as (llm, _):
         *pieces, usage = await pieces_of(llm)
     assert isinstance(usage, Usage)
+    after = {"after": cast("Any", pieces[2]).extra["after"]}
     assert pieces == [
-        *[Thought("Three "), Thought("nights."), Thought("", {"type": "thinking", "signature": "c2lnbmVk"})],
-        Thought("", {"type": "redacted_thinking", "data": "aGlkZGVu"}),
+        *[Thought("Three "), Thought("nights."), Thought("", {"type": "thinking", "signature": "c2lnbmVk", **after})],
+        Thought("", {"type": "redacted_thinking", "data": "aGlkZGVu", **after}),
         Text("One moment."),
         *[ToolCall("toolu_1", "book_room", {"nights": 3}), ToolCall("toolu_2", "hang_up", {})],
     ]
@@ -218,6 +219,55 @@ async def test_a_conversation_is_sent_with_thoughts_calls_and_results() -> None:
         {"role": "assistant", "content": [text("Booked.")]},
         {"role": "user", "content": [text("(Please go on.)")]},
     ]
+
+
+SYSTEM: Message = {"role": "system", "content": "You answer the phone."}
+ASKED: Message = {"role": "user", "content": "Three nights."}
+WELCOME: Message = {"role": "assistant", "content": "Welcome."}
+
+
+@pytest.mark.parametrize(
+    ("before", "functions", "kept"),
+    [
+        ([SYSTEM, ASKED], [BOOK], 2),
+        ([{**SYSTEM, "content": "Be brief."}, ASKED], [BOOK], 0),
+        ([SYSTEM, {**ASKED, "content": "Four nights."}], [BOOK], 0),
+        ([SYSTEM, ASKED], [], 0),
+        ([SYSTEM, ASKED, {"role": "user", "content": "Please."}], [BOOK], 0),
+        ([SYSTEM, ASKED, WELCOME], [BOOK], 0),
+    ],
+)
+async def test_thoughts_go_back_only_after_what_they_were_written_after(
+    before: list[Message], functions: list[Function], kept: int
+) -> None:
+    """The vendor refuses the request otherwise. The thoughts after them are written without them."""
+    async with talking(THINKING_AND_CALLING) as (llm, vendor):
+        pieces = await pieces_of(llm, LLMRequest([SYSTEM, ASKED], [BOOK]))
+        thoughts = [{"text": "", "extra": each.extra} for each in pieces if isinstance(each, Thought) and each.extra]
+        thinking: MessageWithThoughts = {"role": "assistant", "content": "One moment.", "thoughts": thoughts}
+        conversation: list[Message] = [*before, thinking, {"role": "user", "content": "Well?"}]
+        pieces = await pieces_of(llm, LLMRequest(conversation, functions))
+        later = next(each for each in pieces if isinstance(each, Thought) and each.extra)
+        thinking = {"role": "assistant", "content": "Yes?", "thoughts": [{"text": "", "extra": later.extra}]}
+        await pieces_of(llm, LLMRequest([*conversation, thinking, ASKED], functions))
+        _, second, third = (each.json["messages"] for each in vendor.vendor.requests)
+
+    def count(messages: list[dict[str, Any]]) -> int:
+        return sum(part["type"].endswith("thinking") for each in messages for part in each["content"])
+
+    assert (count(second), count(third)) == (kept, kept + 1)
+    assert "after" not in str(third)
+
+
+async def test_a_thought_after_text_does_not_go_back() -> None:
+    """The context has all thoughts before the text, and the vendor refuses one in another place."""
+    thought = block(
+        1, {"type": "thinking", "thinking": "", "signature": ""}, {"type": "signature_delta", "signature": "c2lnbmVk"}
+    )
+    hidden = block(2, {"type": "redacted_thinking", "data": "aGlkZGVu"})
+    spoken = block(0, {"type": "text", "text": ""}, {"type": "text_delta", "text": "Well"})
+    async with talking(answer(spoken, thought, hidden)) as (llm, _):
+        assert [each for each in await pieces_of(llm) if isinstance(each, Thought)] == []
 
 
 async def test_images_are_sent() -> None:

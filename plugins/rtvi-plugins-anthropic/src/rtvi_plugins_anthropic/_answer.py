@@ -10,6 +10,8 @@ from attrs import define, field
 from rtvi_plugins.errors import ProviderCategory, ProviderError
 from rtvi_plugins.kinds import LLMPiece, Text, Thought, ToolCall, Usage
 
+from ._request import AFTER
+
 __all__ = ("Answer", "category_of")
 
 #: The types of errors, which also occur in the middle of a stream, where there is no status.
@@ -45,8 +47,12 @@ class Answer:
     """One answer, from the data of its server-sent events. Errors of reading mean that it is malformed."""
 
     provider: str
+    #: What comes before its thoughts.
+    after: str = ""
     #: Whether the vendor has sent the end.
     done: bool = False
+    #: Whether anything but a thought has come. The context has all thoughts before that, so later ones cannot go back.
+    _has_begun: bool = False
     _call: dict[str, Any] = field(factory=dict[str, Any])
     _arguments: str = ""
     _usage: dict[str, Any] = field(factory=dict[str, Any])
@@ -83,9 +89,12 @@ class Answer:
     def _start(self, block: Mapping[str, Any]) -> Iterator[LLMPiece]:
         match block:
             case {"type": "tool_use", "id": id, "name": name}:
+                self._has_begun = True
                 self._call, self._arguments = {"id": id, "name": name, "input": block.get("input")}, ""
             case {"type": "redacted_thinking", "data": data}:
-                yield Thought("", {"type": "redacted_thinking", "data": data})
+                yield from self._end_thought({"type": "redacted_thinking", "data": data})
+            case {"type": "text"}:
+                self._has_begun = True
             case _:
                 pass
 
@@ -96,11 +105,15 @@ class Answer:
             case {"type": "thinking_delta", "thinking": text}:
                 yield Thought(text)
             case {"type": "signature_delta", "signature": signature}:
-                yield Thought("", {"type": "thinking", "signature": signature})
+                yield from self._end_thought({"type": "thinking", "signature": signature})
             case {"type": "input_json_delta", "partial_json": part}:
                 self._arguments += part
             case _:
                 pass
+
+    def _end_thought(self, extra: dict[str, Any]) -> Iterator[Thought]:
+        if not self._has_begun:
+            yield Thought("", {**extra, AFTER: self.after})
 
     def _counted(self) -> Usage:
         cached = self._usage.get("cache_read_input_tokens") or 0

@@ -3,29 +3,39 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from functools import partial
-from typing import Any, TypeAlias
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from itertools import takewhile
+from typing import Any, Final, TypeAlias
+
+import orjson
+from attrs import define, field
 
 from rtvi_plugins.context import Function, Message
 from rtvi_plugins.errors import ProviderError
 from rtvi_plugins.kinds import LLMRequest, Thought, thoughts_of
 from rtvi_plugins_vendor import arguments_of, in_turns, text_of
 
-__all__ = ("body",)
+__all__ = ("AFTER", "body")
 
 Block: TypeAlias = "dict[str, Any]"
+
+#: The field of a thought's `extra` that says what came before it.
+AFTER: Final = "after"
 
 _NOT_IN_A_NAME = re.compile(r"[^a-zA-Z0-9_-]")
 _CHOICES = {"none": "none", "auto": "auto", "required": "any"}
 
 
-def body(provider: str, request: LLMRequest, model: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the JSON object to send. Fields that are None are omitted, and none replaces a field of the framework.
+def body(provider: str, request: LLMRequest, model: str, fields: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+    """Return the JSON object to send, and what its thoughts come `AFTER`.
 
-    Raise `ProviderError` for a part of a message that is neither text nor an image.
+    Fields that are None are omitted, and none replaces a field of the framework. Raise `ProviderError` for a part of a
+    message that is neither text nor an image.
     """
-    system, turns = in_turns(request.messages, partial(_blocks, provider), _text)
+    conversation = _Conversation(provider)
+    conversation.begin(request)
+    system, turns = in_turns(request.messages, conversation.blocks, _text)
     sent = {**fields, "model": model, "stream": True, "system": system or None}
     sent["messages"] = [{"role": role, "content": blocks} for role, blocks in turns]
     if request.functions:
@@ -36,7 +46,7 @@ def body(provider: str, request: LLMRequest, model: str, fields: Mapping[str, An
     if request.answer_schema is not None:
         format = {"type": "json_schema", "schema": dict(request.answer_schema)}
         sent["output_config"] = {**(fields.get("output_config") or {}), "format": format}
-    return {name: value for name, value in sent.items() if value is not None}
+    return {name: value for name, value in sent.items() if value is not None}, conversation.digest
 
 
 def _tool(function: Function) -> dict[str, Any]:
@@ -52,18 +62,58 @@ def _text(text: str) -> Block:
     return {"type": "text", "text": text}
 
 
+@define
+class _Conversation:
+    """The blocks of the messages, in their order.
+
+    The vendor refuses a thought if anything before it has changed, such as the system prompt or the functions, and with
+    it the whole request. So a thought only goes back if all before it is the same as when the thought was written.
+    """
+
+    provider: str
+    _before: Any = field(factory=sha256, init=False)
+    _role: str = field(default="", init=False)
+
+    @property
+    def digest(self) -> str:
+        return str(self._before.hexdigest()[:16])
+
+    def begin(self, request: LLMRequest) -> None:
+        """Note what comes before all messages but the system's."""
+        prompt = takewhile(lambda each: each["role"] in ("system", "developer"), request.messages)
+        self._note([list(request.functions), [each["content"] for each in prompt]])
+
+    def blocks(self, message: Message) -> list[Block]:
+        """Return the blocks of the next message."""
+        role = message["role"]
+        # Two answers that follow each other are one for the vendor, so the second was written after other messages.
+        thoughts = self._thoughts(message) if role == "assistant" != self._role else []
+        blocks = [*thoughts, *_blocks(self.provider, message)]
+        if blocks:
+            self._role = role
+            self._note([role, blocks])
+        return blocks
+
+    def _thoughts(self, message: Message) -> list[Block]:
+        found = [each for each in thoughts_of(message) if each.extra]
+        return [_thought(each) for each in found if each.extra.get(AFTER, self.digest) == self.digest]
+
+    def _note(self, what: Sequence[Any]) -> None:
+        self._before.update(orjson.dumps(what, default=str))
+
+
 def _blocks(provider: str, message: Message) -> list[Block]:
+    """Return the blocks of a message, without its thoughts."""
     if message["role"] == "tool":
         result = {"type": "tool_result", "tool_use_id": _id(message.get("tool_call_id"))}
         return [{**result, "content": text_of(message["content"])}]
-    thoughts = [_thought(each) for each in thoughts_of(message) if each.extra]
-    return [*thoughts, *_parts(provider, message["content"]), *map(_call, message.get("tool_calls", []))]
+    return [*_parts(provider, message["content"]), *map(_call, message.get("tool_calls", []))]
 
 
 def _thought(thought: Thought) -> Block:
     """Return a thought as the vendor has sent it. Its signature is in `extra`, and a hidden one has no text."""
-    is_hidden = thought.extra.get("type") == "redacted_thinking"
-    return {**thought.extra} if is_hidden else {**thought.extra, "thinking": thought.text}
+    block = {name: value for name, value in thought.extra.items() if name != AFTER}
+    return block if block.get("type") == "redacted_thinking" else {**block, "thinking": thought.text}
 
 
 def _parts(provider: str, content: str | list[dict[str, Any]] | None) -> list[Block]:

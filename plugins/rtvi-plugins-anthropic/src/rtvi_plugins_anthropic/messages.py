@@ -43,7 +43,8 @@ class AnthropicLLM:
         Raise `ProviderError` if the vendor fails. Closing the iterator, or cancelling, closes the connection.
         """
         provider = self.http.provider
-        answer, sent = Answer(provider), body(provider, request, self.model, self.fields)
+        sent, after = body(provider, request, self.model, self.fields)
+        answer = Answer(provider, after)
         async with self.http.stream("POST", "messages", json=sent, headers=_STREAM) as response:
             async for _, event in response.json_events():
                 with malformed_answers(provider):
