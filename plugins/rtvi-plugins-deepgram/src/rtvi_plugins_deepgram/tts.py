@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Annotated, Any, Literal
 
 import anyio
-from attrs import define, field
+from attrs import define, field, frozen
 from attrs.validators import ge, le
 from typing_extensions import Doc
 
@@ -39,6 +39,25 @@ _CLEAR = {"type": "Clear"}
 _FLUSHES, _SECONDS = 16, 60.0
 
 
+@frozen
+class _API:
+    """One of the two APIs that speak."""
+
+    path: str
+    #: The type of the message that ends what was flushed.
+    end: str
+    #: What stops a request, if anything does.
+    goodbye: Mapping[str, str] | None
+    #: After how many recent flushes the first text is no longer flushed at once.
+    flushes: int
+
+
+_AURA = _API("v1/speak", "Flushed", _CLEAR, _FLUSHES)
+#: Flux ignores an interruption of what it has not begun to speak, so its connection is closed. It speaks before the
+#: only flush, which is the last message.
+_FLUX = _API("v2/speak", "SpeechMetadata", None, 0)
+
+
 @define(eq=False)
 class DeepgramTTS:
     """Deepgram's voices. `fields` are the parameters of the next connection."""
@@ -58,17 +77,15 @@ class DeepgramTTS:
         """Yield audio as it arrives. Deepgram reports no times of words."""
         if (texts := await texts_to_speak(request.text)) is None:
             return
-        samples, sent = Samples(RATE), _Sent(is_flux(self.fields.get("model")))
-        # Flux ignores an interruption of what it has not begun to speak, so its connection is closed.
-        path, goodbye = ("v2/speak", None) if sent.is_flux else ("v1/speak", _CLEAR)
-        async with self._reused.open(path, params={**_FORMAT, **self.fields}, goodbye=goodbye) as stream:
-            async with stream.sending(self._messages(texts, sent, stream)):
+        samples, sent, api = Samples(RATE), _Sent(), _FLUX if is_flux(self.fields.get("model")) else _AURA
+        async with self._reused.open(api.path, params={**_FORMAT, **self.fields}, goodbye=api.goodbye) as stream:
+            async with stream.sending(self._messages(texts, api.flushes, sent, stream)):
                 while not sent.is_spoken:
                     match await anext(stream):
                         case bytes() as data:
                             for audio in samples.take(data):
                                 yield audio
-                        case {"type": str(type)} if type == sent.end:
+                        case {"type": str(type)} if type == api.end:
                             sent.flushed += 1
                         case {"type": "Error", **about}:
                             raise failure(about.get("variant") or about.get("code"))
@@ -78,10 +95,10 @@ class DeepgramTTS:
         yield Usage(characters=sent.characters, model=self.fields.get("model"))
 
     async def _messages(
-        self, texts: AsyncIterator[str], sent: _Sent, stream: WebSocketStream
+        self, texts: AsyncIterator[str], allowed: int, sent: _Sent, stream: WebSocketStream
     ) -> AsyncGenerator[dict[str, str]]:
         """Yield each text, and flush it at once if that is allowed, so that it is spoken before the next one comes."""
-        waits, allowed = False, 0 if sent.is_flux else _FLUSHES  # Flux speaks before its only flush
+        waits = False
         async for text in texts:
             sent.characters += len(text)
             yield {"type": "Speak", "text": text if text[-1:].isspace() else f"{text} "}
@@ -109,17 +126,11 @@ class DeepgramTTS:
 class _Sent:
     """What was sent for a request."""
 
-    is_flux: bool
     characters: int = 0
     flushes: int = 0
     #: How many flushes Deepgram has finished.
     flushed: int = 0
     is_all: bool = False
-
-    @property
-    def end(self) -> str:
-        """The type of the message that ends what was flushed."""
-        return "SpeechMetadata" if self.is_flux else "Flushed"
 
     @property
     def is_spoken(self) -> bool:
@@ -169,8 +180,11 @@ def voice(
         Doc("The voice that speaks. Its name ends with its language."),
     ] = "aura-2-thalia-en",
     speed: Annotated[
-        Annotated[float, ge(0.7), le(1.5)] | None,
-        Doc("The speed of the speech; 1 is normal. Flux has it, and so do English and Spanish voices of aura-2."),
+        Annotated[float, ge(0.5), le(1.5)] | None,
+        Doc(
+            "The speed of the speech; 1 is normal. Flux has it in steps of 0.05, and English and Spanish voices of "
+            "aura-2 have it from 0.7."
+        ),
     ] = None,
     mip_opt_out: OptOut = False,
     extra: Extra = None,
