@@ -46,7 +46,7 @@ async def test_both_providers_send_their_own_names_for_the_same_options(base_url
             configure(each, temperature=0.5, max_tokens=100, extra={"stop": ["."]})
             assert [piece async for piece in each.respond(HELLO)]
     first, second = (asked.body for asked in server.asked)
-    assert (first["model"], second["model"]) == ("gpt-4.1", "meta-llama/Llama-3.3-70B-Instruct-Turbo")
+    assert (first["model"], second["model"]) == ("gpt-4.1", "openai/gpt-oss-120b")
     assert (first["max_completion_tokens"], second["max_tokens"]) == (100, 100)
     for body in (first, second):
         assert (body["temperature"], body["stop"]) == (0.5, ["."])

@@ -192,7 +192,7 @@ def speech(
     tts: CartesiaTTS,
     /,
     model_id: Annotated[
-        Literal["sonic-3.5", "sonic-3", "sonic-3.5-2026-05-04", "sonic-3-2026-01-12", "sonic-latest"] | str,
+        Literal["sonic-3.5", "sonic-3.6", "sonic-3", "sonic-3.5-2026-05-04", "sonic-latest"] | str,
         Doc("The model that speaks."),
     ] = "sonic-3.5",
     voice: Annotated[

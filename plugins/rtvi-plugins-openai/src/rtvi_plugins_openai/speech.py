@@ -224,7 +224,7 @@ def hearing(
         Literal["near_field", "far_field"] | None, Doc("Reduce the noise of a headset, or of a microphone in the room.")
     ] = None,
     transcription_model: Annotated[
-        Literal["gpt-live-transcribe", "gpt-transcribe", "gpt-realtime-whisper", "gpt-4o-mini-transcribe"] | str,
+        Literal["gpt-live-transcribe", "gpt-transcribe", "gpt-realtime-whisper"] | str,
         Doc("The model that transcribes what the user says. The vendor charges for it separately."),
     ] = "gpt-live-transcribe",
     language: Annotated[str | None, Doc("The language of the user, such as `en`, for the transcripts.")] = None,
