@@ -238,7 +238,7 @@ def test_a_service_that_is_annotated_with_another_kind_is_told(write: Write) -> 
     bot = load_bot(str(write("written_bot", bot_text("receptionist"))))
     assert refused(bot, installed(stt__acme="written_provider")) == (
         "The bot 'receptionist' names the provider 'acme' for 'llm'. "
-        "'llm' is annotated with LLM, and 'acme' is not one; annotate it with STT."
+        "'llm' is annotated with LLM, and 'acme' is not one. Name another provider, or annotate it with STT."
     )
 
 
@@ -256,7 +256,7 @@ async def acme_stt():
 """
     assert refused(load_bot(str(write("written_bot", text + own))), installed()) == (
         "The bot 'receptionist' names the provider 'acme' for 'llm'. "
-        "'llm' is annotated with LLM, and 'acme' is not one; annotate it with STT."
+        "'llm' is annotated with LLM, and 'acme' is not one. Name another provider, or annotate it with STT."
     )
 
 

@@ -318,4 +318,8 @@ def _mistaken_kind(
     given, *right = (
         builtin.protocol.__name__ if (builtin := BUILTIN_KINDS.get(each)) else each for each in (kind, *kinds)
     )
-    return f"{service!r} is annotated with {given}, and {label!r} is not one; annotate it with {' or '.join(right)}."
+    other = " or ".join(right)
+    return (
+        f"{service!r} is annotated with {given}, and {label!r} is not one. Name another provider, or annotate it with "
+        f"{other}."
+    )

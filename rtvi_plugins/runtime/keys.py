@@ -27,7 +27,7 @@ from ..utils.error_texts import unwrap_group
 from ..utils.plugin_calls import reraise_control_flow
 from ..utils.secrets import secrets_in_environment
 
-__all__ = ("KeyChecks", "ProcessKeys", "can_check", "missing_keys")
+__all__ = ("KeyChecks", "ProcessKeys", "can_check", "missing_keys", "page_of_keys")
 
 log = logging.getLogger("rtvi_plugins")
 
@@ -79,12 +79,13 @@ class ProcessKeys:
             for label in dict.fromkeys([*in_failover, service.default]):
                 if postponed is not None and (name, label) not in postponed:
                     continue
-                variables = ", ".join(missing_keys(service.providers[label].spec, self.find))
+                spec = service.providers[label].spec
+                variables = ", ".join(missing_keys(spec, self.find))
                 if variables and label in in_failover:
-                    log.warning("%s.%s of a Failover has no key. Set %s.", name, label, variables)
+                    log.warning("%s.%s of a Failover has no key. Set %s.%s", name, label, variables, page_of_keys(spec))
                 elif variables:
-                    text = "%s.%s has no key in this process. Set %s, or send it with each start request."
-                    log.info(text, name, label, variables)
+                    text = "%s.%s has no key in this process. Set %s, or send it with each start request.%s"
+                    log.info(text, name, label, variables, page_of_keys(spec))
 
 
 def _key_variables(registry: Registry) -> list[str]:
@@ -99,6 +100,11 @@ def missing_keys(spec: ProviderSpec, find: Keys) -> list[str]:
     """Return the environment variables of the keys that a provider needs and that `find` does not find."""
     required = (each.name for each in spec.secrets if not each.optional)
     return [key_variable(spec.provider, name) for name in required if find(spec.provider, name) is None]
+
+
+def page_of_keys(spec: ProviderSpec) -> str:
+    """Return a sentence that says where a provider's keys are made, if that is known."""
+    return f" Keys are made at {spec.key_page}." if spec.key_page else ""
 
 
 #: How long a vendor may take to answer, in seconds. The key of a slower one counts as valid.

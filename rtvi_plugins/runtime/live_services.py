@@ -24,7 +24,7 @@ from ..utils.blocked_threads import suspended_at
 from ..utils.error_texts import unwrap_group, where
 from ..utils.plugin_calls import asyncio_task, reraise_control_flow
 from .client_errors import as_request_error, with_texts
-from .keys import KeyChecks
+from .keys import KeyChecks, page_of_keys
 from .lifespans import OpenLifespans
 from .service_check import misfit_of_service, yielded_name
 from .services import OpenService
@@ -135,7 +135,7 @@ class Opener:
         found = self._find_key(provider.spec.provider, parameter.name)
         if found is None and not parameter.optional:
             variable = key_variable(provider.spec.provider, parameter.name)
-            page = f" Keys are made at {provider.spec.key_page}." if provider.spec.key_page else ""
+            page = page_of_keys(provider.spec)
             raise MissingKey(
                 f"The provider {provider.label!r} needs the key {parameter.name!r}, which is missing. Set {variable}, "
                 f"or store it: rtvi keys set {variable}. A start request with the operator's secret may bring it.{page}"

@@ -124,11 +124,14 @@ def host_with(which: Any = talker, environ: Any = ENVIRON) -> Host:
 async def test_the_missing_keys_of_default_providers_are_logged_at_the_start(
     environ: dict[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """At level INFO, because each start request may bring them."""
+    """At level INFO, because each start request may bring them. The log says where they are made."""
     caplog.set_level(logging.INFO, "rtvi_plugins")
     async with host_with(environ=environ):
         pass
-    text = "has no key in this process. Set ACME_API_KEY, or send it with each start request."
+    text = (
+        "has no key in this process. Set ACME_API_KEY, or send it with each start request. Keys are made at "
+        "https://acme.example/keys."
+    )
     logged = [each.getMessage() for each in caplog.records]
     assert logged == ([] if environ else [f"llm.acme {text}", f"tts.acme {text}"])
 
