@@ -54,7 +54,7 @@ from .registry.registry import Provider, Registry
 from .resuming import SessionStore
 from .runtime.action_threads import Threads
 from .runtime.connection import Connection, ConnectionStream
-from .runtime.host_arguments import check_watch, operator_secrets, saving
+from .runtime.host_arguments import check_watch, log_cut_deadlines, operator_secrets, saving
 from .runtime.keys import ProcessKeys, can_check, missing_keys
 from .runtime.lifespans import OpenLifespans
 from .runtime.live_services import Opener
@@ -137,7 +137,8 @@ class Host:
         self.draining = False
         self.dev = dev
         self._operator_secrets = operator_secrets(operator_secret, dev=dev)
-        #: Whether to log at the start which keys are missing. One of several processes with the same bot is enough.
+        #: Whether to log at the start which keys are missing, and which deadlines are too late. One of several
+        #: processes with the same bot is enough.
         self.logs_missing_keys = True
         self._keys = ProcessKeys(os.environ if environ is None else environ, registry, self._hooks)
         self._clock = clock or SystemClock()
@@ -170,6 +171,7 @@ class Host:
         """Open the lifespans. Raise `PluginError` if one does not open."""
         if self.logs_missing_keys:
             self._keys.log_missing(self.registry)
+            log_cut_deadlines(self.registry, self.limits, self._shared.functions.grants.by_name)
         try:
             await self._stack.enter_async_context(self._clock.running())
             await self._stack.enter_async_context(self._shared.lifespans.running())

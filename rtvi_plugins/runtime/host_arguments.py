@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from ..errors import AuthorError
-from ..limits import CENTURY_DAYS, YEAR_SECONDS
+from ..limits import CENTURY_DAYS, YEAR_SECONDS, Limits
+from ..registry.registry import Registry
 from ..resuming import SessionStore
 from ..session import Secret
+from ..utils.error_texts import where
 
-__all__ = ("check_watch", "operator_secrets", "saving")
+__all__ = ("check_watch", "log_cut_deadlines", "operator_secrets", "saving")
+
+log = logging.getLogger("rtvi_plugins")
 
 #: A day, in seconds.
 _DAY: Final = 86_400.0
@@ -59,3 +64,15 @@ def check_watch(seconds: float | None) -> float | None:
             f"watch= is a number of seconds above 0, as in 0.5, at most {YEAR_SECONDS} (a year), not {seconds!r}."
         )
     return seconds
+
+
+def log_cut_deadlines(registry: Registry, limits: Limits, functions: Collection[str]) -> None:
+    """Log the bot's actions whose deadline is later than the limit. The LLM may call `functions`, which have longer."""
+    for action in registry.own_actions:
+        name = "function_seconds" if f"{action.service}:{action.name}" in functions else "deadline"
+        limit: float = getattr(limits, name)
+        if action.deadline is not None and action.deadline > limit:
+            log.warning(
+                "%s has deadline=%g, but the limit %s ends it after %g s. Write long=True, or deadline=%g or less.",
+                *(where(action.function), action.deadline, name, limit, limit),
+            )

@@ -15,6 +15,7 @@ from rtvi_plugins.declare.action import PROTOCOL_TYPES
 from rtvi_plugins.errors import InvalidArguments, Problem
 from rtvi_plugins.kinds import LLMPiece, LLMRequest, Text
 from rtvi_plugins.limits import Limits
+from rtvi_plugins.testing import host_for
 
 from ..fakes.wire import Wire, connected
 
@@ -315,3 +316,37 @@ async def test_the_protocol_reads_its_own_types(type: str) -> None:
     async with connected(agent) as wire:
         codes = [each["data"].get("code") for each in wire.answers(wire.send(type, {}))]
         assert "unknown-message" not in codes
+
+
+@bot(functions=["bot:called"], public=True)
+async def slow_bot(session: Session, /) -> None:
+    """A bot whose actions may take long."""
+
+
+@action(slow_bot, deadline=20)
+async def sent() -> None:
+    """Only a client can call it."""
+
+
+@action(slow_bot, deadline=20)
+async def called() -> None:
+    """The LLM can call it too, which waits longer."""
+
+
+@action(slow_bot, deadline=60)
+async def sent_late() -> None:
+    """Its deadline is later than every limit."""
+
+
+async def test_a_deadline_later_than_the_limit_is_logged_at_the_start(caplog: pytest.LogCaptureFixture) -> None:
+    """Such an action ends earlier than its author wants."""
+    async with host_for(slow_bot, limits=Limits(function_seconds=30)):
+        pass
+    found = [each.replace(__file__, "bot.py") for each in caplog.messages]
+    assert [each.partition("()")[0] for each in found] == ["sent", "sent_late"]
+    assert found[1].endswith("the limit deadline ends it after 9 s. Write long=True, or deadline=9 or less.")
+    caplog.clear()
+    async with host_for(slow_bot, limits=Limits(deadline=60, function_seconds=10)):
+        pass
+    assert "called() (" in caplog.messages[0]
+    assert "has deadline=20, but the limit function_seconds ends it after 10 s." in caplog.messages[0]
