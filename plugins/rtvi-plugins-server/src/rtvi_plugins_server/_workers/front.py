@@ -123,7 +123,7 @@ class Front:
         loop.add_signal_handler(signal.SIGINT, self._end)
         loop.add_signal_handler(signal.SIGHUP, self._renew)
         self.listener.setblocking(False)
-        self._missing = self.count
+        self._missing = 1  # the others when it is ready: if the bot has a mistake, it is reported once
         accepting = loop.create_task(self._accept())
         while self._workers or (self._missing and not self._ending):
             if self._missing and not self._ending and time.monotonic() >= self._not_before:
@@ -177,7 +177,9 @@ class Front:
         first = worker.report is None
         worker.report, worker.heard = Report.from_bytes(data), time.monotonic()
         self._announcement = worker.report.announcement or self._announcement
-        if not self._announced and all(each.report is not None for each in self._workers.values()):
+        if first and not self._announced and len(self._workers) == 1:
+            self._missing = self.count - 1
+        if not (self._announced or self._missing) and all(each.report is not None for each in self._workers.values()):
             self._announced = True
             self.ready(self._announcement)
         if first:
