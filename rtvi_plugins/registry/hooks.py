@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from types import ModuleType
 from typing import Any, cast
@@ -11,11 +12,14 @@ import pluggy
 
 from .. import hookspecs
 from ..errors import PluginError, report
+from ..security import LogThrottle
 from ..utils.error_texts import where
 from ..utils.names import nearest
 from ..utils.plugin_calls import call_plugin, reraise_control_flow
 
 __all__ = ("Hooks",)
+
+_log = logging.getLogger("rtvi_plugins")
 
 
 class Hooks:
@@ -39,6 +43,8 @@ class Hooks:
         self._functions = {
             name: _functions_once(getattr(manager.hook, name).get_hookimpls()) for name in hookspecs.HOOKS
         }
+        #: A hook such as `event_emitted` may fail a hundred times a second.
+        self._failures = {each.function: LogThrottle(_log) for hook in self._functions.values() for each in hook}
 
     def is_implemented(self, hook: str) -> bool:
         """Return whether any plugin implements a hook."""
@@ -60,7 +66,8 @@ class Hooks:
                 hook_result = call_plugin(each.function, **{name: arguments[name] for name in each.argnames})
             except BaseException as error:
                 reraise_control_flow(error)
-                report(f"the hook {hook} of the plugin {each.plugin_name}", error)
+                if (suppressed := self._failures[each.function].next_line()) is not None:
+                    report(f"the hook {hook} of the plugin {each.plugin_name}{suppressed}", error)
             else:
                 yield where(each.function), hook_result
 

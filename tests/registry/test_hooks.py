@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
@@ -15,7 +16,9 @@ from rtvi_plugins.errors import DeclarationError, PluginError, ProviderError, Re
 from rtvi_plugins.events import BotLLMText, Event, Metrics
 from rtvi_plugins.hookspecs import HOOKS
 from rtvi_plugins.hosting import Host, ManualClock
+from rtvi_plugins.registry import hooks
 from rtvi_plugins.registry.hooks import Hooks
+from rtvi_plugins.security import LogThrottle
 from rtvi_plugins.session import Secret, Session
 
 from ..fakes.faulty import faulty
@@ -73,6 +76,35 @@ def test_a_hook_that_fails_is_logged_and_the_next_is_called(caplog: pytest.LogCa
         )
     assert calls == ["user"]
     assert caplog.messages == ["the hook transcript of the plugin bad raised RuntimeError"]
+
+
+def test_a_hook_that_always_fails_is_logged_once_a_minute(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is called again each time. The next line has the number of the other failures."""
+    calls: list[Event] = []
+
+    def event_emitted(event: Event) -> None:
+        calls.append(event)
+        raise RuntimeError
+
+    def transcript() -> None:
+        raise ValueError
+
+    now = [0.0]
+    monkeypatch.setattr(hooks, "LogThrottle", partial(LogThrottle, now=lambda: now[0]))
+    failing = hooks_of(plugin("bad", event_emitted, transcript))
+    for now[0] in (0.0, 1.0, 2.0):
+        failing.notify("event_emitted", session=None, event=BotLLMText("hello"))
+    failing.notify("transcript", session=None, role="user", text="", interrupted=False)
+    now[0] = 61.0
+    failing.notify("event_emitted", session=None, event=BotLLMText("hello"))
+    assert len(calls) == 4
+    assert caplog.messages == [
+        "the hook event_emitted of the plugin bad raised RuntimeError",
+        "the hook transcript of the plugin bad raised ValueError",
+        "the hook event_emitted of the plugin bad (2 more like this since the last such line) raised RuntimeError",
+    ]
 
 
 def test_answers_are_asked_for_one_by_one() -> None:
