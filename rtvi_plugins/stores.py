@@ -112,6 +112,8 @@ def read_store_keys(environ: Mapping[str, str]) -> list[Secret]:
     text, path = environ.get(_KEYS, ""), environ.get(_FILE, "")
     if text and path:
         raise AuthorError(f"{_KEYS} and {_FILE} are both set. Set one of them.")
+    if path and not path.strip():
+        raise AuthorError(f"{_FILE} is blank. Write the path of the file with the keys, or unset it.")
     if path:
         try:
             text = Path(path).read_text("utf-8-sig")

@@ -242,6 +242,9 @@ def test_commands_take_bot_files(
     monkeypatch.setenv("RTVI_ENV", "production")
     assert main(["describe", "porter.toml"]) == OK
     assert "voice:say" not in capsys.readouterr().out
+    monkeypatch.setenv("RTVI_ENV", " ")
+    assert main(["describe", "porter.toml"]) == OK
+    assert "voice:say" in capsys.readouterr().out
 
 
 def test_other_bots_have_no_environments(capsys: pytest.CaptureFixture[str]) -> None:

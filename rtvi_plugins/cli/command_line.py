@@ -50,7 +50,7 @@ def load(target: str, env: str | None = None) -> Callable[..., Any]:
     if target.endswith(_BOT_FILES):
         from ..bot_file import load_bot_file
 
-        return load_bot_file(target, env or os.environ.get(_ENV_VARIABLE) or None)
+        return load_bot_file(target, env or os.environ.get(_ENV_VARIABLE, "").strip() or None)
     if env is not None:
         raise UsageError(
             f"--env chooses the environment of a bot file, and {target} is not a bot file. Write one, as in bot.toml."

@@ -154,7 +154,7 @@ def _add_sessions(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--store",
         metavar="FILE|URL",
-        default=os.environ.get("RTVI_STORE") or "sessions.db",
+        default=os.environ.get("RTVI_STORE", "").strip() or "sessions.db",
         help="the store of `rtvi run --resume` (RTVI_STORE, or sessions.db)",
     )
     what = "only sessions whose start request has this field of the application, as in user=ada; may be repeated"

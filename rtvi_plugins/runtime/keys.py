@@ -49,7 +49,7 @@ class ProcessKeys:
     def find(self, provider: str, name: str) -> Secret | None:
         """Return a key by the names of its provider and parameter, or None. A place that fails is logged."""
         variable = key_variable(provider, name)
-        if value := self._environ.get(variable):
+        if (value := self._environ.get(variable, "")).strip():
             return Secret(value)
         for place, stored in self._hooks.results("find_key", provider=provider, name=name):
             if isinstance(stored, str | Secret):

@@ -102,6 +102,13 @@ def test_the_store_is_that_of_the_environment(run: Run, monkeypatch: pytest.Monk
     assert (code, f"There is no file {FILE}." in err) == (2, True)
 
 
+def test_a_blank_variable_names_no_store(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scripts and containers set a variable to nothing or to a space."""
+    id = hold({"user": "ada"})
+    monkeypatch.setenv("RTVI_STORE", " ")
+    assert id in run("sessions", "list", "--json")[1]
+
+
 def test_a_transcript_is_shown(run: Run) -> None:
     """It has who said what, and each call with its end. Nothing in it controls the terminal."""
     id = hold({"user": "ada"})

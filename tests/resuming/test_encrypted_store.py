@@ -116,6 +116,10 @@ async def test_a_text_that_was_changed_is_found(tamper: Tamper, says: str) -> No
         ({"RTVI_STORE_KEY": base64.b64encode(b"x" * 16).decode()}, "has 16 bytes and not 32"),
         ({"RTVI_STORE_KEY": " , "}, "RTVI_STORE_KEY has no key"),
         ({"RTVI_STORE_KEY_FILE": "/nowhere/key"}, "keys of the store in /nowhere/key cannot be read: No such file"),
+        (
+            {"RTVI_STORE_KEY_FILE": " "},
+            "RTVI_STORE_KEY_FILE is blank. Write the path of the file with",
+        ),
         ({"RTVI_STORE_KEY": "a", "RTVI_STORE_KEY_FILE": "b"}, "both set"),
     ],
 )

@@ -27,6 +27,7 @@ from websockets.sync.client import ClientConnection, connect
 from rtvi_plugins.cli import FAILED, OK, USAGE, guarded
 from rtvi_plugins.kinds import Audio
 from rtvi_plugins_server import command
+from rtvi_plugins_server._options import read_options
 from rtvi_plugins_server._protobuf import decode, encode
 
 DESK = Path(__file__).with_name("desk.py")
@@ -127,6 +128,12 @@ def test_a_mistake_is_answered_by_a_sentence(
     assert sentence in printed.err
     assert (printed.out, "Traceback" in printed.err) == ("", False)
     assert printed.err.startswith(("rtvi: ", "usage: rtvi run "))
+
+
+def test_a_blank_variable_names_no_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error would be about an option that has no value."""
+    monkeypatch.setenv("RTVI_STORE", " ")
+    assert read_options(["bot.py", "--resume"]).resume == "sessions.db"
 
 
 @pytest.mark.parametrize(

@@ -157,7 +157,7 @@ def _add_others(parser: argparse.ArgumentParser) -> None:
         metavar="FILE|URL",
         nargs="?",
         # A URL may contain a password, which other users of the machine could read among the arguments.
-        const=os.environ.get(STORE_VARIABLE) or "sessions.db",
+        const=os.environ.get(STORE_VARIABLE, "").strip() or "sessions.db",
         help="save sessions in this SQLite file or at this URL of a server, as in redis://10.0.0.5/0, so that clients "
         f"resume them after a lost connection or a restart (the variable {STORE_VARIABLE}, or sessions.db)",
     )
