@@ -25,7 +25,7 @@ from .declare.failover import Failover, failover_problem
 from .declare.grant import Grant
 from .declare.specs import AnyFunction
 from .declare.types import check
-from .errors import AuthorError, BotError
+from .errors import AuthorError, BotError, Problem
 from .kinds import BUILTIN_KINDS, Kind
 from .registry.modules import free_name, load_file
 from .session import Session
@@ -111,6 +111,22 @@ class BotFile(_Settings, total=False):
 
 
 _SHAPE: Final = read(BotFile)
+_KEYS: Final = frozenset(BotFile.__annotations__) - {"env"}
+#: What to write instead of what `tomllib` reports.
+_TOML_HINTS: Final[Mapping[str, str]] = {
+    "Expected '='": 'Write key = value, as in prompt = "You are a waiter."',
+    "Invalid statement": 'Write key = value, as in prompt = "You are a waiter."',
+    "Invalid value": "Write a text in quotes, and true or false in small letters.",
+    "Expected newline": "Write each key on a line of its own, and a text with an apostrophe in double quotes.",
+    "Cannot overwrite": "Write each key once.",
+    "Cannot declare": "Write each table once.",
+    "Illegal character": 'Write a text of several lines between """ and """.',
+    "Unescaped": "Write \\\\ for a backslash, or put the text in single quotes.",
+    "inline table": "Write a table in braces on one line, without a comma at its end.",
+    "key part": "Write a table in braces on one line, without a comma at its end.",
+}
+#: How to mend a key of the file that is below the head of a table.
+_MISPLACED: Final = "It is a key of the file: write it above the first [table]."
 #: The tables that are merged with those of an environment. Other values are replaced.
 _MERGED: Final = ("services", "config", "turn_taking")
 _VALIDATORS: Final[Mapping[str, Any]] = {
@@ -153,12 +169,23 @@ def _parsed(path: Path) -> dict[str, Any]:
         raise BotError(f"There is no file {str(path)!r}.")
     try:
         written = tomllib.loads(path.read_text("utf-8-sig"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BotError(f"{path} is not TOML: {error}.") from None
+    except UnicodeDecodeError as error:
+        raise BotError(f"{path} is not TOML: byte {error.start} is not UTF-8. Save the file as UTF-8.") from None
+    except tomllib.TOMLDecodeError as error:
+        hint = next((f" {how}" for problem, how in _TOML_HINTS.items() if problem in str(error)), "")
+        raise BotError(f"{path} is not TOML: {error}.{hint}") from None
     _, problems = check(_SHAPE, written)
     if problems:
-        raise BotError("\n".join(f"{path}: {_key(each.path)}{each.message}" for each in problems))
+        raise BotError("\n".join(f"{path}: {_key(each.path)}{_in_toml(each)}" for each in problems))
     return written
+
+
+def _in_toml(problem: Problem) -> str:
+    """Return the text of a problem. TOML calls an object a table, and each key below its head is of that table."""
+    expected, comma, found = problem.message.partition(", got")
+    text = expected.replace("an object", "a table") + comma + found
+    key = problem.path.rpartition(".")[2]
+    return f"{text} {_MISPLACED}" if text.startswith("unknown field") and key in _KEYS else text
 
 
 def _key(path: str) -> str:
@@ -201,6 +228,7 @@ def _kinds(path: Path, services: Mapping[str, _Written | _Service]) -> dict[str,
         if given not in BUILTIN_KINDS:
             known = ", ".join(BUILTIN_KINDS)
             how = f'Write {name} = {{kind = "llm", providers = […]}}.' if given == name else f"Kinds: {known}."
+            how = _MISPLACED if name in _KEYS else how
             raise BotError(f"{path}: services.{name}: {given!r} is not a kind of a conversation. {how}")
         kind = BUILTIN_KINDS[given]
         if kind in kinds.values():

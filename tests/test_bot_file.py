@@ -125,12 +125,35 @@ LLM = 'services = { llm = "echo" }\n'
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("services = ", "porter.toml is not TOML: Invalid value (at end of document)."),
+        ("services = ", "porter.toml is not TOML: Invalid value (at end of document). Write a text in quotes, and"),
+        ("services:\n  llm: echo", "(at line 1, column 9). Write key = value, as in prompt = "),
+        ('{"services": {}}', "(at line 1, column 1). Write key = value, as in prompt = "),
+        (LLM + "public = True", "Write a text in quotes, and true or false in small letters."),
+        (LLM + "prompt = 'It's'", "Write each key on a line of its own, and a text with an apostrophe in double"),
+        ('name = "a"\nname = "b"', "Write each key once."),
+        ("[services]\n[services]", "Write each table once."),
+        ('prompt = "a\nb"', 'Write a text of several lines between """ and """.'),
+        ('prompt = "C:\\data"', "Write \\\\ for a backslash, or put the text in single quotes."),
+        ('services = { llm = "echo",\n }', "Write a table in braces on one line, without a comma at its end."),
+        ('services = { llm = "echo"\n', "Write a table in braces on one line, without a comma at its end."),
+        ('services = "echo"', "porter.toml: services: expected a table, got the string 'echo'"),
+        (
+            '[services]\nllm = "echo"\npublic = true',
+            "porter.toml: services.public: expected a string",
+        ),
+        (
+            '[services]\nllm = "echo"\nprompt = "x"',
+            "'prompt' is not a kind of a conversation. It is a key of the file: write it above the first [table].",
+        ),
+        (
+            LLM + "[turn_taking]\nidle_seconds = 9\npublic = true",
+            "idle_text. It is a key of the file: write it above the first [table].",
+        ),
         ("", 'porter.toml: services: a conversation needs an llm or a speech service. Write llm = "rules".'),
         ('nmae = "x"\n' + LLM, "porter.toml: nmae: unknown field 'nmae'; did you mean 'name'?"),
         (
             "services = { llm = 3 }",
-            "services.llm: expected a string or an array or an object, got the number 3",
+            "services.llm: expected a string or an array or a table, got the number 3",
         ),
         (
             'services = { llm = "echo", speech = "echo" }',
@@ -245,6 +268,22 @@ def test_commands_take_bot_files(
     monkeypatch.setenv("RTVI_ENV", " ")
     assert main(["describe", "porter.toml"]) == OK
     assert "voice:say" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["bot.yaml", "bot.yml", "bot.json", "BOT.TOML"])
+def test_a_file_in_another_language_is_no_bot_file(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """It would be taken for the name of a module."""
+    assert main(["describe", name]) == USAGE
+    problem = f"{name} is not a bot file. A bot file is in TOML, and its name ends in .toml."
+    assert problem in capsys.readouterr().err
+
+
+def test_a_file_that_is_not_utf_8_is_told(write: Write) -> None:
+    """The error says how to save it."""
+    path = write("")
+    Path(path).write_bytes('prompt = "ä"'.encode("latin-1"))
+    with pytest.raises(BotError, match=r"porter.toml is not TOML: byte 10 is not UTF-8\. Save the file"):
+        load_bot_file(path)
 
 
 def test_other_bots_have_no_environments(capsys: pytest.CaptureFixture[str]) -> None:

@@ -32,8 +32,9 @@ __all__ = (
     "set_service_options",
 )
 
-#: The ending of bot files.
+#: The ending of bot files, and those of files that are mistaken for them.
 _BOT_FILES: Final = ".toml"
+_NO_BOT_FILES: Final = (".yaml", ".yml", ".json", ".toml")
 
 #: The variable that chooses the environment of a bot file.
 _ENV_VARIABLE: Final = "RTVI_ENV"
@@ -51,6 +52,8 @@ def load(target: str, env: str | None = None) -> Callable[..., Any]:
         from ..bot_file import load_bot_file
 
         return load_bot_file(target, env or os.environ.get(_ENV_VARIABLE, "").strip() or None)
+    if target.lower().endswith(_NO_BOT_FILES):
+        raise UsageError(f"{target} is not a bot file. A bot file is in TOML, and its name ends in .toml.")
     if env is not None:
         raise UsageError(
             f"--env chooses the environment of a bot file, and {target} is not a bot file. Write one, as in bot.toml."
