@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from processes import node_program, rtvi_run
+from processes import CLIENTS, node_program, rtvi_run
 
 HERE = Path(__file__).parent
 
@@ -56,6 +57,33 @@ def test_the_program_holds_a_conversation(tmp_path: Path, example: str, package:
     answer = json.loads(printed.splitlines()[-1])
     assert answer["booking"] == "A-2"
     assert "I am Ada" in answer["answer"]
+
+
+@pytest.mark.parametrize(
+    ("example", "package", "imported_as"),
+    [
+        ("voice_client.mjs", "rtvi-client-0.1", "realtime-ai"),
+        ("rtvi_client.mjs", "rtvi-client-0.2", "@pipecat-ai/client-js"),
+        ("rtvi_client.mjs", "rtvi-client-0.4", "@pipecat-ai/client-js"),
+        ("single_turn.mjs", "rtvi-client-0.4", "@pipecat-ai/client-js"),
+    ],
+)
+def test_older_clients_are_imported_in_node_as_the_page_says(
+    tmp_path: Path, example: str, package: str, imported_as: str
+) -> None:
+    """Without a bundler, these packages have only a default export."""
+    for each in ("transport.mjs", "node.mjs"):
+        shutil.copy(HERE / each, tmp_path)
+    written = (HERE / example).read_text("utf-8")
+    in_node = re.sub(r'import (\{.*\}) from ("[a-z@].*");', r"import client from \2; const \1 = client;", written)
+    (tmp_path / "example.mjs").write_text(in_node, "utf-8")
+    home = tmp_path / "node_modules" / imported_as
+    home.parent.mkdir(parents=True)
+    home.symlink_to(CLIENTS / package)
+    (tmp_path / "node_modules" / "ws").symlink_to(CLIENTS / "ws")
+    command = ["node", "--import", "./node.mjs", "example.mjs"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=50)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_python_program_holds_a_conversation() -> None:
