@@ -15,6 +15,7 @@ pytestmark = pytest.mark.anyio
 
 KEY = Secret("key-of-a-test")
 STOP = {"type": "stop"}
+HELLO = {"type": "hello"}
 
 
 async def speak(socket: FakeSocket) -> None:
@@ -22,6 +23,8 @@ async def speak(socket: FakeSocket) -> None:
     async for message in socket:
         if message == STOP:
             await socket.send({"type": "stopped"})
+            continue
+        if message.get("type") == "hello":
             continue
         for word in message["text"].split():
             await socket.send({"word": word})
@@ -102,6 +105,20 @@ async def test_a_connection_that_cannot_be_stopped_is_closed() -> None:
         assert await vendor.requests[2].outcome() == "left"
         assert await said(sockets, "three") == ["three"]
     assert [each.params for each in vendor.requests] == [{}, {}, {"voice": "eva"}, {}]
+
+
+async def test_a_connection_begins_with_its_hello() -> None:
+    """It is sent once. Another hello needs another connection, and the former one is closed."""
+    async with fake_vendor() as vendor, connect_websockets("acme", KEY, base_url=vendor.url) as acme:
+        vendor.on("/speak", speak)
+        sockets = acme.reuse()
+        assert await said(sockets, "one", hello=HELLO) == ["one"]
+        assert await said(sockets, "two", hello=HELLO) == ["two"]
+        assert await said(sockets, "three", hello={**HELLO, "voice": "eva"}) == ["three"]
+        assert await vendor.requests[0].outcome() == "left"
+        first, second = vendor.requests
+    assert first.messages == [HELLO, {"text": "one"}, {"text": "two"}]
+    assert second.messages == [{**HELLO, "voice": "eva"}, {"text": "three"}]
 
 
 async def test_a_shared_connection_moves_when_nobody_uses_it() -> None:

@@ -46,6 +46,8 @@ class Address:
     headers: Mapping[str, str]
     keep_alive: Outgoing | None
     keep_alive_every: float
+    #: The first message.
+    hello: Outgoing | None = None
 
 
 @define(eq=False)

@@ -62,6 +62,8 @@ class Pool:
         else:
             lease = _Lease(address, self.is_settled)
             lease.connection = await self.dial(address, lease.route)
+            if address.hello is not None:
+                lease.connection.post(address.hello)
         assert lease.connection is not None
         lease.turn = object()
         inbox = self.inbox(lease.connection, lease.turn)

@@ -173,16 +173,24 @@ class ReusedWebSockets:
         *,
         params: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
+        hello: Outgoing | None = None,
         goodbye: Outgoing | None = None,
     ) -> AsyncGenerator[WebSocketStream]:
         """Yield an idle connection, or a new one. Idle connections to another address are closed.
 
+        `hello` is the first message of a new connection, such as its settings. Idle connections that began with another
+        one are closed.
+
         If you leave before you call `finish`, `goodbye` is sent, and the connection is used again once the vendor has
         confirmed it. Without `goodbye` it is closed.
         """
-        address = Address(path, params or {}, headers or {}, None, 0.0)
+        address = Address(path, params or {}, headers or {}, None, 0.0, hello)
         async with self._pool.take(address, goodbye) as (connection, inbox):
             yield WebSocketStream(connection, inbox, self._service.tasks)
+
+
+def _never(message: Any) -> bool:
+    return False
 
 
 @define(eq=False)
@@ -251,7 +259,7 @@ class VendorWebSockets:
         http = VendorHTTP(settings.provider, settings.client, self._service.retry, categorize)
         await http.check_key(path, headers=headers)
 
-    def reuse(self, *, is_settled: Callable[[Any], bool]) -> ReusedWebSockets:
+    def reuse(self, *, is_settled: Callable[[Any], bool] = _never) -> ReusedWebSockets:
         """Return connections for one request at a time. `is_settled` says whether a message confirms `goodbye`."""
         service = self._service
 
