@@ -108,16 +108,18 @@ _OPTIONS = {
     ("cartesia", "tts"): ("speech",),
     ("elevenlabs", "tts"): ("speech",),
 }
+#: OpenAI's voice over HTTP, which all contestants have. Our default is one of the Realtime API.
+_VALUES = {("openai", "tts"): {"model": "gpt-4o-mini-tts"}}
 
 
 @asynccontextmanager
 async def native(vendor: str, kind: str, base: str) -> AsyncGenerator[Any]:
-    """Open a provider of a plugin, with its own defaults."""
+    """Open a provider of a plugin, with its own defaults unless the others have another API."""
     module = import_module(f"rtvi_plugins_{vendor}.{kind}")
     base = base + "/v1" if vendor in ("openai", "anthropic", "google") else base
     async with getattr(module, f"{vendor}_{kind}")(Secret(KEY), base_url=base) as live:
         for name in _OPTIONS.get((vendor, kind), ("recognition",)):
-            getattr(module, name)(live)
+            getattr(module, name)(live, **_VALUES.get((vendor, kind), {}))
         async with _driver(live, kind) as driver:
             yield driver
 

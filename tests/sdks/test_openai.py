@@ -154,6 +154,26 @@ async def test_speech() -> None:
     assert bytes.fromhex(read) == b"".join(fake.SOUND)
 
 
+async def test_reading() -> None:
+    """The SDK knows every event in both directions when a Realtime model reads texts."""
+    async with realtime.reading_vendor() as vendor:
+        async with openai_tts(KEY, base_url=vendor.vendor.url) as tts:
+            voice(tts, "gpt-realtime-2.1-mini", "cedar", "Calmly.", 1.2)
+            async with aclosing(tts.synthesize(TTSRequest(one("Good day. " * 500)))) as pieces:
+                async for _ in pieces:
+                    pass
+            async with aclosing(tts.synthesize(TTSRequest(one("Bye.")))) as pieces:
+                await anext(pieces)
+        ours = vendor.vendor.requests[0]
+        model = {"model": "gpt-realtime-2.1-mini", "events": ours.messages}
+        found = await sdk("check_openai_realtime.py", vendor.vendor.url, given=model)
+        theirs = vendor.vendor.requests[1]
+    assert [each["type"] for each in ours.messages[1:]] == [*["response.create"] * 3, "response.cancel"]
+    assert found["misfits"] == []
+    assert (theirs.path, theirs.params, theirs.messages) == (ours.path, ours.params, ours.messages)
+    assert {each["response"]["conversation_id"] for each in found["read"] if each["type"] == "response.done"} == {None}
+
+
 # ---- speech to speech ------------------------------------------------------------------------------------------------
 
 

@@ -18,7 +18,6 @@ from rtvi_plugins import LLM, STT, TTS, VAD, Failover, Session, bot, converse
 from rtvi_plugins.kinds import Audio
 from rtvi_plugins.testing import Line, call, host_for, seconds_heard
 from rtvi_plugins.testing.sessions import SECRET
-from rtvi_plugins_vendor.provider_tests import tone
 from rtvi_plugins_vendor.testing import Answer, FakeSocket, FakeVendor, fake_vendor
 
 from ..sdks.official import fake_of
@@ -40,6 +39,7 @@ WORDS = ("Good morning.", "A room for two, please.", "Thank you and goodbye.")
 deepgram = fake_of("rtvi-plugins-deepgram", "deepgram_server")
 cartesia = fake_of("rtvi-plugins-cartesia", "cartesia_server")
 assemblyai = fake_of("rtvi-plugins-assemblyai", "assemblyai_server")
+realtime = fake_of("rtvi-plugins-openai", "realtime_vendor")
 
 
 @pytest.fixture(scope="module")
@@ -88,9 +88,8 @@ class Vendors:
             (self.cartesia, "/tts/websocket", self.cartesia.speak),
         ):
             fake.vendor.on(path, self._kept(path, talk))
+        self.openai.on("/realtime", self._kept("/realtime", realtime.RealtimeServer().talk))
         self.openai.on("/chat/completions", *(chat(f"OpenAI answers {each}.") for each in ("once", "twice")))
-        sound = [tone(0.5, 24_000)]
-        self.openai.on("/audio/speech", Answer(parts=sound, headers={"content-type": "audio/pcm"}))
         self.groq.on("/chat/completions", chat("Groq answers."))
 
     def start(self, *names: str) -> dict[str, Any]:
@@ -221,13 +220,14 @@ async def test_each_provider_is_switched_in_mid_conversation() -> None:
             await caller.choose(stt="cartesia", llm="groq", tts="deepgram")
             assert await caller.say(WORDS[1]) == (WORDS[1], "Groq answers.", pytest.approx(0.2, abs=0.15))
             await caller.choose(stt="openai", llm="openai", tts="openai")
-            assert await caller.say(WORDS[2]) == (WORDS[2], "OpenAI answers twice.", pytest.approx(0.5, abs=0.15))
+            assert await caller.say(WORDS[2]) == (WORDS[2], "OpenAI answers twice.", pytest.approx(0.2, abs=0.15))
         last = servers.openai.requests
         (conversation,) = [each.json["messages"] for each in last if each.path == "/chat/completions"][1:]
         said = [each["content"] for each in conversation]
         assert said == [WORDS[0], "OpenAI answers once.", WORDS[1], "Groq answers.", WORDS[2]]
         paths = [path for path, _ in servers.sockets]
-        assert sorted(paths) == ["/stt/websocket", "/tts/websocket", "/v1/listen", "/v1/speak"]  # one connection each
+        # one connection each
+        assert sorted(paths) == ["/realtime", "/stt/websocket", "/tts/websocket", "/v1/listen", "/v1/speak"]
         for _, socket in servers.sockets:
             assert await socket.request.outcome() in ("left", "answered")
 
@@ -263,6 +263,25 @@ async def test_each_vendor_is_lost_in_turn() -> None:
         assert caller.line.received("error") == []
     said = [each["content"] for each in servers.groq.requests[-1].json["messages"]]
     assert said == [WORDS[0], "OpenAI answers once.", WORDS[1], "OpenAI answers twice.", WORDS[2]]
+
+
+@bot(services={"stt": "deepgram", "llm": "openai", "tts": Failover("openai", "cartesia"), "vad": "echo"})
+async def reader(session: Session, /, stt: STT, llm: LLM, tts: TTS, vad: VAD) -> None:
+    """A clerk with a voice of OpenAI."""
+    await converse(session, stt=stt, llm=llm, tts=tts, vad=vad)
+
+
+async def test_a_realtime_model_that_reads_is_lost() -> None:
+    """Its connection is cut between two turns, and cannot be opened again."""
+    async with vendors() as servers:
+        servers.deepgram.sentences = WORDS[:2]
+        async with calling(reader, servers.start(*SWITCHED[:3])) as caller:
+            assert await caller.say(WORDS[0]) == (WORDS[0], "OpenAI answers once.", pytest.approx(0.2, abs=0.15))
+            assert caller.takeovers == []
+            await servers.lose(servers.openai, "/realtime")
+            assert await caller.say(WORDS[1]) == (WORDS[1], "OpenAI answers twice.", pytest.approx(0.3, abs=0.15))
+            assert caller.takeovers == [("tts", "cartesia")]
+        assert caller.line.received("error") == []
 
 
 @bot(services={"stt": ["deepgram", "assemblyai", "cartesia"], "llm": "openai", "tts": "cartesia"})

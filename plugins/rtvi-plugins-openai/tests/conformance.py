@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from openai_vendor import chat_vendor, speech_vendor, transcription_vendor
-from realtime_vendor import realtime_vendor
+from openai_vendor import chat_vendor, transcription_vendor
+from realtime_vendor import reading_vendor, realtime_vendor
 
 from rtvi_plugins.testing import ProviderCheck
 
@@ -16,5 +16,5 @@ PROVIDERS = {
     **{f"llm.{each}": ProviderCheck(vendor=chat_vendor) for each in NAMES},
     "speech.openai": ProviderCheck(vendor=realtime_vendor),
     "stt.openai": ProviderCheck(vendor=transcription_vendor),
-    "tts.openai": ProviderCheck(vendor=speech_vendor),
+    "tts.openai": ProviderCheck(vendor=reading_vendor),
 }

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
+import anyio
+import anyio.lowlevel
 from openai_server import Says, calling, saying
 
 from rtvi_plugins_vendor.scripts import ScriptedVendor, scripted_vendor
@@ -17,6 +19,7 @@ __all__ = (
     "CHAT",
     "SOUND",
     "TRANSCRIPT",
+    "OneByOne",
     "chat_vendor",
     "events",
     "refuse",
@@ -66,6 +69,20 @@ async def chat_vendor(*, answer: list[bytes] = CHAT) -> AsyncGenerator[ScriptedV
 
 
 # ---- speech ----------------------------------------------------------------------------------------------------------
+
+
+class OneByOne(AsyncIterator[Any]):
+    """Yields items, as a session does. It is not a generator, because nobody would close that."""
+
+    def __init__(self, items: Sequence[Any]) -> None:
+        self._items = iter(items)
+
+    async def __anext__(self) -> Any:
+        await anyio.lowlevel.checkpoint()
+        for item in self._items:
+            return item
+        raise StopAsyncIteration
+
 
 USAGE = {"type": "tokens", "input_tokens": 14, "output_tokens": 3, "total_tokens": 17}
 #: A transcript in two pieces.

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import io
 import wave
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
 from email import message_from_bytes
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
-from openai_vendor import SOUND, TRANSCRIPT, events, refuse, speech_vendor, transcription_vendor
+from openai_vendor import SOUND, TRANSCRIPT, OneByOne, events, refuse, speech_vendor, transcription_vendor
 
 from rtvi_plugins.errors import ProviderError
 from rtvi_plugins.kinds import STT, TTS, Audio, STTPiece, STTRequest, Transcript, TTSPiece, TTSRequest, Usage
@@ -38,34 +37,21 @@ async def hearing(answer: list[bytes] = TRANSCRIPT) -> AsyncGenerator[tuple[Open
 
 @asynccontextmanager
 async def speaking() -> AsyncGenerator[tuple[OpenAITTS, Any]]:
-    """Open the voice with its default options."""
+    """Open a voice of the speech API. Those of the Realtime API are tested in `test_reading.py`."""
     async with speech_vendor() as vendor, openai_tts(KEY, **vendor.service_options) as tts:
-        voice(tts)
+        voice(tts, "gpt-4o-mini-tts")
         yield tts, vendor
-
-
-class one_by_one(AsyncIterator[Any]):  # noqa: N801 - a generator would have to be closed
-    """Yield items, as a session does."""
-
-    def __init__(self, items: Sequence[Any]) -> None:
-        self._items = iter(items)
-
-    async def __anext__(self) -> Any:
-        await anyio.lowlevel.checkpoint()
-        for item in self._items:
-            return item
-        raise StopAsyncIteration
 
 
 async def transcripts_of(stt: OpenAISTT, frames: int = 3) -> list[STTPiece]:
     """Return what is recognised in some frames."""
-    async with aclosing(stt.transcribe(STTRequest(one_by_one([FRAME] * frames)))) as pieces:
+    async with aclosing(stt.transcribe(STTRequest(OneByOne([FRAME] * frames)))) as pieces:
         return [piece async for piece in pieces]
 
 
 async def speech_of(tts: OpenAITTS, *texts: str) -> list[TTSPiece]:
     """Return the speech of some sentences."""
-    async with aclosing(tts.synthesize(TTSRequest(one_by_one(texts)))) as pieces:
+    async with aclosing(tts.synthesize(TTSRequest(OneByOne(texts)))) as pieces:
         return [piece async for piece in pieces]
 
 
@@ -153,7 +139,7 @@ async def test_no_audio_is_no_request() -> None:
 )
 async def test_a_transcript_without_its_end_is_a_failure(last: bytes, category: str) -> None:
     """The transcript up to the failure stays."""
-    request = STTRequest(one_by_one([FRAME]))
+    request = STTRequest(OneByOne([FRAME]))
     async with hearing([TRANSCRIPT[0], last]) as (stt, _), aclosing(stt.transcribe(request)) as pieces:
         assert await anext(pieces) == Transcript("Good", final=False)
         with pytest.raises(ProviderError) as failed:
@@ -208,9 +194,33 @@ async def test_an_interruption_reaches_the_vendor() -> None:
     """The interruption comes in the middle of a sentence."""
     async with speaking() as (tts, vendor):
         vendor.script("hang")
-        async with aclosing(tts.synthesize(TTSRequest(one_by_one(["Good day."])))) as pieces:
+        async with aclosing(tts.synthesize(TTSRequest(OneByOne(["Good day."])))) as pieces:
             assert isinstance(await anext(pieces), Audio)
         assert await vendor.vendor.requests[0].outcome() == "left"
+
+
+@pytest.mark.parametrize(
+    ("script", "category"),
+    [
+        ("401", "auth"),
+        ("402", "quota"),
+        ("429", "rate"),
+        ("400", "bad-request"),
+        ("500", "unavailable"),
+        ("cut", "unavailable"),
+        ("silent", "timeout"),
+        ("hang", "timeout"),
+    ],
+)
+async def test_a_failure_has_a_category(script: str, category: str) -> None:
+    """The vendor refuses the request, or fails before or within the answer."""
+    async with speech_vendor() as vendor:
+        vendor.script(script)
+        async with openai_tts(KEY, **vendor.service_options) as tts:
+            voice(tts, "tts-1")
+            with pytest.raises(ProviderError) as failed:
+                await speech_of(tts, "Good day.")
+    assert failed.value.category == category
 
 
 # ---- both ------------------------------------------------------------------------------------------------------------
