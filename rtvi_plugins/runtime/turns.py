@@ -360,7 +360,10 @@ class Turns:
         if self.audio is not None and self.current is not None and not self.current.interrupted:
             self._interrupt_turn(self.current)
             cut_short, self._last_cut = self.inputs.in_progress, self.inputs.last_taken
-            self.cut_short = cut_short if isinstance(cut_short, Say) else RunLLM()
+            if isinstance(cut_short, Say):
+                self.cut_short = cut_short
+            else:  # a text is in the context already
+                self.cut_short = RunLLM(cut_short is None or cut_short.speak)
 
     def attach(self) -> None:
         """Speak again, because the client is back. Begin with what was cut short."""

@@ -93,6 +93,22 @@ async def test_a_text_that_nobody_could_hear_is_said_again(interruptible: bool, 
         assert fakes.requests == []
 
 
+@pytest.mark.parametrize("moves", [False, True])
+async def test_an_answer_in_text_is_given_again_in_text(moves: bool) -> None:
+    """The client has asked for one without audio."""
+    clock, fakes = ManualClock(), Fakes([Text("It is"), WAIT], [Text("It is noon now.")])
+    async with visited(fakes, fakes, clock) as (one, other, client):
+        await client.start(one)
+        client.send("send-text", {"content": "Well?", "options": {"audio_response": False}})
+        await advance(clock, 0.6)
+        client.lose()
+        await advance(clock, 3)
+        await client.resume(other if moves else one)
+        await advance(clock, 2)
+        assert len(fakes.requests) == 2
+        assert fakes.texts == []
+
+
 async def test_an_answer_begins_when_the_client_is_back_to_hear_it() -> None:
     """The connection is lost right after the question, when the user could not hear an answer."""
     clock, fakes = ManualClock(), Fakes([Text("It is noon now.")])
