@@ -78,9 +78,17 @@ class ModelConversation(Conversation):
                 self.connection.open_if_possible()
             audio: ContinuousAudio | UserAudio
             if vad is None:
-                audio = ContinuousAudio(self.session.clock, self.taking, self.state, self._hear, self.user.close)
+                audio = ContinuousAudio(self.session.clock, self.taking, self.state, self._hear, self.user)
             else:
-                audio = UserAudio(self.session, vad, self.taking, self.user, self.state, self._failed)
+                audio = UserAudio(
+                    self.session,
+                    vad,
+                    self.taking,
+                    self.user,
+                    self.state,
+                    self._failed,
+                    find_unsubmitted=self.user.unsubmitted,
+                )
             with self.session.listening(audio):
                 yield
             self.connection.close()

@@ -21,7 +21,7 @@ from ..clock import Clock, Deadline
 from ..context import Message
 from ..events import UserLLMText, UserStartedSpeaking, UserStoppedSpeaking, UserTranscription
 from ..kinds import Audio, Pause, SpeechBegan, SpeechEnded, Transcript
-from ..session import Listener, Session, Turn
+from ..session import Input, Listener, Session, Turn, UserText
 from ..utils.json_values import replace_surrogates
 from ..utils.unspaced_scripts import join_texts
 from ..utils.waiting import Condition
@@ -45,7 +45,7 @@ class ContinuousAudio(Listener):
     taking: TurnTaking
     state: SpokenTurn
     send: Callable[[Audio | Pause], None]
-    on_close: Callable[[], None]
+    user: ModelUser
     _silence: Deadline = field(init=False)
     #: No `Pause` has followed the last audio.
     _microphone_on: bool = field(default=False, init=False)
@@ -64,9 +64,12 @@ class ContinuousAudio(Listener):
         if not enabled:
             self._pause()
 
+    def unsubmitted(self, *, interim: bool) -> Sequence[Input]:
+        return self.user.unsubmitted(interim)
+
     def close(self) -> None:
         self._silence.cancel()
-        self.on_close()
+        self.user.close()
 
     def _pause(self) -> None:
         """Report that no audio follows, once until there is more."""
@@ -96,11 +99,16 @@ class _Words:
     #: How often the context had been replaced when its answer ended; None if it was replaced meanwhile.
     replacements: int | None = None
 
-    def take(self) -> list[str]:
-        """Return the texts for the context, and forget them: also words that the next stream has not heard again."""
+    @property
+    def texts(self) -> list[str]:
+        """Return the texts for the context: also words that the next stream has not heard again."""
         before, again = (set(" ".join(each).casefold().split()) for each in (self.before, self.waiting))
         repeats = len(before & again) * 2 >= len(before)  # it has at least half of the words
-        texts = self.waiting if repeats else [*self.before, *self.waiting]
+        return self.waiting if repeats else [*self.before, *self.waiting]
+
+    def take(self) -> list[str]:
+        """Return the texts for the context, and forget them."""
+        texts = self.texts
         self.waiting, self.before = [], []
         return texts
 
@@ -288,6 +296,11 @@ class ModelUser:
                 self._message_before_turn = self._add_message(
                     texts, lambda message: self.session.remember(message, before=answer)
                 )
+
+    def unsubmitted(self, interim: bool) -> Sequence[Input]:
+        """Return the words that have no answer, perhaps with those that may still change."""
+        texts = [text for each in self._unanswered_words for text in (*each.texts, *([each.interim] * interim))]
+        return (UserText(text),) if (text := join_texts(texts)) else ()
 
     def flush(self) -> None:
         """Add the words that have no answer to the context."""
