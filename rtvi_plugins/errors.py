@@ -318,7 +318,7 @@ class OutcomeUnknown(RequestError, code="outcome-unknown", status=500):
 
 
 class NotReceived(RequestError, code="not-received", status=404, retryable=True):
-    """The client has resumed its session and waits for the answer to a request that never arrived. Send it again."""
+    """The client has resumed its session, and this message never arrived. Send it again."""
 
 
 class Cancelled(RequestError, code="cancelled"):

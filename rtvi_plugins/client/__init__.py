@@ -5,8 +5,8 @@ memory (of `rtvi_plugins.testing`). Every request returns or raises: a refusal r
 missing answer `NoAnswer`, and the end of the connection `SessionClosed`.
 
 With `reconnect`, the client resumes its session when the connection is lost, if the bot offers that: requests then wait
-for their answers until it is back. A message that is not answered, such as a text of the user, may be lost with the
-connection.
+for their answers until it is back. What has not arrived is sent again, also a message without an answer, such as a text
+of the user.
 
 Answers are recognised by their ids, which begin with `request-` and a random text. A second answer, and an answer to a
 request that was cancelled, are dropped. If the bot refuses a message that has no answer, the refusal is an event. A
@@ -61,6 +61,10 @@ Answer = TypeVar("Answer")
 #: How many events wait to be read. Of more, the newest are kept.
 _MOST_EVENTS = 10_000
 
+#: How many messages without an answer are kept, to be sent again if they have not arrived. The bot knows of at least as
+#: many that they have arrived.
+_MOST_UNANSWERED = 32
+
 #: The longest text that is read, in characters, and the deepest nesting.
 _LONGEST_TEXT, _DEEPEST = 16 * 1024 * 1024, 200
 
@@ -73,6 +77,8 @@ class _PendingRequest:
     data: Any = None
     #: Whether the text was sent on the present connection, or on one before it.
     sent: bool = False
+    #: How many messages without an answer were sent before it: they have arrived if it is answered.
+    sent_before: int = 0
 
 
 class Client:
@@ -91,10 +97,14 @@ class Client:
         self._timeout = timeout
         self._ids = itertools.count(1)
         # Random, so that a client that resumes the session of another one gets none of its answers.
-        self._prefix = f"request-{secrets.token_hex(4)}-"
+        name = secrets.token_hex(4)
+        self._prefix, self._message_prefix = f"request-{name}-", f"message-{name}-"
         self._resumption = Resumption(reconnect, delay)
         #: The texts that the bot asks for again.
         self._texts_to_repeat: list[str] = []
+        #: The last messages without an answer that may not have arrived, by id, each with its number.
+        self._unanswered: dict[str, tuple[int, str]] = {}
+        self._unanswered_count = 0
         self._pending: dict[str, _PendingRequest] = {}
         self._functions = Functions(tasks, self._send_unanswered)
         self._events: deque[EventMessage] = deque(maxlen=_MOST_EVENTS)
@@ -170,9 +180,13 @@ class Client:
         """Send a request. If the connection is lost, it is sent on the next one."""
         if self._resumption.is_possible and not self._resumption.connected.is_set() and not self.closed:
             return
-        waiting.sent = True
+        waiting.sent, waiting.sent_before = True, self._unanswered_count
+        await self._send_or_repeat(waiting.text)
+
+    async def _send_or_repeat(self, text: str) -> None:
+        """Send a text that is sent again on the next connection if it does not arrive on this one."""
         try:
-            await self._send(waiting.text)
+            await self._send(text)
         except SessionClosed:
             if self.closed or not self._resumption.is_possible:
                 raise
@@ -185,10 +199,16 @@ class Client:
                     await self._resumption.connected.wait()
             if waiting.cancelled_caught:
                 raise NoAnswer(f"The connection to the bot was lost, and did not come back within {self._timeout:g} s.")
-        await self._send(encode(type, id or self._message_id(), data))
+        id = id or self._message_id()
+        text = encode(type, id, data)
+        self._unanswered_count += 1
+        self._unanswered[id] = self._unanswered_count, text
+        if len(self._unanswered) > _MOST_UNANSWERED:
+            del self._unanswered[next(iter(self._unanswered))]
+        await self._send_or_repeat(text)
 
     def _message_id(self) -> str:
-        return f"message-{next(self._ids)}"
+        return f"{self._message_prefix}{next(self._ids)}"
 
     async def _send(self, text: str) -> None:
         if self.closed:
@@ -247,7 +267,8 @@ class Client:
         """Send text of the user, without waiting for the answer. A refusal is an event of type `error-response`.
 
         If the connection is lost and `reconnect` is set, wait for the next one, at most the client's `timeout` in
-        seconds, then raise `NoAnswer`. Raise `SessionClosed` if the connection has ended.
+        seconds, then raise `NoAnswer`. A text that was lost with its connection is sent again. Raise `SessionClosed` if
+        the connection has ended.
         """
         await self._write(text, self._message_id(), run_immediately=run_immediately, audio_response=audio_response)
 
@@ -344,7 +365,9 @@ class Client:
         if stream is None:
             return False
         self._stream, self._texts_to_repeat = stream, []
-        known = self._resumption.introduction([id for id, each in self._pending.items() if each.sent])
+        sent = {id: number for id, (number, _) in self._unanswered.items()}
+        sent |= {id: each.sent_before for id, each in self._pending.items() if each.sent}
+        known = self._resumption.introduction(sorted(sent, key=sent.__getitem__))
         # If this connection is lost as well, the next one is tried.
         with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
             await stream.send(encode("client-ready", self._message_id(), {**self._introduction, **known}))
@@ -373,6 +396,11 @@ class Client:
                 each.sent = True
         if isinstance(id, str) and id.startswith(self._prefix):
             return self._answer(id, type, data)
+        if id in self._unanswered:
+            if _is_not_received(type, data):
+                self._texts_to_repeat.append(self._unanswered[id][1])
+                return None
+            del self._unanswered[id]  # it was refused
         self._functions.follow(type, data)
         event = EventMessage(type, data)
         self._events.append(event)
@@ -386,12 +414,14 @@ class Client:
     def _answer(self, id: str, type: str, data: Any) -> None:
         waiting = self._pending.get(id)
         if waiting is not None and not waiting.answered.is_set():
-            is_lost = type == "error-response" and is_object(data) and data.get("code") == NotReceived.code
-            if is_lost and self._resumption.is_possible:
+            if _is_not_received(type, data) and self._resumption.is_possible:
                 self._texts_to_repeat.append(waiting.text)
                 return
             waiting.type, waiting.data = type, data
             waiting.answered.set()
+            arrived = [id for id, (number, _) in self._unanswered.items() if number <= waiting.sent_before]
+            for each in arrived:
+                del self._unanswered[each]
 
     def _end(self) -> None:
         """Answer every pending request: the connection has ended."""
@@ -403,6 +433,10 @@ class Client:
         for answer in list(self._answers.values()):
             answer.closed()
         self._changed.set()
+
+
+def _is_not_received(type: str, data: Any) -> bool:
+    return type == "error-response" and is_object(data) and data.get("code") == NotReceived.code
 
 
 def _are_mappings(*values: object) -> bool:

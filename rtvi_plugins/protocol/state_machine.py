@@ -75,7 +75,8 @@ class RTVIProtocol:
         self.ready = False
         #: Whether the client of the present connection has sent `client-ready`.
         self.introduced = False
-        #: In a session that is saved: the answers to the last requests, for those that are sent again.
+        #: In a session that is saved: the answers to the last requests, for those that are sent again. A message that
+        #: has no answer has an empty one.
         self.answered: dict[str, str] = {}
         #: Returns what a client needs to resume the session; None if it cannot be resumed.
         self.resume: Callable[[], dict[str, Any]] | None = None
@@ -104,8 +105,8 @@ class RTVIProtocol:
             type = self._type(message, id)
             if id in pending and (self.introduced or type != "client-ready"):
                 return None
-            if id in self.answered and type in _REQUESTS:
-                return Reply(self.answered[id])
+            if type in _REQUESTS and (answer := self.answered.get(id)):
+                return Reply(answer)
             if self.introduced or type == "client-ready":
                 operation = _READERS[type](self, Request(id, type), message.get("data"))
                 if isinstance(operation, Reply):

@@ -196,7 +196,7 @@ class Resumable:
     def _answers(self, operation: ClientReady, missed: Sequence[str]) -> list[str]:
         """Return the answers that the client waits for, but not those that are still to come or are in `missed`.
 
-        A request that never arrived is answered by `NotReceived`.
+        A message that never arrived is answered by `NotReceived`, also one that has no other answer.
         """
         if not operation.waiting:
             return []
@@ -207,6 +207,8 @@ class Resumable:
         for id in operation.waiting:
             if id in sent or id in protocol.requests.pending:
                 continue
-            not_received = NotReceived("Send this request again.").to_json
-            texts.append(protocol.answered.get(id) or encode("error-response", id, not_received()))
+            if id not in protocol.answered:
+                texts.append(encode("error-response", id, NotReceived("Send this message again.").to_json()))
+            elif answer := protocol.answered[id]:
+                texts.append(answer)
         return texts

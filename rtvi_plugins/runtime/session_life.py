@@ -324,12 +324,20 @@ class LiveSession:
         self.parts.end.watch_requests()
 
     def _take_result(self, operation: FunctionResult) -> None:
-        if not self.parts.calls.answered(operation.call, operation.result):
+        if self.parts.calls.answered(operation.call, operation.result):
+            self._note_received(operation.id)
+        else:
             text = f"no function call {operation.call[:80]!r} is pending: it was answered or cancelled."
             self.parts.outbox.refuse(operation.id, UnknownFunctionCall([Problem("$.data.tool_call_id", text)]))
 
     def _feed(self, operation: SubmitText) -> None:
         try:
             self.session.submit(operation.input)
+            self._note_received(operation.id)
         except RequestError as error:
             self.parts.outbox.refuse(operation.id, error)
+
+    def _note_received(self, id: str) -> None:
+        """Note a message that gets no answer, in a session that is saved: its client may ask whether it has arrived."""
+        if self.parts.saver is not None:
+            self.parts.saver.answered(id, "")

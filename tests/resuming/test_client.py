@@ -11,11 +11,14 @@ import pytest
 from anyio.abc import ObjectStream
 from attrs import define, field
 
-from rtvi_plugins import Session, action, bot
+from rtvi_plugins import LLM, Session, action, bot, converse
 from rtvi_plugins.client import Client, NoAnswer, open_client
 from rtvi_plugins.errors import ServerFull, SessionClosed, UnknownSession
 from rtvi_plugins.hosting import ConnectionStream, Host
+from rtvi_plugins.kinds import Text
 from rtvi_plugins.resuming import MemoryStore
+
+from ..fakes.providers import Fakes
 
 pytestmark = pytest.mark.anyio
 
@@ -56,11 +59,17 @@ def _clean() -> None:
 
 
 class Cable(ObjectStream[str]):
-    """A stream that can be cut. Texts of both directions are then lost, and the stream is broken."""
+    """A stream that can be cut. Texts of both directions are then lost, and the stream is broken.
+
+    While it is frozen, it swallows what is sent.
+    """
 
     def __init__(self, stream: ConnectionStream) -> None:
         self._stream = stream
         self._cut = anyio.Event()
+        self.is_frozen = False
+        self.sent = list[str]()
+        self.swallowed = list[str]()
 
     async def cut(self) -> None:
         """Cut the connection on both sides."""
@@ -71,6 +80,10 @@ class Cable(ObjectStream[str]):
     async def send(self, item: str) -> None:
         if self._cut.is_set():
             raise anyio.BrokenResourceError
+        if self.is_frozen:
+            self.swallowed.append(item)
+            return
+        self.sent.append(item)
         await self._stream.send(item)
 
     async def receive(self) -> str:
@@ -246,3 +259,82 @@ async def test_what_the_bot_ends_is_over(saves: bool) -> None:
             await client.action("bot:book", name="a")
         assert net.tokens == []
         assert done == []
+
+
+@bot(services={"llm": "scripted"}, client=["bot:look"], functions=["bot:look"], public=True)
+async def clerk(session: Session, /, llm: LLM) -> None:
+    """A bot that answers texts."""
+    await converse(session, llm=llm)
+
+
+@action(clerk)
+async def look() -> str:
+    """Have no effect."""
+    return "seen"
+
+
+def texts_of(session: Session) -> list[object]:
+    """What the user has said in a session."""
+    return [each["content"] for each in session.context.messages if each["role"] == "user"]
+
+
+@pytest.mark.parametrize("moves", [False, True])
+async def test_a_text_that_was_lost_with_its_connection_is_sent_again(moves: bool) -> None:
+    """The connection swallows it, as a network that has failed does. What has arrived is not sent again."""
+    store = MemoryStore()
+    fakes = Fakes([Text("One.")], [Text("Two.")], [Text("Three.")])
+    hosts = [Host(clerk, modules=[fakes], environ={}, store=store) for _ in range(2)]
+    async with hosts[0], hosts[1]:
+        net = Net(hosts[0])
+        async with open_client(await net.connect(), reconnect=net.reconnect, delay=0.0) as client:
+            assert await client.ask("one") == "One."
+            net.cables[-1].is_frozen = True
+            answers: list[str] = []
+
+            async def ask() -> None:
+                answers.append(await client.ask("two"))
+                await client.action("bot:look")
+                answers.append(await client.ask("three"))
+
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(ask)
+                await anyio.wait_all_tasks_blocked()
+                net.host = hosts[moves]
+                await net.cables[-1].cut()
+            assert answers == ["Two.", "Three."]
+            await net.cables[-1].cut()
+            await client.action("bot:look")
+            session = next(iter(net.host._sessions.values())).session  # pyright: ignore[reportPrivateUsage]
+            assert texts_of(session) == ["one", "two", "three"]
+
+
+async def test_lost_texts_and_requests_arrive_in_their_order() -> None:
+    """All of them were sent into a network that had failed."""
+    fakes = Fakes()
+    async with Host(clerk, modules=[fakes], environ={}, store=MemoryStore()) as host:
+        net = Net(host)
+        async with open_client(await net.connect(), reconnect=net.reconnect, delay=0.0) as client:
+            cable = net.cables[-1]
+            cable.is_frozen = True
+            await client.send_text("one", run_immediately=False)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(client.action, "bot:look")
+                await anyio.wait_all_tasks_blocked()
+                await client.send_text("two", run_immediately=False)
+                await cable.cut()
+            await client.action("bot:look")
+            assert net.cables[-1].sent[1:-1] == cable.swallowed
+            assert texts_of(next(iter(host._sessions.values())).session) == ["one", "two"]  # pyright: ignore[reportPrivateUsage]
+
+
+async def test_a_refused_text_is_not_sent_again() -> None:
+    """It is blank."""
+    async with resuming() as (client, net):
+        await client.send_text(" ")
+        assert (await client.wait_for("error-response")).data["code"] == "invalid-arguments"
+        await net.cables[-1].cut()
+        await client.action("bot:book", name="a")
+        await net.cables[-1].cut()
+        await client.action("bot:book", name="b")
+        with pytest.raises(NoAnswer):
+            await client.wait_for("error-response", timeout=0.01)
