@@ -151,10 +151,6 @@ class BotTurn:
         size = 0
         async for piece in pieces:
             touch()
-            if completion.first_at is None and not isinstance(piece, Thought | Usage):
-                completion.first_at = self.session.clock.now()
-                touch.begun()
-                self.alternatives.answered()
             match piece:
                 case Text():
                     text = replace_surrogates(piece.text)
@@ -169,6 +165,10 @@ class BotTurn:
                     completion.think(thought)
                 case Usage():
                     completion.usage = clean_usage(piece)
+            if completion.first_at is None and not completion.is_empty:
+                completion.first_at = self.session.clock.now()
+                touch.begun()
+                self.alternatives.answered()
 
     def _call_ids(self) -> set[str]:
         """Return the ids of all calls, in the context and in the completions that are not in it yet."""

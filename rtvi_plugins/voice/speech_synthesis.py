@@ -233,7 +233,7 @@ class SpeechSynthesis:
                     touch()
                     match piece:
                         case Audio():
-                            if first is None:
+                            if first is None and piece.data:
                                 first = self.session.clock.now()
                                 touch.begun()
                                 self._alternatives.answered()

@@ -30,14 +30,17 @@ from rtvi_plugins.kinds import (
 
 from .providers import LINES, lines_in, spell
 
-__all__ = ("HANG", "MUTE", "Vendors", "calling", "failure")
+__all__ = ("EMPTY", "HANG", "MUTE", "Vendors", "calling", "failure")
 
 #: What a vendor does instead of failing: nothing, until it is left.
 HANG: Final = "hang"
 #: What a voice does instead of failing: it reads the text, and makes no audio.
 MUTE: Final = "mute"
-#: What a vendor does that fails: raise, or hang. An empty text is nothing. Of a list, each request takes the next.
-Fault = Exception | str | list[Any]
+#: The same, with a piece of audio that has no samples.
+EMPTY: Final = "empty"
+#: What a vendor does that fails: raise, hang, or wait for an event. An empty text is nothing. Of a list, each request
+#: takes the next.
+Fault = Exception | str | anyio.Event | list[Any]
 
 
 def failure(category: Any, **more: Any) -> ProviderError:
@@ -70,7 +73,9 @@ class _TTS:
     async def synthesize(self, request: TTSRequest, /) -> AsyncGenerator[TTSPiece]:
         await self.vendors.ask(self.name, self.vendors.before)
         async for text in request.text:
-            if self.vendors.before.get(self.name) == MUTE:
+            if (fault := self.vendors.before.get(self.name)) in (MUTE, EMPTY):
+                if fault == EMPTY:
+                    yield Audio(b"", 24_000)
                 continue
             self.vendors.texts.append((self.name, text))
             yield spell(text + " ")
@@ -143,6 +148,8 @@ class Vendors(ModuleType):
             return await self.fail(fault.pop(0) if fault else "")
         if isinstance(fault, Exception):
             raise fault
+        if isinstance(fault, anyio.Event):
+            await fault.wait()
         if fault == HANG:
             await anyio.sleep_forever()
 

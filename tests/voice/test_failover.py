@@ -15,7 +15,7 @@ from rtvi_plugins.kinds import LLMRequest, Text, Thought
 
 from ..fakes.conversation import APOLOGY, failures, later, said, silence, speak, spoken, write
 from ..fakes.providers import RATE
-from ..fakes.vendors import HANG, MUTE, Vendors, calling, failure
+from ..fakes.vendors import EMPTY, HANG, MUTE, Vendors, calling, failure
 from ..fakes.wire import Wire, connected, connection_to, host_of, settle
 
 pytestmark = pytest.mark.anyio
@@ -223,6 +223,31 @@ async def test_thoughts_are_no_output(vendors: Vendors) -> None:
     vendors.after["llm.a"] = failure("unavailable")
     async with connected(typist, vendors) as wire:
         assert await answer(wire) == "llm.b answers instead."
+
+
+async def test_an_empty_text_is_no_output(vendors: Vendors) -> None:
+    """The user has seen nothing, so the next provider takes over as soon as from one that sends nothing."""
+    vendors.pieces["llm.a"] = [Text(""), Text("\n")]
+    vendors.after["llm.a"] = HANG
+    async with connected(typist, vendors) as wire:
+        await write(wire)
+        await later(wire, 10.5)
+        assert failovers(wire) == [("llm", "b", "timeout")]
+
+
+async def test_a_next_provider_that_begins_after_an_empty_text_may_pause_longer(vendors: Vendors) -> None:
+    """The limit before the first output is not that of the rest of its answer."""
+    vendors.pieces["llm.a"] = [Text("\n")]
+    vendors.after |= {"llm.a": failure("unavailable"), "llm.b": HANG}
+
+    @bot(services={"llm": Failover("a", "b", "d")}, public=True)
+    async def three(session: Session, /, llm: LLM) -> None:
+        await converse(session, llm=llm)
+
+    async with connected(three, vendors) as wire:
+        await write(wire)
+        await later(wire, 29.0)
+        assert failures(wire) == []
 
 
 async def test_if_all_fail_there_is_one_error_and_one_apology(vendors: Vendors) -> None:
@@ -473,7 +498,7 @@ async def test_a_client_that_becomes_ready_is_told_who_serves(vendors: Vendors) 
 # ---- speech ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("fault", [failure("unavailable"), HANG, MUTE])
+@pytest.mark.parametrize("fault", [failure("unavailable"), HANG, MUTE, EMPTY])
 async def test_the_next_voice_speaks_the_whole_text(vendors: Vendors, fault: Any) -> None:
     """The user had heard nothing of it."""
     vendors.before["tts.a"] = fault
