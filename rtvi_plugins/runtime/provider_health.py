@@ -1,8 +1,9 @@
 """Which providers of this process fail: shared by all sessions, so that a new one need not find out again.
 
 A provider that fails is left out for a while: for `_FIRST_PAUSE` seconds, and twice as long after each further failure.
-Then one session at a time tries it. Once it has worked, all sessions use it again. A provider with other keys or
-service options counts as another one: if one user's key is refused, others can still use the provider.
+Then one session at a time tries it. Once it has worked, all sessions use it again. If it soon fails again, for example
+in the middle of an answer, this counts as a further failure. A provider with other keys or service options counts as
+another one: if one user's key is refused, others can still use the provider.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ _FORGET_SECONDS: Final = 300.0
 
 #: How long a session may try a provider before another one may, in seconds.
 _TRIAL_SECONDS: Final = 30.0
+
+#: How soon after it has worked a failure is a further one, in seconds. It is longer than an answer may be silent.
+_RELAPSE_SECONDS: Final = 60.0
 
 #: The most failing providers that are remembered. There are so many only if many users bring their own keys.
 _MOST_FAILING: Final = 1_000
@@ -71,6 +75,8 @@ class Health:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._failing: dict[Used, _Failing] = {}
+        #: Those that have worked again, each with how often it had failed, and until when that counts.
+        self._recovered: dict[Used, tuple[int, float]] = {}
 
     @property
     def is_good(self) -> bool:
@@ -104,7 +110,9 @@ class Health:
         if failing is None:
             if len(self._failing) >= _MOST_FAILING:
                 del self._failing[next(iter(self._failing))]
-            failing = self._failing[used] = _Failing(error.category, now)
+            before, counts_until = self._recovered.pop(used, (0, 0.0))
+            failures = before + 1 if now < counts_until else 1
+            failing = self._failing[used] = _Failing(error.category, now, failures)
         elif failing.until > now:
             return
         else:
@@ -117,7 +125,12 @@ class Health:
             log.warning("The provider %s fails (%s). It is left out for %g s.", used.name, error.category, pause)
 
     def worked(self, used: Used) -> None:
-        if self._failing.pop(used, None) is not None and used.has_shared_keys:
+        if (failing := self._failing.pop(used, None)) is None:
+            return
+        if len(self._recovered) >= _MOST_FAILING:
+            del self._recovered[next(iter(self._recovered))]
+        self._recovered[used] = failing.failures, self._clock.now() + _RELAPSE_SECONDS
+        if used.has_shared_keys:
             log.warning("The provider %s works again.", used.name)
 
     def report(self) -> Mapping[str, Mapping[str, Any]]:

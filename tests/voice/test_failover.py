@@ -330,6 +330,28 @@ async def test_each_further_failure_doubles_the_pause(vendors: Vendors) -> None:
             clock.advance(0.2)
 
 
+async def test_a_provider_that_soon_fails_again_has_not_recovered(vendors: Vendors) -> None:
+    """Each trial costs a user the rest of an answer, so the next one comes later."""
+    vendors.after["llm.a"] = failure("unavailable")
+    async with sessions(vendors, 1) as (host, clock, (wire,)):
+        for pause in (5.0, 10.0, 20.0):
+            await answer(wire)
+            assert host.failing_providers["llm.a"]["retry_seconds"] == pause
+            clock.advance(pause + 0.1)
+
+
+async def test_a_provider_that_has_worked_for_a_while_has_recovered(vendors: Vendors) -> None:
+    """Its next failure is the first one."""
+    vendors.before["llm.a"] = [failure("unavailable"), "", failure("unavailable")]
+    async with sessions(vendors, 1) as (host, clock, (wire,)):
+        await answer(wire)
+        clock.advance(5.1)
+        assert await answer(wire) == "llm.a answers."
+        clock.advance(61.0)
+        await answer(wire)
+        assert host.failing_providers["llm.a"]["failures"] == 1
+
+
 @pytest.mark.parametrize(
     ("category", "asked", "pause"), [("rate", 42.0, 42.0), ("rate", 1e6, 300.0), ("auth", None, 60)]
 )
