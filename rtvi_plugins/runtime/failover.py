@@ -215,6 +215,9 @@ class Failovers:
             except RequestError as error:
                 self._note_unopened(service, label, error)
                 return None
+            if label not in self.choice(service).labels:  # another provider was chosen meanwhile
+                self.services.retire(opened)
+                return None
             other = self._open_replacements.get(key)
             if other is not None and other.opened.is_up:  # somebody else has opened it meanwhile
                 self.services.retire(opened)

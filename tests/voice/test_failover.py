@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
+import anyio
 import pytest
 from attrs import frozen
 
@@ -466,6 +467,20 @@ async def test_a_client_that_switches_while_a_provider_hangs_gets_its_choice(ven
         await wire.answer(wire.update(llm={"provider": "d"}))
         await later(wire, 11.0)
         assert vendors.was_asked() == ["llm.a", "llm.d"]
+
+
+async def test_a_client_that_switches_while_the_next_provider_opens_gets_its_choice(vendors: Vendors) -> None:
+    """The next provider of the former choice is closed again, and serves nobody."""
+    vendors.before["llm.a"], vendors.opening["llm.b"] = failure("unavailable"), (opens := anyio.Event())
+    async with connected(typist, vendors) as wire:
+        summary = wire.call("bot:summarise")
+        await settle()
+        await wire.answer(wire.update(llm={"provider": "d"}))
+        opens.set()
+        assert await wire.result(summary) == "llm.d answers."
+        assert await answer(wire) == "llm.d answers."
+        assert failovers(wire) == []
+        assert vendors.open["llm.b"] == 0
 
 
 async def test_a_client_sees_and_sets_the_provider_that_it_has_chosen(vendors: Vendors) -> None:
