@@ -11,7 +11,8 @@ The module has more than 300 lines because choosing an alternative and opening i
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final, final
 
@@ -121,7 +122,8 @@ class Failovers:
         failed: RequestError | None = None
         if self.may_use(service, chosen):
             try:
-                services.open[service] = await services.opener.open(service, provider)
+                with self._trial(service, chosen):
+                    services.open[service] = await services.opener.open(service, provider)
                 return
             except RequestError as error:
                 self._note_unopened(service, chosen, failed := error)
@@ -138,7 +140,8 @@ class Failovers:
         old = self.services.open[service]
         try:
             if not old.is_up:
-                await self.applied.reopen(service, old)
+                with self._trial(service, self.core.protocol.offer.providers[service]):
+                    await self.applied.reopen(service, old)
         except RequestError as error:
             self._note_unopened(service, self.core.protocol.offer.providers[service], error)
         finally:
@@ -211,7 +214,8 @@ class Failovers:
         found = self._open_replacements.get(key)
         if found is None or not found.opened.is_up:
             try:
-                opened = await self.services.opener.open(service, self._provider(service, label))
+                with self._trial(service, label):
+                    opened = await self.services.opener.open(service, self._provider(service, label))
             except RequestError as error:
                 self._note_unopened(service, label, error)
                 return None
@@ -243,6 +247,14 @@ class Failovers:
                 if not is_same(replacement.set_to.get(group), arguments):
                     self.applied.set_group(group, replacement.opened, arguments)
                     replacement.set_to[group] = arguments
+
+    @contextmanager
+    def _trial(self, service: str, label: str) -> Generator[None]:
+        """Let no other session open a failing provider during the block, which opens it."""
+        used = self.used_of(service, label)
+        self.core.shared.health.begin(used)
+        yield
+        self.core.shared.health.opened(used)
 
     def _note_unopened(self, service: str, label: str, error: RequestError) -> None:
         """Note that a provider could not be opened. One without a key is not a failure of its vendor."""

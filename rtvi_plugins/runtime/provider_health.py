@@ -104,6 +104,11 @@ class Health:
         if (failing := self._failing.get(used)) is not None:
             failing.tried_until = self._clock.now() + _TRIAL_SECONDS
 
+    def opened(self, used: Used) -> None:
+        """Note that a provider could be opened. Only its use shows whether it works."""
+        if (failing := self._failing.get(used)) is not None:
+            failing.tried_until = 0.0
+
     def failed(self, used: Used, error: ProviderError) -> None:
         """Note a failure. Several sessions that fail at once count as one."""
         now, failing = self._clock.now(), self._find(used)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+import anyio
 import pytest
 
 from rtvi_plugins import LLM, Failover, Session, bot, converse
@@ -99,6 +100,36 @@ async def test_a_new_session_does_not_open_what_fails(vendors: Vendors) -> None:
             assert (vendors.open["llm.a"], vendors.open["llm.b"]) == (0, 1)
             wire.send("client-ready", {"version": "2.1.0"})
             assert await answer(wire) == "llm.b answers."
+
+
+async def test_one_session_at_a_time_opens_what_fails(vendors: Vendors) -> None:
+    """The start of the other sessions does not wait for it."""
+    vendors.opening["llm.a"] = [failure("unavailable"), HANG]
+    clock = ManualClock()
+
+    async def wait(host: Host) -> None:
+        async with connection_to(host, clock):
+            await anyio.sleep_forever()
+
+    async with host_of(typist, vendors, clock=clock) as host, anyio.create_task_group() as tasks:
+        async with connection_to(host, clock):
+            clock.advance(6.0)
+            tasks.start_soon(wait, host)
+            await settle()
+            async with connection_to(host, clock):
+                assert (vendors.open["llm.a"], vendors.open["llm.b"]) == (0, 2)
+        tasks.cancel_scope.cancel()
+
+
+async def test_what_can_be_opened_again_is_used(vendors: Vendors) -> None:
+    """To open it was no trial: the first turn is."""
+    vendors.opening["llm.a"] = [failure("unavailable")]
+    clock = ManualClock()
+    async with host_of(typist, vendors, clock=clock) as host, connection_to(host, clock):
+        clock.advance(6.0)
+        async with connection_to(host, clock) as wire:
+            wire.send("client-ready", {"version": "2.1.0", "about": {"library": "test"}})
+            assert await answer(wire) == "llm.a answers."
 
 
 async def test_if_none_can_be_opened_the_start_says_why_the_first_cannot(vendors: Vendors) -> None:
