@@ -222,6 +222,22 @@ def test_a_provider_that_is_missing_or_broken_is_told_with_the_bot_and_the_servi
     assert list(compose(fine, found)[0].services) == ["llm"]
 
 
+def test_a_provider_of_the_bots_own_module_with_a_similar_name_is_told(write: Write) -> None:
+    """It is neither installed nor in another module."""
+    own = """
+from contextlib import asynccontextmanager
+from rtvi_plugins import service
+
+@service("llm", "Acme")
+@asynccontextmanager
+async def acme_llm():
+    yield None
+"""
+    path = write("written_bot", bot_text("receptionist", provider="acme") + own)
+    why = refused(load_bot(str(path)), installed())
+    assert f"Is there a package rtvi-plugins-acme? Or did you mean 'Acme', of acme_llm() ({path}:" in why
+
+
 def test_everything_that_is_missing_is_told_at_once(write: Write) -> None:
     """Each one is on a line of its own, with the name that its package may have."""
     text = bot_text("receptionist", provider="acme", plugins="['summs']")

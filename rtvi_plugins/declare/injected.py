@@ -10,7 +10,7 @@ from ..kinds import BUILTIN_KINDS, Kind, kind_of
 from ..session import Session
 from ..utils.error_texts import where
 from ..utils.names import nearest
-from .lifespans import lifespan_value, yielded
+from .lifespans import lifespan_value, secret_of, yielded
 from .signature import Signature, is_session
 from .specs import AnyFunction, BotService, BotSpec, Given, Injected, bots_of
 from .state import check_annotation
@@ -42,6 +42,11 @@ def _injected_after_first(function: AnyFunction, name: str, annotation: Any, tar
     """Return what is passed for a parameter after the first one."""
     if is_session(annotation):
         return Given.SESSION
+    if secret_of(name, annotation) is not None:
+        raise DeclarationError(
+            function,
+            f"takes the key {name!r}, which only a service takes. Keep it in the object that the service yields.",
+        )
     value = lifespan_value(name, annotation)
     if value is None or any(annotation == yielded(target) for target in targets if callable(target)):
         message = f"takes {name!r} after another parameter before the '/'. The live service is the first one, once. "

@@ -16,7 +16,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from enum import Enum
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin
@@ -114,7 +114,13 @@ def check_context_manager(decorator: str, function: AnyFunction) -> None:
     inner = inspect.unwrap(function)
     if inspect.isasyncgenfunction(function):
         message = f"is an async generator. Put @asynccontextmanager between @{decorator} and the function."
-    elif not inspect.isasyncgenfunction(inner) and inspect.iscoroutinefunction(function):
+    elif not inspect.isasyncgenfunction(inner) and (
+        inspect.iscoroutinefunction(function)
+        or (
+            inspect.iscoroutinefunction(inner)
+            and function.__code__.co_filename == asynccontextmanager.__code__.co_filename
+        )
+    ):
         what = "service" if decorator == "service" else "value"
         message = f"is a coroutine function. Yield the {what} from it, under @asynccontextmanager."
     elif inspect.isgeneratorfunction(inner):

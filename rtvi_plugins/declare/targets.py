@@ -92,6 +92,8 @@ def _read_target(function: AnyFunction, target: Any) -> Target:
     if isinstance(target, str):
         if target not in ("bot", *BUILTIN_KINDS) and specs_of(function.__globals__.get(target)):
             raise DeclarationError(function, f"names {target!r}, which is a function. Write it without quotes.")
+        if target.partition(".")[0] in BUILTIN_KINDS and "." in target:
+            raise DeclarationError(function, f"names {target!r}. Write the function of this service, without quotes.")
         return target if target == "bot" else kind_name(function, target)
     if isinstance(target, type) and kind_of(target) is not None:
         return kind_name(function, target)

@@ -71,7 +71,9 @@ class EntryPoint:
             line = f'[project.entry-points."{API_GROUP}"] {API} = "{module.partition(".")[0]}"'
             return f"it names no version of the plugin API; add {line} to its pyproject.toml."
         if API not in self.api:
-            return f"it was built for version {', '.join(self.api)} of the plugin API, and this is version {API}."
+            newer = all(each.isdecimal() and int(each) > int(API) for each in self.api)
+            how = "Update rtvi-plugins, or install an older version of the plugin." if newer else "Update the plugin."
+            return f"it was built for version {', '.join(self.api)} of the plugin API, and this is version {API}. {how}"
         return self.problem
 
     @property
@@ -133,16 +135,19 @@ class Installed:
     def provider(self, kind: str, name: str) -> EntryPoint:
         """Return the entry point of a provider by name or qualified name. Raise `PluginError` if none or several."""
         offered = [entry for entry in self.entries if entry.kind == kind]
-        return self._only_entry(f"{kind} provider", name, offered, f"{kind}.{name}")
+        return self._only_entry(f"{kind} provider", name, offered, f"{kind}.{name}", kind)
 
     def module(self, name: str) -> EntryPoint:
         """Return the entry point of a module of actions or hooks by name. Raise `PluginError` if there is none."""
         return self._only_entry("plugin", name, [entry for entry in self.entries if entry.kind is None], name)
 
-    def _only_entry(self, what: str, name: str, offered: Sequence[EntryPoint], entry_name: str) -> EntryPoint:
+    def _only_entry(
+        self, what: str, name: str, offered: Sequence[EntryPoint], entry_name: str, kind: str | None = None
+    ) -> EntryPoint:
         matching = [entry for entry in offered if name in (entry.provider, entry.qualified)]
         if not matching:
-            hint = hint_of_missing(name, (each.provider for each in offered), entry_name)
+            known = [each.provider for each in offered]
+            hint = self._mistaken(entry_name, kind) or hint_of_missing(name, known, entry_name)
             raise PluginError(f"No {what} {name!r} is installed. {hint}")
         if len(matching) > 1:
             listed = " and ".join(repr(entry.qualified) for entry in matching)
@@ -150,6 +155,18 @@ class Installed:
                 f"Several distributions offer the {what} {name!r}. Write {listed.replace(' and ', ' or ')}."
             )
         return matching[0]
+
+    def _mistaken(self, name: str, kind: str | None) -> str | None:
+        """Return how to correct the name of an entry point that seems to be meant; None if there is no such one."""
+        if kind is None:
+            is_provider = any(each.name == name and each.kind for each in self.entries)
+            return f"{name!r} is a provider. Write it in services= of the bot." if is_provider else None
+        provider = name.partition(".")[2]
+        meant = (provider, f"{provider}.{kind}", f"{kind}_{provider}", f"{kind}-{provider}")
+        for each in self.entries:
+            if each.name in meant or (each.name.lower() == name and each.kind != kind):
+                return f"{each.distribution} has the entry point {each.name!r}. That of a provider is named {name!r}."
+        return None
 
     def load(self, entry: EntryPoint) -> ModuleType:
         """Import a module. If that fails, record it as broken and raise `PluginError` with the reason."""

@@ -29,6 +29,7 @@ from ..hookspecs import PROJECT
 from ..kinds import BUILTIN_KINDS, kind_of
 from ..utils.blocked_threads import SLOW_IMPORT_SECONDS, warn_when_slow
 from ..utils.error_texts import where
+from ..utils.names import nearest
 from . import standard_actions
 from .installed_plugins import EntryPoint, Installed
 
@@ -278,7 +279,8 @@ def find_providers(
         try:
             providers[label] = local.get(f"{kind}.{label}") or _load_provider(kind, label, modules)
         except PluginError as error:
-            why = _mistaken_kind(service, kind, label, local, modules.installed) or error
+            why = _mistaken_kind(service, kind, label, local, modules.installed)
+            why = why or f"{error}{_near_local(kind, label, local, modules.installed)}"
             reasons = left_out if (service, label) in spec.optional else lacking
             reasons.append(f"The bot {spec.name!r} names the provider {label!r} for {service!r}. {why}")
         else:
@@ -307,13 +309,24 @@ def _refuse_other_kind(spec: BotSpec, service: str, provider: ProviderSpec) -> N
         )
 
 
+def _near_local(kind: str, label: str, local: Mapping[str, ProviderSpec], installed: Installed) -> str:
+    """Return a question about a provider that is not installed, if the bot's own modules declare a similar name."""
+    declared = {each.provider.lower(): each for each in local.values() if each.kind == kind}
+    near = nearest(label.lower(), declared)
+    if near is None or any(
+        entry.kind == kind and label in (entry.provider, entry.qualified) for entry in installed.entries
+    ):
+        return ""
+    return f" Or did you mean {declared[near].provider!r}, of {where(declared[near].function)}?"
+
+
 def _mistaken_kind(
     service: str, kind: str, label: str, local: Mapping[str, ProviderSpec], installed: Installed
 ) -> str | None:
     """Return the error text for a provider that exists, but only for other kinds than the annotated one."""
     here = {each.kind for each in local.values() if each.provider == label}
     kinds = sorted(here | {entry.kind for entry in installed.entries if entry.kind and entry.provider == label})
-    if not kinds or kind in kinds:
+    if not kinds or kind in map(str.lower, kinds):
         return None
     given, *right = (
         builtin.protocol.__name__ if (builtin := BUILTIN_KINDS.get(each)) else each for each in (kind, *kinds)

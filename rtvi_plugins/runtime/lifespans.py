@@ -22,7 +22,7 @@ from ..utils.error_texts import unwrap_group, where
 from ..utils.plugin_calls import reraise_control_flow
 from .client_errors import as_request_error
 from .service_check import yielded_name
-from .services import OpenContext
+from .services import OpenContext, check_manager
 
 __all__ = ("OpenLifespans",)
 
@@ -72,6 +72,7 @@ class OpenLifespans:
                 return PluginError(f"{_capital(name)} needs the key {each.name!r}. Set {variable}.")
         try:
             manager = spec.function(*keys.values())
+            check_manager(manager, "it")
         except BaseException as error:
             reraise_control_flow(error)
             return _lifespan_error(name, error)

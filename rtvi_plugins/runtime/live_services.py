@@ -27,7 +27,7 @@ from .client_errors import as_request_error, with_texts
 from .keys import KeyChecks, page_of_keys
 from .lifespans import OpenLifespans
 from .service_check import misfit_of_service, yielded_name
-from .services import OpenService
+from .services import OpenService, check_manager
 from .session_core import SessionCore
 
 __all__ = ("LiveServices", "Opener")
@@ -104,6 +104,7 @@ class Opener:
         options = deepcopy(dict(self._service_options.get(f"{service}.{provider.label}", {})))
         try:
             made: AbstractAsyncContextManager[Any] = provider.spec.function(*given, **options)
+            check_manager(made, where(provider.spec.function))
             return made
         except BaseException as error:
             reraise_control_flow(error)

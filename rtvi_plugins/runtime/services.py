@@ -22,7 +22,7 @@ from ..utils.error_texts import unwrap_group, where
 from ..utils.plugin_calls import reraise_control_flow
 from ..utils.waiting import OneShotEvent, clear_stray_cancellation
 
-__all__ = ("Handle", "OpenContext", "OpenService", "live_service")
+__all__ = ("Handle", "OpenContext", "OpenService", "check_manager", "live_service")
 
 log = logging.getLogger("rtvi_plugins")
 
@@ -116,10 +116,23 @@ def _yield_problem(error: BaseException) -> str | None:
     """Return what is wrong with the yields of a context manager, if `contextlib` has raised the error itself."""
     trace = error.__traceback__
     # Two frames: ours and that of `contextlib`. With more, a context manager inside of this one has the mistake.
-    if type(error) is not RuntimeError or trace is None or trace.tb_next is None or trace.tb_next.tb_next is not None:
+    if trace is None or trace.tb_next is None or trace.tb_next.tb_next is not None:
         return None
-    of_contextlib = trace.tb_next.tb_frame.f_globals.get("__name__") == contextlib.__name__
-    return _YIELD_PROBLEMS.get(str(error)) if of_contextlib else None
+    if trace.tb_next.tb_frame.f_globals.get("__name__") != contextlib.__name__:
+        return None
+    if type(error) is TypeError:  # what it has returned cannot be asked for a value
+        return "returns its value. Write async def, and yield the value."
+    return _YIELD_PROBLEMS.get(str(error)) if type(error) is RuntimeError else None
+
+
+def check_manager(made: object, place: str) -> None:
+    """Raise `PluginError` if a function of a plugin has not returned an async context manager."""
+    if not hasattr(type(made), "__aenter__"):
+        found = "None" if made is None else type(made).__name__
+        raise PluginError(
+            f"{place} returns {found}, which is not an async context manager. Write async def under "
+            "@asynccontextmanager, and yield the value."
+        )
 
 
 @define(eq=False, repr=False, init=False)

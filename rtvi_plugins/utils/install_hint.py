@@ -138,7 +138,7 @@ def hint_of_missing(name: str, providers: Iterable[str], plugin: str) -> str:
         return own[0].upper() + own[1:]
     names = list(providers)
     bridged = livekit_name(name)
-    near = bridged if bridged in names else nearest(name.rpartition(":")[2], names)
+    near = bridged if bridged in names else nearest(name.rpartition(":")[2].removeprefix(f"{_CORE}-"), names)
     if near is not None:
         return f"Did you mean {near!r}?"
     if (command := install_hint_of_plugin(f"{plugin.partition('.')[0]}.{bridged}")) is not None:

@@ -275,6 +275,15 @@ async def other_llm() -> Acme:
 """,
         "is a coroutine function. Yield the service from it, under @asynccontextmanager.",
     ),
+    "coroutine under a context manager": (
+        """
+@service("llm", "other")  # here
+@asynccontextmanager
+async def other_llm() -> AsyncGenerator[Acme]:
+    return Acme()
+""",
+        "is a coroutine function. Yield the service from it, under @asynccontextmanager.",
+    ),
     "misspelt kind": (
         """
 @service("lmm", "other")  # here
@@ -486,6 +495,13 @@ async def say() -> None: ...
 """,
         "names 'receptionist', which is a function. Write it without quotes.",
     ),
+    "provider in quotes": (
+        """
+@action("llm.acme")  # here
+async def say(llm: Acme, /) -> None: ...
+""",
+        "names 'llm.acme'. Write the function of this service, without quotes.",
+    ),
     "no target": (
         """
 @action()  # here
@@ -499,6 +515,13 @@ async def say(llm: Acme, /) -> None: ...
 async def say(llm: Acme, tts: TTS, /) -> None: ...
 """,
         "takes 'tts' after another parameter before the '/'. The live service is the first one",
+    ),
+    "key of an action": (
+        """
+@action(acme_llm)  # here
+async def say(llm: Acme, api_key: Secret, /) -> None: ...
+""",
+        "takes the key 'api_key', which only a service takes. Keep it in the object that the service yields.",
     ),
     "session before the service": (
         """

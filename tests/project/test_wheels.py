@@ -235,7 +235,7 @@ REFUSED = {
     ),
     "needs_outdated": (
         r"names the provider 'outdated' for 'llm'\. The plugin 'llm\.outdated' of rtvi-plugins-outdated 0\.0\.1 "
-        r"cannot be used: it was built for version 0 of the plugin API, and this is version 1\."
+        r"cannot be used: it was built for version 0 of the plugin API, and this is version 1\. Update the plugin\."
     ),
 }
 

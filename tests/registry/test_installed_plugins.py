@@ -263,6 +263,17 @@ def test_a_provider_that_is_not_installed_is_told_with_those_that_are(name: str,
         installed.provider("vad", "acme")
 
 
+@pytest.mark.parametrize("name", ["acme", "acme.llm", "llm_acme", "llm-acme", "LLM.acme"])
+def test_an_entry_point_with_a_wrong_name_is_told(name: str) -> None:
+    """Otherwise the author would look for a package that is installed."""
+    with pytest.raises(PluginError) as raised:
+        Installed((entry(name), entry("tts.acme"))).provider("llm", "acme")
+    assert str(raised.value) == (
+        "No llm provider 'acme' is installed. "
+        f"acme has the entry point {name!r}. That of a provider is named 'llm.acme'."
+    )
+
+
 def test_a_vendor_that_is_bridged_is_named_with_its_bridge() -> None:
     """This is true whether the vendor's plugin is installed or not. Its own name is not a provider."""
     with pytest.raises(PluginError) as raised:
@@ -283,6 +294,10 @@ def test_a_module_of_actions_is_chosen_by_its_name() -> None:
     assert Installed((shout, entry("llm.acme"))).module("shout") is shout
     with pytest.raises(PluginError):
         Installed((entry("llm.acme"),)).module("acme")
+    with pytest.raises(PluginError, match=r"'llm\.acme' is a provider\. Write it in services= of the bot\."):
+        Installed((entry("llm.acme"), entry("acme"))).module("llm.acme")
+    with pytest.raises(PluginError, match=r"Did you mean 'shout'\?"):
+        Installed((shout,)).module("rtvi-plugins-shout")
 
 
 # ---- loading -------------------------------------------------------------------------------------------------------
@@ -320,7 +335,19 @@ def test_a_broken_module_is_set_aside_with_its_reason(install: Install) -> None:
 @pytest.mark.parametrize(
     ("module", "api", "reason"),
     [
-        ("acme_good", "7", f"it was built for version 7 of the plugin API, and this is version {API}."),
+        (
+            "acme_good",
+            "7",
+            (
+                f"it was built for version 7 of the plugin API, and this is version {API}. "
+                "Update rtvi-plugins, or install an older version of the plugin."
+            ),
+        ),
+        (
+            "acme_good",
+            "0",
+            f"it was built for version 0 of the plugin API, and this is version {API}. Update the plugin.",
+        ),
         (
             "acme_good.llm",
             None,

@@ -261,6 +261,46 @@ async def test_the_log_says_what_a_provider_yields_instead_of_a_service(
     assert problem in caplog.messages[0]
 
 
+@service("llm", "returned")
+@asynccontextmanager
+def returned_llm() -> Any:
+    """A provider that returns its service."""
+    return Parrot()
+
+
+@service("llm", "plain")
+def plain_llm() -> Any:
+    """A provider that is no context manager."""
+    return Parrot()
+
+
+@bot(services={"llm": ["returned", "plain"]}, client=["llm.provider"], public=True)
+async def returning(session: Session, /, llm: LLM) -> None:
+    """A bot whose providers yield nothing."""
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("provider", "problem"),
+    [
+        ("returned", " returns its value. Write async def, and yield the value."),
+        (
+            "plain",
+            " returns Parrot, which is not an async context manager. Write async def under @asynccontextmanager",
+        ),
+    ],
+)
+async def test_the_log_says_that_a_provider_returns_its_service(
+    provider: str, problem: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Python's own exceptions name no function."""
+    async with Host(returning, environ={}) as host:
+        with caplog.at_level(logging.ERROR), pytest.raises(StartFailed):
+            await host.start({"services": {"llm": provider}})
+    assert f"{provider}_llm() ({__file__}:" in caplog.messages[0]
+    assert problem in caplog.messages[0]
+
+
 @pytest.mark.anyio
 async def test_the_log_says_that_a_provider_yields_twice(caplog: pytest.LogCaptureFixture) -> None:
     """It is known when the session ends."""
