@@ -44,7 +44,10 @@ def _run(words: list[str], traceback: bool) -> int:
             show_traces()
         return run_brought(words[1:])
     parser = make_parser(__version__, _others() if words[:1] in ([], ["-h"], ["--help"]) else "")
-    chosen = parser.parse_args(words)
+    chosen, unknown = parser.parse_known_args(words)
+    if unknown:  # its own parser knows the options of a command
+        parsers = {name: each for name, _, each in own_parsers()}
+        parsers.get(chosen.command, parser).error(f"unrecognized arguments: {' '.join(unknown)}")
     if chosen.command is None:
         parser.print_help(sys.stderr)
         return USAGE

@@ -44,8 +44,9 @@ _RETRY_SECONDS: Final = 0.01
 #: How often expired records are removed, in seconds. How many at once, and how long others may write before the next
 #: ones: removing a long history takes a sixth of a second, and nobody can write meanwhile.
 _SWEEP_SECONDS, _SWEPT, _PAUSE_SECONDS = 30.0, 10, 0.02
-#: What SQLite's own reasons, such as "unable to open database file", do not say.
+#: What SQLite's own reasons, such as "unable to open database file", do not say. And how to go on after any other.
 _PLACE_HINT: Final = " It must be possible to write to the file and to its folder, and the disk must have space."
+_FILE_HINT: Final = " Name another file, in a folder that exists."
 #: How many writes share a transaction.
 _BATCH: Final = 500
 
@@ -87,8 +88,9 @@ class SQLiteStore:
         try:
             self._db = await self._in_thread(self._open)
         except (OSError, sqlite3.Error) as error:
-            hint = _PLACE_HINT if isinstance(error, sqlite3.OperationalError) else ""
-            raise AuthorError(f"Sessions cannot be saved in {self.path}: {error}.{hint}") from error
+            reason = error.strerror if isinstance(error, OSError) else error
+            hint = _PLACE_HINT if isinstance(error, sqlite3.OperationalError) else _FILE_HINT
+            raise AuthorError(f"Sessions cannot be saved in {self.path}: {reason}.{hint}") from error
         try:
             tasks = await self._stack.enter_async_context(anyio.create_task_group())
             self._stack.callback(tasks.cancel_scope.cancel)

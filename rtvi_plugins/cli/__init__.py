@@ -6,12 +6,13 @@ one sentence, and returns the exit code 2 for an `AuthorError` or `UsageError`, 
 `Failure` with a sentence of your own if a correct request cannot be answered.
 
 If the module also has a function `parser` that returns the command's `argparse.ArgumentParser`, the script of
-`rtvi completion` completes its options.
+`rtvi completion` completes its options. Errors of a `CommandParser` also suggest the option that was meant.
 """
 
 from __future__ import annotations
 
 from .command_line import (
+    CommandParser,
     check_url,
     examples,
     load,
@@ -43,6 +44,7 @@ __all__ = (
     "INTERRUPTED",
     "OK",
     "USAGE",
+    "CommandParser",
     "Failure",
     "UsageError",
     "check_url",

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
-from argparse import ArgumentTypeError
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable, Iterable, Mapping
 from importlib.machinery import PathFinder
 from math import inf
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from ..errors import AuthorError, BotError
 from ..limits import YEAR_SECONDS
+from ..utils.names import nearest
 from .failures import UsageError, describe_error
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from ..session import Secret
 
 __all__ = (
+    "CommandParser",
     "check_url",
     "examples",
     "load",
@@ -87,6 +90,16 @@ def _import_hint(target: str, error: BaseException) -> str:
     if is_own_file or "partially initialized module" in str(error):
         return " Two modules import each other. In the bot's module, import the other one below the bot."
     return ""
+
+
+class CommandParser(ArgumentParser):
+    """A parser of `argparse` whose error about an unknown option suggests the one that was meant."""
+
+    def error(self, message: str) -> NoReturn:
+        """Write the error and exit."""
+        unknown = re.match(r"unrecognized arguments: (--[^ =]+)", message)
+        near = nearest(unknown[1], re.findall(r"--[a-z][a-z-]*", self.format_help())) if unknown else None
+        super().error(f"{message}; did you mean {near}?" if near else message)
 
 
 def examples(*lines: str) -> str:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from .command_line import examples, read_seconds
+from .command_line import CommandParser, examples, read_seconds
 
 __all__ = ("OWN", "make_parser", "own_parsers")
 
@@ -53,7 +53,7 @@ exit codes:
 
 def make_parser(version: str, others: str = "") -> argparse.ArgumentParser:
     """Return the parser of `rtvi`. `others` describes the commands of plugins in its help."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="rtvi",
         description="Run and inspect bots that speak RTVI, and their plugins.",
         epilog=f"{examples(*_EXAMPLES[''])}\n{others}{_EXIT_CODES}",
@@ -78,7 +78,7 @@ def _texts(name: str, sentence: str) -> dict[str, Any]:
 def own_parsers() -> Iterator[tuple[str, str, argparse.ArgumentParser]]:
     """Yield the name of each command, what it does, and its parser."""
     for name, (_, sentence, add) in OWN.items():
-        parser = argparse.ArgumentParser(prog=f"rtvi {name}", **_texts(name, sentence))
+        parser = CommandParser(prog=f"rtvi {name}", **_texts(name, sentence))
         add(parser)
         yield name, sentence, parser
 

@@ -393,6 +393,8 @@ SOURCES = {
         (["describe", "relative.py"], "Name its module instead, as in package.module:bot."),
         (["describe", "declaring.py"], "hen() ({}:3)"),
         (["describe", "lacking.py"], "No llm provider 'no_such' is installed."),
+        (["plugins", "--lod"], "rtvi plugins: error: unrecognized arguments: --lod; did you mean --load?"),
+        (["--verison"], "rtvi: error: unrecognized arguments: --verison; did you mean --version?"),
         (["describe", BOT, "--services", "llm"], "'llm' cannot be read. Write service=provider, as in llm=together."),
         (
             ["console", BOT, "--config", "times=2"],

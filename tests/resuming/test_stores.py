@@ -223,14 +223,23 @@ async def test_a_session_is_written_while_many_old_ones_are_removed(tmp_path: Pa
     assert left > 0
 
 
-@pytest.mark.parametrize("written", [None, "no database, but a text that is long enough to be read as a header of one"])
-async def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, written: str | None) -> None:
+@pytest.mark.parametrize(
+    ("written", "problem"),
+    [
+        (None, "No such file or directory. Name another file, in a folder that exists."),
+        (
+            "no database, but a text that is long enough to be read as a header of one",
+            "file is not a database. Name another file, in",
+        ),
+    ],
+)
+async def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, written: str | None, problem: str) -> None:
     """Its folder does not exist, or it is not a database."""
     path = tmp_path / "nowhere" / "sessions.db"
     if written is not None:
         path = tmp_path / "sessions.db"
         path.write_text(written)
-    with pytest.raises(AuthorError, match=r"Sessions cannot be saved in .*sessions\.db: "):
+    with pytest.raises(AuthorError, match=rf"Sessions cannot be saved in .*sessions\.db: {problem}"):
         async with SQLiteStore(path):
             pass
 

@@ -104,6 +104,8 @@ def run(argv: list[str]) -> int:
             "is not the URL of a server; write it as in 'https://bots",
         ),
         (["nowhere.py"], "There is no file 'nowhere.py'."),
+        (["bot.py", "--prot", "80"], "rtvi run: error: unrecognized arguments: --prot 80; did you mean --port?"),
+        (["bot.py", "-x"], "rtvi run: error: unrecognized arguments: -x\n"),
         ([f"{DESK}"], "several bots: desk, wreckers, office, stubborn, deaf, parrot, leaver, tuned."),
         ([f"{DESK}:dask"], "did you mean 'desk'?"),
         ([f"{DESK}:desk", "--plugin", "nowhere"], "No plugin 'nowhere' is installed."),
@@ -224,9 +226,12 @@ def test_a_port_that_is_taken_is_said_to_be(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_an_address_of_another_machine_is_said_to_be(capsys: pytest.CaptureFixture[str]) -> None:
-    """Any other reason why it cannot listen is reported in one sentence, too."""
-    assert run([f"{DESK}:desk", "--host", "192.0.2.1", "--port", "0"]) == FAILED
-    assert "This machine cannot listen on 192.0.2.1" in capsys.readouterr().err
+    """Any other reason why it cannot listen is reported in this way, too."""
+    for host in ("192.0.2.1", "http://127.0.0.1"):
+        assert run([f"{DESK}:desk", "--host", host, "--port", "0"]) == FAILED
+        printed = capsys.readouterr().err
+        assert f"This machine cannot listen on {host}, port 0: " in printed
+        assert "Write an address of this machine alone, as in --host 0.0.0.0, and its port with --port." in printed
 
 
 def test_help_explains_every_option(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from rtvi_plugins.cli import (
     OK,
+    CommandParser,
     Failure,
     UsageError,
     check_url,
@@ -47,7 +48,7 @@ def call(argv: Sequence[str]) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="rtvi call",
         description="Start a session with a running bot, call one of its actions, and print the result as JSON. A "
         "value is read as JSON if it is valid JSON and the argument is not a string; otherwise as text.",

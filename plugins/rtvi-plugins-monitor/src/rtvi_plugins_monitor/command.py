@@ -10,7 +10,7 @@ from http import HTTPStatus
 from math import inf
 from typing import Any, Final, cast
 
-from rtvi_plugins.cli import OK, Failure, UsageError, check_url, examples, read_seconds, read_secret
+from rtvi_plugins.cli import OK, CommandParser, Failure, UsageError, check_url, examples, read_seconds, read_secret
 
 __all__ = ("parser", "top")
 
@@ -42,7 +42,7 @@ def top(argv: Sequence[str]) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="rtvi top",
         description="Show the live sessions of a bot that runs with --plugin monitor.",
         epilog=examples(

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from ipaddress import ip_address
 from typing import Final
 
-from rtvi_plugins.cli import UsageError, examples
+from rtvi_plugins.cli import CommandParser, UsageError, examples
 from rtvi_plugins.limits import CENTURY_DAYS, YEAR_SECONDS, Limits
 
 from ._origins import public_origin_of
@@ -49,7 +49,7 @@ def is_loopback(host: str) -> bool:
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="rtvi run",
         description="Serve a bot over HTTP and WebSocket.",
         epilog=examples(

@@ -271,7 +271,10 @@ def _cannot_listen(host: str, port: int, error: OSError) -> str:
     if error.errno == errno.EACCES:
         return f"This user may not listen on port {port}; choose a port from 1024 on with --port."
     reason = (error.strerror or "the address is not known").partition(" (while attempting")[0]
-    return f"This machine cannot listen on {host}, port {port}: {reason}."
+    return (
+        f"This machine cannot listen on {host}, port {port}: {reason}. Write an address of this machine alone, as in "
+        "--host 0.0.0.0, and its port with --port."
+    )
 
 
 def _url(host: str, port: int) -> str:
