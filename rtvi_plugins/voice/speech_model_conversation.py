@@ -89,9 +89,11 @@ class ModelConversation(Conversation):
                     self._failed,
                     find_unsubmitted=self.user.unsubmitted,
                 )
-            with self.session.listening(audio):
-                yield
-            self.connection.close()
+            try:
+                with self.session.listening(audio):
+                    yield
+            finally:
+                self.connection.close()
             tasks.cancel_scope.cancel()
 
     def _hear(self, item: Audio | Pause) -> None:

@@ -595,6 +595,21 @@ async def test_a_vendor_that_stays_away_is_reported_once_and_tried_less_and_less
         assert (await said(wire))[-1] == ("assistant", "Hello.")
 
 
+async def test_no_connection_is_opened_after_the_end(caplog: pytest.LogCaptureFixture) -> None:
+    """The session ends while the next attempt waits."""
+    model = ScriptedSpeechModel()
+    async with talking(model) as wire:
+        await silence(wire, 0.2)
+        model.hear(ProviderError("acme", "unavailable"))
+        await settle()
+        requests = len(model.requests)
+        wire.connection.close(now=True)
+        await settle()
+        await later(wire, 45)
+        assert len(model.requests) == requests
+    assert [each.message for each in caplog.records if each.levelname == "ERROR"] == []
+
+
 @bot(services={"speech": Failover("first", "second")}, client=CLIENT, public=True)
 async def doubled(session: Session, /, speech: SpeechModel) -> None:
     """A bot with another model that takes over."""
