@@ -52,7 +52,10 @@ def open_store(target: str, *, full: bool = False, environ: Mapping[str, str] = 
             raise
         hint = install_hint("rtvi-plugins[encryption]")
         raise AuthorError(f"A store with a key needs cryptography, which is not installed; {hint}") from None
-    return EncryptedStore(store, keys)
+    try:
+        return EncryptedStore(store, keys)
+    except AuthorError as error:
+        raise AuthorError(f"{environ.get(_FILE) or _KEYS}: {error}") from None
 
 
 @asynccontextmanager

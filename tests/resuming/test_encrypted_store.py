@@ -112,7 +112,10 @@ async def test_a_text_that_was_changed_is_found(tamper: Tamper, says: str) -> No
 @pytest.mark.parametrize(
     ("environ", "says"),
     [
-        ({"RTVI_STORE_KEY": "not base64!"}, "not in base64. Make one: openssl rand -base64 32"),
+        (
+            {"RTVI_STORE_KEY": "not base64!"},
+            "RTVI_STORE_KEY: A key of the store is not in base64. Make one: openssl rand -base64 32",
+        ),
         ({"RTVI_STORE_KEY": base64.b64encode(b"x" * 16).decode()}, "has 16 bytes and not 32"),
         ({"RTVI_STORE_KEY": " , "}, "RTVI_STORE_KEY has no key"),
         ({"RTVI_STORE_KEY_FILE": "/nowhere/key"}, "keys of the store in /nowhere/key cannot be read: No such file"),

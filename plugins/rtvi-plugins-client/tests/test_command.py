@@ -50,6 +50,7 @@ def test_nobody_at_the_address_is_a_failure(capsys: pytest.CaptureFixture[str]) 
     assert guarded(lambda: call([url, "tts:say", "text=hi"])) == FAILED
     printed = capsys.readouterr()
     assert printed.err.startswith(f"rtvi: No server can be reached at {url}: ")
+    assert "Check the address, and whether the server runs." in printed.err
     assert printed.err.endswith("(unreachable)\n")
     assert printed.err.count("\n") == 1
 

@@ -136,4 +136,6 @@ def test_nobody_at_the_address_is_a_failure(capsys: pytest.CaptureFixture[str]) 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     assert guarded(lambda: top([url])) == FAILED
-    assert f"No server can be reached at {url}" in capsys.readouterr().err
+    printed = capsys.readouterr().err
+    assert f"No server can be reached at {url}" in printed
+    assert "Check the address, and whether the server runs." in printed

@@ -118,7 +118,8 @@ async def _start(
     except httpx2.TimeoutException:
         raise NoAnswer(f"The server at {url} did not answer the start within {timeout:g} s.") from None
     except (httpx2.TransportError, httpx2.InvalidURL) as error:
-        raise Unreachable(f"No server can be reached at {url}: {_reason(error)}.") from None
+        text = f"No server can be reached at {url}: {_reason(error)}. Check the address, and whether the server runs."
+        raise Unreachable(text) from None
     found = _read(answer)
     if not answer.is_success:
         raise _refusal(found, answer.status_code)

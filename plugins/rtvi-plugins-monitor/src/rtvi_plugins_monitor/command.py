@@ -72,7 +72,8 @@ def _fetch(url: str, headers: Mapping[str, str]) -> Mapping[str, Any]:
     try:
         response = httpx2.get(url, headers=dict(headers), timeout=10.0)
     except httpx2.HTTPError as error:
-        raise Failure(f"No server can be reached at {url}: {type(error).__name__}.") from None
+        text = f"No server can be reached at {url}: {type(error).__name__}."
+        raise Failure(f"{text} Check the address, and whether the server runs.") from None
     if response.status_code == HTTPStatus.NOT_FOUND:
         raise Failure("This server has no view of its sessions. Run it with: rtvi run BOT --plugin monitor")
     try:
