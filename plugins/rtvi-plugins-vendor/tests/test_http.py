@@ -221,6 +221,18 @@ async def test_a_vendor_may_explain_its_refusal() -> None:
     assert (failed.value.category, len(vendor.asked)) == ("quota", 1)  # waiting does not help, so it asked once
 
 
+@pytest.mark.parametrize("end", ["breaks", "hangs"])
+async def test_the_status_counts_if_the_explanation_does_not_arrive(end: str) -> None:
+    """It says why the vendor refuses, and the header how long to wait. A broken connection would say neither."""
+    body = Body([b'{"error":'], end)
+    vendor = Vendor([lambda: httpx2.Response(429, headers={"retry-after": "60"}, stream=body)])
+    with anyio.fail_after(5.0):
+        async with vendor.connect() as http:
+            with pytest.raises(StatusError) as failed:
+                await http.get("models")
+    assert (failed.value.category, failed.value.retry_after, body.closed) == ("rate", 60.0, True)
+
+
 async def test_a_url_that_is_too_long_is_a_bad_request() -> None:
     """A client that chooses a long name causes it, so it is no failure of the vendor."""
     vendor = Vendor([answering({})])

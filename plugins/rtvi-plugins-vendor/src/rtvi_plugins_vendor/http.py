@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import ssl
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 
 #: The most bytes that are read of a refusal.
 _LONGEST_ERROR = 65536
+#: How long to wait for them, in seconds. They come with the status, and the status is what counts.
+_ERROR_SECONDS = 1.0
 #: Those of httpx2, but an idle connection is kept until the next turn of a conversation, and not for 5 seconds only.
 #: Many servers close one after 60 seconds, and a request that meets this fails.
 _LIMITS = httpx2.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=50.0)
@@ -170,9 +172,10 @@ class VendorHTTP:
         response = VendorResponse(self.provider, await self.client.send(request, stream=True))
         if response.raw.is_success:
             return response
-        status = response.raw.status_code
+        status, refusal = response.raw.status_code, b""
         try:
-            refusal = await response.read(_LONGEST_ERROR)
+            with anyio.move_on_after(_ERROR_SECONDS), suppress(httpx2.HTTPError):
+                refusal = await response.read(_LONGEST_ERROR)
         finally:
             await response.aclose()
         category, wait = self.categorize(status, refusal), retry_after(response.raw.headers)
