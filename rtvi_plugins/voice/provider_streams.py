@@ -194,6 +194,10 @@ class Patience:
     def __call__(self) -> None:
         self._deadline.move(self._clock.now() + self._seconds)
 
+    def wait_for_input(self) -> None:
+        """Note that the input has not come yet. Until it does, the silence may be as long as after the first output."""
+        self._deadline.move(self._clock.now() + self._longest)
+
     def begun(self) -> None:
         """Note the first output. From now on, the silence may be longer."""
         self._seconds = self._longest
@@ -346,16 +350,22 @@ class ReplayableStream(Generic[T]):
             await self.wait_for_length(len(self.items) + 1)
 
     def read(
-        self, on_item: Callable[[T], None] | None = None, on_end: Callable[[], None] | None = None
+        self,
+        on_item: Callable[[T], None] | None = None,
+        on_end: Callable[[], None] | None = None,
+        on_wait: Callable[[], None] | None = None,
     ) -> AsyncIterator[T]:
         """Return an iterator over all items from the first.
 
-        It calls `on_item` with each just before it returns it, and `on_end` when there are no more.
+        It calls `on_item` with each just before it returns it, `on_end` when there are no more, and `on_wait` when the
+        next one has not come yet.
         """
         index = 0
 
         async def next_item() -> T:
             nonlocal index
+            if on_wait is not None and len(self.items) <= index and not self.ended:
+                on_wait()
             if not await self.wait_for_length(index + 1):
                 if on_end is not None:
                     on_end()

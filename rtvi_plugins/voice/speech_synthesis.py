@@ -64,17 +64,17 @@ class Speech:
     def end(self) -> None:
         self.sentences.end()
 
-    def pieces(self, on_taken: Callable[[], None]) -> AsyncIterator[str]:
+    def pieces(self, on_taken: Callable[[], None], on_wait: Callable[[], None]) -> AsyncIterator[str]:
         """Return the text for the TTS. The timeline notes each piece when the TTS takes it.
 
-        `on_taken` is called then too, and at the end of the text.
+        `on_taken` is called then too, and at the end of the text. `on_wait` is called when the TTS waits for the LLM.
         """
 
         def take(piece: str) -> None:
             self.timeline.take(piece)
             on_taken()
 
-        return self.sentences.read(take, on_taken)
+        return self.sentences.read(take, on_taken, on_wait)
 
     # ---- what was heard --------------------------------------------------------------------------------------------
 
@@ -227,7 +227,7 @@ class SpeechSynthesis:
     async def _synthesize(self, speech: Speech) -> None:
         began, first, usage = self.session.clock.now(), None, Usage()
         with idle_timeout(self.session.clock, _TIMEOUT, "The TTS", self._alternatives.seconds) as touch:
-            request = TTSRequest(speech.pieces(touch), self.language)
+            request = TTSRequest(speech.pieces(touch, touch.wait_for_input), self.language)
             async with reading(self.tts.synthesize, request, "a TTS's synthesize()", TTSPiece) as pieces:
                 async for piece in pieces:
                     touch()

@@ -30,7 +30,7 @@ from rtvi_plugins.kinds import (
 
 from .providers import LINES, lines_in, spell
 
-__all__ = ("EMPTY", "HANG", "MUTE", "Vendors", "calling", "failure")
+__all__ = ("EMPTY", "HANG", "LATE", "MUTE", "Vendors", "calling", "failure")
 
 #: What a vendor does instead of failing: nothing, until it is left.
 HANG: Final = "hang"
@@ -38,6 +38,8 @@ HANG: Final = "hang"
 MUTE: Final = "mute"
 #: The same, with a piece of audio that has no samples.
 EMPTY: Final = "empty"
+#: What a voice does that works: it begins to speak when it has all of the text.
+LATE: Final = "late"
 #: What a vendor does that fails: raise, hang, or wait for an event. An empty text is nothing. Of a list, each request
 #: takes the next.
 Fault = Exception | str | anyio.Event | list[Any]
@@ -72,14 +74,20 @@ class _TTS:
 
     async def synthesize(self, request: TTSRequest, /) -> AsyncGenerator[TTSPiece]:
         await self.vendors.ask(self.name, self.vendors.before)
+        late: list[Audio] = []
         async for text in request.text:
             if (fault := self.vendors.before.get(self.name)) in (MUTE, EMPTY):
                 if fault == EMPTY:
                     yield Audio(b"", 24_000)
                 continue
             self.vendors.texts.append((self.name, text))
+            if fault == LATE:
+                late.append(spell(text + " "))
+                continue
             yield spell(text + " ")
             await self.vendors.fail(self.vendors.after.get(self.name))
+        for audio in late:
+            yield audio
 
 
 @define(eq=False)

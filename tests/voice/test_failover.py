@@ -16,7 +16,7 @@ from rtvi_plugins.kinds import LLMRequest, Text, Thought
 
 from ..fakes.conversation import APOLOGY, failures, later, said, silence, speak, spoken, write
 from ..fakes.providers import RATE
-from ..fakes.vendors import EMPTY, HANG, MUTE, Vendors, calling, failure
+from ..fakes.vendors import EMPTY, HANG, LATE, MUTE, Vendors, calling, failure
 from ..fakes.wire import Wire, connected, connection_to, host_of, settle
 
 pytestmark = pytest.mark.anyio
@@ -571,6 +571,20 @@ async def test_a_voice_that_waits_for_text_is_not_silent(vendors: Vendors) -> No
     async with connected(talker, vendors, audio=RATE) as wire:
         await write(wire)
         await silence(wire, 8.0)
+        assert failovers(wire) == []
+
+
+async def test_a_voice_that_begins_with_the_end_of_the_text_is_not_silent(vendors: Vendors) -> None:
+    """The LLM pauses for longer than a voice may be silent."""
+    vendors.pieces["llm.a"] = [Text("Good day. ")]
+    vendors.after["llm.a"] = (writes := anyio.Event())
+    vendors.before["tts.a"] = LATE
+    async with connected(talker, vendors, audio=RATE) as wire:
+        await write(wire)
+        await silence(wire, 8.0)
+        writes.set()
+        await silence(wire, 2.0)
+        assert spoken(wire).split() == ["Good", "day."]
         assert failovers(wire) == []
 
 
