@@ -160,16 +160,75 @@ for (const [transport, { asked, answer }] of Object.entries(HEARTBEATS)) {
   });
 }
 
-test("what is typed while the connection is lost is sent when it is back", async () => {
+/** A session, with what it has posted, and functions for the bot's messages. */
+function talking() {
   fresh({});
   const posted = [];
   const session = new Session((text) => posted.push(JSON.parse(text)), { event() {}, seen() {} });
+  const told = (type, id, data = {}) => session.receive(JSON.stringify({ label: "rtvi-ai", type, id, data }));
+  /** Come back, and ask for the messages that the session names and that are not in `arrived`. */
+  const comeBack = async (...arrived) => {
+    const back = session.comeBack();
+    told("bot-ready");
+    await back;
+    const { waiting } = posted.at(-1).data;
+    for (const id of waiting) if (!arrived.includes(id)) told("error-response", id, { code: "not-received" });
+    return waiting;
+  };
+  const contents = () => posted.map(({ type, data }) => data.content ?? data.t ?? type);
+  return { session, posted, told, comeBack, contents };
+}
+
+test("what is typed while the connection is lost is sent when it is back", async () => {
+  const { session, posted, comeBack, contents } = talking();
   session.lost();
   session.sendText("Are you there?");
   assert.deepEqual(posted, []);
-  const back = session.comeBack();
-  session.receive(JSON.stringify({ label: "rtvi-ai", type: "bot-ready", data: {} }));
-  await back;
+  await comeBack();
   session.sendText("Good.");
-  assert.deepEqual(posted.map(({ type, data }) => data.content ?? type), ["client-ready", "Are you there?", "Good."]);
+  assert.deepEqual(contents(), ["client-ready", "Are you there?", "Good."]);
+});
+
+test("what is typed while the session introduces itself again is sent afterwards", async () => {
+  const { session, told, contents } = talking();
+  session.lost();
+  const back = session.comeBack();
+  session.sendText("Now?");
+  assert.deepEqual(contents(), ["client-ready"]);
+  told("bot-ready");
+  await back;
+  assert.deepEqual(contents(), ["client-ready", "Now?"]);
+});
+
+test("texts and requests that went into a lost connection are sent again in their order, and others are not", async () => {
+  const { session, posted, comeBack, contents } = talking();
+  for (const text of ["one", "two"]) session.sendText(text);
+  const answer = session.request("three");
+  session.sendText("four");
+  session.lost();
+  session.sendText("five");
+  const before = posted.length;
+  assert.equal((await comeBack(posted[0].id)).length, 5);
+  assert.deepEqual(contents().slice(before), ["client-ready", "two", "three", "four", "five"]);
+  session.end("over");
+  await assert.rejects(answer);
+});
+
+test("a text that was refused is not sent again", async () => {
+  const { session, posted, told, comeBack } = talking();
+  session.sendText("one");
+  told("error-response", posted[0].id, { code: "rate-limited" });
+  session.lost();
+  assert.deepEqual(await comeBack(), []);
+});
+
+test("a text that was sent before an answered request has arrived", async () => {
+  const { session, posted, told, comeBack } = talking();
+  session.sendText("one");
+  const answer = session.request("two");
+  session.sendText("three");
+  told("server-response", posted[1].id, { t: "two", d: {} });
+  await answer;
+  session.lost();
+  assert.deepEqual(await comeBack(), [posted[2].id]);
 });

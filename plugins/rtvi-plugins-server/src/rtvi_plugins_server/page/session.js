@@ -6,6 +6,7 @@ export const VERSION = "2.1.0";
 const INTRODUCTION = { version: VERSION, about: { library: "rtvi_plugins page" } };
 const ANSWER_WITHIN = 15000; // ms
 const READY_WITHIN = 15000; // ms
+const MOST_UNANSWERED = 32; // the bot knows of at least as many that they have arrived
 
 /** A refused request. `message` is a sentence, `details` lists the problems. */
 export class Refused extends Error {
@@ -29,7 +30,8 @@ export class Session {
   #count = 0;
   #prefix = `page-${Math.random().toString(36).slice(2, 10)}`; // nobody else's answers have it
   #received = 0; // messages since the last bot-ready, this one included
-  #held = null; // while the connection is lost: messages that nobody answers
+  #unanswered = new Map(); // by id: messages that nobody answers, and that may not have arrived
+  #isLost = false;
   resume = null;
 
   constructor(post, on) {
@@ -42,20 +44,19 @@ export class Session {
     return this.#ask("client-ready", INTRODUCTION, READY_WITHIN);
   }
 
-  /** Keep what is sent until `comeBack`. Requests need no keeping: they are sent again. */
+  /** Send nothing but requests until `comeBack`. */
   lost() {
-    this.#held ??= [];
+    this.#isLost = true;
   }
 
-  /** Go on over a new connection. The bot sends what was missed, and asks for the requests that never arrived. */
+  /** Go on over a new connection. The bot sends what was missed, and asks for what never arrived. */
   async comeBack() {
     // An earlier attempt may have sent one that was never answered.
     this.#waiting.delete(this.#firstWaiting("client-ready"));
-    const waiting = [...this.#waiting.keys()];
+    const waiting = [...this.#waiting.keys(), ...this.#unanswered.keys()].sort((a, b) => numberOf(a) - numberOf(b));
     await this.#ask("client-ready", { ...INTRODUCTION, waiting, received: this.#received }, READY_WITHIN);
-    const held = this.#held ?? [];
-    this.#held = null;
-    for (const message of held) this.#send(message);
+    this.#isLost = false;
+    for (const [id, message] of this.#unanswered) if (!waiting.includes(id)) this.#send(message);
   }
 
   /** Ask for `t` with the data `d`, and return the answer's data. Throws `Refused`. */
@@ -76,8 +77,9 @@ export class Session {
 
   send(type, data) {
     const message = this.#message(type, data);
-    if (this.#held) this.#held.push(message);
-    else this.#send(message);
+    this.#unanswered.set(message.id, message);
+    if (this.#unanswered.size > MOST_UNANSWERED) this.#unanswered.delete(this.#unanswered.keys().next().value);
+    if (!this.#isLost) this.#send(message);
   }
 
   #message(type, data) {
@@ -130,15 +132,23 @@ export class Session {
     // A bot may answer client-ready without its id.
     const id = message.type === "bot-ready" ? this.#firstWaiting("client-ready") : message.id;
     const waiting = this.#waiting.get(id);
-    if (!waiting) return this.#isOld(message);
-    if (message.type === "error-response" && message.data?.code === "not-received") {
-      this.#send(waiting.message);
+    const sent = waiting?.message ?? this.#unanswered.get(id);
+    if (sent && message.type === "error-response" && message.data?.code === "not-received") {
+      this.#send(sent);
       return true;
     }
+    this.#unanswered.delete(id); // it was refused
+    if (!waiting) return this.#isOld(message);
     this.#waiting.delete(id);
+    // What was sent before an answered request has arrived. But the introduction comes before what is sent again.
+    if (message.type !== "bot-ready") this.#arrived(numberOf(id));
     if (message.type === "error-response") waiting.reject(new Refused(message.data));
     else waiting.resolve(message.data);
     return true;
+  }
+
+  #arrived(before) {
+    for (const id of this.#unanswered.keys()) if (numberOf(id) < before) this.#unanswered.delete(id);
   }
 
   // An answer that came twice, after a resume, or too late.
@@ -149,6 +159,10 @@ export class Session {
   #firstWaiting(type) {
     return [...this.#waiting].find(([, waiting]) => waiting.message.type === type)?.[0];
   }
+}
+
+function numberOf(id) {
+  return Number(id.slice(id.lastIndexOf("-") + 1));
 }
 
 function parse(text) {
