@@ -28,7 +28,7 @@ from ..kinds import (
     Transcript,
     Usage,
 )
-from ..session import Session
+from ..session import Alternatives, Session
 from ..utils.waiting import Condition
 from .provider_streams import (
     Feed,
@@ -183,6 +183,10 @@ class Streams:
     #: The last stream that is over, how many have failed in a row, and when the next one may be opened.
     _ended_stream: ListeningStream | None = None
     _stream_failures: int = 0
+    #: Whether one of these failures was reported.
+    _is_reported: bool = False
+    #: The providers that take over outside of utterances, until one works.
+    _alternatives: Alternatives | None = None
     _reopen_at: float = 0.0
 
     def of(self, provider: object, utterance: ReplayableStream[Audio] | None) -> ListeningStream | None:
@@ -212,17 +216,24 @@ class Streams:
         now = self.session.clock.now()
         if self._ended_stream is not stream:
             self._ended_stream = stream
-            self._stream_failures = 1 if stream.works else self._stream_failures + 1
+            if stream.works:
+                self._stream_failures, self._is_reported, self._alternatives = 0, False, None
+            self._stream_failures += 1
             error: ProviderError | None = None
             if stream.error is not None:
                 provider = self.session.alternatives(self.stt).provider
                 error = as_provider_error(stream.error, "an STT", "listened", provider)
             self._reopen_at = now + reopening_delay(self._stream_failures, error)
             if error is not None and utterance is None:
-                self.tasks.start_soon(self._replace_stt, error, is_reported(self._stream_failures, error))
+                self.tasks.start_soon(self._replace_stt, error)
         return utterance is not None or now >= self._reopen_at
 
-    async def _replace_stt(self, error: ProviderError, is_news: bool) -> None:
+    async def _replace_stt(self, error: ProviderError) -> None:
         """Let the next provider listen, or report the failure if none takes over."""
-        if not await self.session.alternatives(self.stt).failed(error) and is_news:
+        self._alternatives = others = self._alternatives or self.session.alternatives(self.stt)
+        if await others.failed(error):
+            return
+        self._alternatives = None  # begin with the first one again
+        if is_reported(self._stream_failures, error, again=self._is_reported):
+            self._is_reported = True
             self.session.fail(error)

@@ -84,7 +84,7 @@ _DELAYS: Final = (0.0, 0.5, 1.0, 2.0, 4.0, 30.0)
 #: The longest of them. A vendor that asks to wait longer is asked again then, because until then the bot hears nothing.
 _LONGEST_DELAY: Final = _DELAYS[-1]
 
-#: A temporary failure to open a stream again is reported when it happens this often in a row.
+#: A temporary failure to open a stream again is reported, once, when it has happened this often in a row.
 _REPORTED_AFTER: Final = 3
 
 
@@ -96,9 +96,12 @@ def reopening_delay(failures: int, error: ProviderError | None) -> float:
     return max(delay, (error and error.retry_after) or 0.0)
 
 
-def is_reported(failures: int, error: ProviderError) -> bool:
-    """Return whether the user should know that a stream cannot be opened, after this many failures in a row."""
-    return failures == _REPORTED_AFTER or _lasts(error)
+def is_reported(failures: int, error: ProviderError, *, again: bool) -> bool:
+    """Return whether the user should know that a stream cannot be opened, after this many failures in a row.
+
+    `again` is whether one of these failures was reported already.
+    """
+    return (failures >= _REPORTED_AFTER and not again) or _lasts(error)
 
 
 def _lasts(error: ProviderError) -> bool:

@@ -296,6 +296,8 @@ class ModelConnection:
     #: The user's audio that another stream would hear.
     _recent_audio: deque[Audio | Pause] = field(factory=deque[Audio | Pause])
     _stream_failures: int = 0
+    #: Whether one of these failures was reported.
+    _is_reported: bool = False
     _reopen_timer: Timer | None = None
     #: The providers that take over. It is set from a failure outside of turns until the next piece.
     _alternatives: Alternatives | None = None
@@ -357,7 +359,7 @@ class ModelConnection:
 
     def works(self) -> None:
         """Note that the stream has yielded something."""
-        self._stream_failures = 0
+        self._stream_failures, self._is_reported = 0, False
         if self._alternatives is not None:
             self._alternatives.answered()
             self._alternatives = None
@@ -367,13 +369,18 @@ class ModelConnection:
         if stream is not self._stream or self._is_replacing:
             return
         self._stream_failures += error is not None
-        is_news = error is not None and is_reported(self._stream_failures, error) and not self.in_turn
+        is_news = (
+            error is not None
+            and not self.in_turn
+            and is_reported(self._stream_failures, error, again=self._is_reported)
+        )
         others = self._alternatives or self.session.alternatives(self.model)
         if error is not None and others.exist and not self.in_turn:  # else the turn asks the next provider
             self._alternatives, self._is_replacing = others, True
             self.listener.stream_lost(None)
             self.tasks.start_soon(self._replace_provider, error, is_news)
             return
+        self._is_reported = self._is_reported or is_news
         self.listener.stream_lost(error if is_news else None)
         if self.stream is None:
             self._open_later(error)
@@ -388,6 +395,7 @@ class ModelConnection:
             self._open_again()
             return
         if is_news:
+            self._is_reported = True
             self.session.fail(error)
         self._alternatives = None
         if self.stream is None:

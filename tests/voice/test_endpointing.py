@@ -255,6 +255,21 @@ async def test_the_next_stt_takes_over(in_utterance: bool) -> None:
         assert (vendor.connections, failures(wire)) == (2, [])
 
 
+async def test_if_no_stt_works_it_is_reported_once() -> None:
+    """They are tried in turn, less and less often. When one works again, the user is heard."""
+    vendor = Vendor()
+    fakes = Fakes([Text("Fine.")], listens=vendor.listen)
+    async with fakes.session(doubled) as wire:
+        vendor.errors += [ProviderError("script", "unavailable")] * 8
+        await silence(wire, 15.0)
+        assert failures(wire) == [str(ProviderError("script", "unavailable"))]
+        vendor.errors.clear()
+        await silence(wire, 31.0)
+        await speak(wire, 1, 0.5)
+        await silence(wire, 2.0)
+        assert (await said(wire))[0] == ("user", "hello there")
+
+
 async def test_silence_is_no_utterance() -> None:
     """A pause without speech is no utterance either."""
     vendor = Vendor()

@@ -671,6 +671,27 @@ async def test_if_no_model_works_it_is_reported_once() -> None:
         assert (await said(wire))[-1] == ("assistant", "Hello.")
 
 
+async def test_if_all_models_stay_away_it_is_reported_once() -> None:
+    """A short failure of all of them is not reported: one answers soon."""
+
+    class Away:
+        def converse(self, request: Any, /) -> AsyncIterator[Any]:
+            return failing()
+
+    async def failing() -> AsyncIterator[Any]:
+        for error in [ProviderError("acme", "unavailable")]:
+            raise error
+        yield
+
+    first, second = Away(), Away()
+    one: Any = first
+    other: Any = second
+    async with talking(one, other, doubled) as wire:
+        assert failures(wire) == []
+        await later(wire, 45)
+        assert failures(wire) == ["acme is not available."]
+
+
 # ---- details ---------------------------------------------------------------------------------------------------------
 
 
