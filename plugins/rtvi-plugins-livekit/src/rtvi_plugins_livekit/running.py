@@ -121,20 +121,24 @@ class Bridged:
     def _instance(self) -> _Instance:
         if self._current is None:
             try:
-                arguments = {**self.fixed, **self._values, **self._own_session()}
+                arguments = {**self.fixed, **self._values, **self.own_arguments(self._parameters())}
                 made = self.call(lambda: self.cls(**arguments))
             except Exception as error:
                 # LiveKit's sentence says which option is wrong. It may quote its value, so only the log has it.
-                log.error("%s refuses its options: %s", self.provider, type(error).__name__)
+                kind = type(error).__name__
+                log.error("%s refuses its options: %s. The log of `rtvi run --dev` says why.", self.provider, kind)
                 log.debug("%s refuses its options", self.provider, exc_info=True)
                 raise ProviderError(self.provider, "bad-request") from None
             self._current = _Instance(made)
             self._instances.append(self._current)
         return self._current
 
-    def _own_session(self) -> dict[str, Any]:
-        takes = "http_session" in inspect.signature(self.cls.__init__).parameters
-        return {"http_session": self.session} if takes else {}
+    def _parameters(self) -> Mapping[str, inspect.Parameter]:
+        return inspect.signature(self.cls.__init__).parameters
+
+    def own_arguments(self, parameters: Mapping[str, inspect.Parameter], /) -> dict[str, Any]:
+        """Return the arguments of the constructor that are objects of the bridge."""
+        return {"http_session": self.session} if "http_session" in parameters else {}
 
     def connection(self) -> Any:
         """Return LiveKit's options of a connection. It does not repeat: the framework decides about failures."""
@@ -158,6 +162,10 @@ class Bridged:
         self._instances = [each for each in self._instances if each not in unused]
         for each in unused:
             await shielded(each.made.aclose)
+            # A class that takes a client makes its own here, and some do not close it.
+            client = getattr(each.made, "_client", None) if "client" in self._parameters() else None
+            if inspect.iscoroutinefunction(close := getattr(client, "close", None)):
+                await shielded(close)
 
     async def aclose(self) -> None:
         """Close all instances."""

@@ -7,7 +7,8 @@ A stream of LiveKit is made to last for a whole session, so it does not end with
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+import inspect
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, suppress
 from importlib import import_module
 from typing import Any, Final
@@ -24,10 +25,21 @@ __all__ = ("BridgedSTT",)
 #: After the end of the audio: how long to wait for more when all text is final, and when some is not, in seconds.
 _SETTLED_SECONDS: Final = 0.3
 _UNSETTLED_SECONDS: Final = 2.0
+#: Silence is added to an utterance until it lasts a multiple of this, in seconds. LiveKit cuts audio in chunks of 50 or
+#: 100 ms, and vendors such as AssemblyAI refuse a shorter rest.
+_CHUNK_SECONDS: Final = 0.1
 
 
 class BridgedSTT(Bridged):
     """Recognises with a LiveKit STT."""
+
+    def own_arguments(self, parameters: Mapping[str, inspect.Parameter], /) -> dict[str, Any]:
+        """Add a VAD, for classes that let it say when the vendor should finish an utterance."""
+        own = super().own_arguments(parameters)
+        if (vad := parameters.get("vad")) is not None:
+            # Without a default, None is one of the choices: the class then finishes at the end of the input by itself.
+            own["vad"] = None if vad.default is vad.empty else _utterance_vad()
+        return own
 
     async def transcribe(self, request: STTRequest, /) -> AsyncGenerator[STTPiece]:
         """Stream transcripts."""
@@ -46,6 +58,7 @@ class BridgedSTT(Bridged):
             raise ProviderError(self.provider, "timeout") from None
         for each in event.alternatives[:1]:
             yield _transcript(each, final=True)
+        yield Usage(seconds=sum(each.duration for each in frames))
 
     async def _streamed(self, stt: Any, request: STTRequest) -> AsyncGenerator[STTPiece]:
         types: Any = import_module("livekit.agents.stt").SpeechEventType
@@ -91,9 +104,36 @@ class _Heard:
         return _SETTLED_SECONDS if self.any_final and not self.unsettled else _UNSETTLED_SECONDS
 
 
+def _utterance_vad() -> Any:
+    """Return a VAD of LiveKit that finds the end of the speech at the end of the input.
+
+    The framework has found the utterance already. LiveKit's own model would wait for silence, which does not come.
+    """
+    vad: Any = import_module("livekit.agents.vad")
+
+    class Stream(vad.VADStream):  # type: ignore[misc]  # pyright: ignore[reportUntypedBaseClass]
+        async def _main_task(self) -> None:
+            async for _ in self._input_ch:
+                pass
+            end = vad.VADEventType.END_OF_SPEECH
+            event = vad.VADEvent(type=end, samples_index=0, timestamp=0.0, speech_duration=0.0, silence_duration=0.0)
+            self._event_ch.send_nowait(event)
+
+    class UtteranceVAD(vad.VAD):  # type: ignore[misc]  # pyright: ignore[reportUntypedBaseClass]
+        def stream(self) -> Any:
+            return Stream(self)
+
+    return UtteranceVAD(capabilities=vad.VADCapabilities(update_interval=_CHUNK_SECONDS))
+
+
 async def _feed(stream: Any, audio: AsyncIterator[Audio]) -> None:
+    rate, channels, heard = 16_000, 1, 0
     async for each in audio:
+        rate, channels = each.rate, each.channels
+        heard += len(each.data) // (2 * channels)
         stream.push_frame(_frame(each))
+    if rest := -heard % round(_CHUNK_SECONDS * rate):
+        stream.push_frame(_frame(Audio(bytes(2 * channels * rest), rate, channels)))
     stream.end_input()
 
 

@@ -7,7 +7,7 @@ wait for it.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from importlib import import_module
 from typing import Any
 
@@ -44,12 +44,14 @@ class BridgedTTS(Bridged):
     async def _sentence(self, tts: Any, sentence: str) -> AsyncGenerator[Any]:
         """Yield the frames of a sentence. Only LiveKit's streams have times of words."""
         can = tts.capabilities
-        if can.streaming and getattr(can, "aligned_transcript", False):
+        stream: Any = None
+        if not (can.streaming and getattr(can, "aligned_transcript", False)):
+            with suppress(NotImplementedError):  # then it can only stream
+                stream = self.call(tts.synthesize, sentence, conn_options=self.connection())
+        if stream is None:
             stream = self.call(tts.stream, conn_options=self.connection())
             self.call(stream.push_text, sentence)
             stream.end_input()
-        else:
-            stream = self.call(tts.synthesize, sentence, conn_options=self.connection())
         try:
             async with aclosing(self.within(stream)) as parts:
                 async for each in parts:

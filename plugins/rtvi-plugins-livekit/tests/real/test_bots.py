@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from importlib import import_module
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -37,6 +38,7 @@ from rtvi_plugins_livekit.llm import BridgedLLM
 from rtvi_plugins_livekit.running import Bridged, running
 from rtvi_plugins_livekit.stt import BridgedSTT
 from rtvi_plugins_livekit.tts import BridgedTTS
+from rtvi_plugins_vendor.testing import Answer, FakeSocket, fake_vendor
 
 pytestmark = pytest.mark.anyio
 
@@ -281,6 +283,73 @@ async def test_an_utterance_ends_soon_after_its_audio() -> None:
     assert found[-1].confidence == pytest.approx(0.9)
     assert any(isinstance(each, Usage) and each.seconds > 0 for each in pieces)
     assert took < 2.0
+
+
+async def test_audio_is_sent_in_whole_chunks() -> None:
+    """Vendors such as AssemblyAI refuse a shorter rest, and end the connection."""
+    async with deepgram() as vendor, opened(live(BridgedSTT, "deepgram", vendor.service_options)) as stt:
+        assert [each async for each in stt.transcribe(STTRequest(audio(0.6)))]
+        sent = [each for each in vendor.vendor.requests[-1].messages if isinstance(each, bytes)]
+    assert {len(each) for each in sent} == {1600}
+    assert sum(map(len, sent)) == pytest.approx(2 * 16_000 * 0.6, abs=3200)
+
+
+async def test_the_vad_of_a_plugin_finds_the_end_of_the_utterance() -> None:
+    """Some vendors finish a text only when they are told to, and LiveKit tells them when a VAD does."""
+
+    async def commit(socket: FakeSocket) -> None:
+        async for message in socket:
+            if message["type"] == "input_audio_buffer.commit":
+                kind = "conversation.item.input_audio_transcription.completed"
+                await socket.send({"type": kind, "item_id": "item-1", "transcript": "two nights please"})
+
+    async with fake_vendor() as vendor:
+        vendor.on("/v1/realtime", commit)
+        service_options = {"base_url": f"{vendor.url}/v1"}
+        async with opened(live(BridgedSTT, "openai", service_options, model="gpt-live-transcribe")) as stt:
+            pieces = [each async for each in stt.transcribe(STTRequest(audio(1.0)))]
+        kinds = [each["type"] for each in vendor.requests[-1].messages]
+    assert [(each.text, each.final) for each in pieces if isinstance(each, Transcript)] == [("two nights please", True)]
+    assert kinds[-1] == "input_audio_buffer.commit"
+    assert kinds.count("input_audio_buffer.commit") == 1
+
+
+async def test_a_whole_utterance_is_recognised_with_its_seconds() -> None:
+    """If the class does not stream."""
+    async with fake_vendor() as vendor:
+        vendor.on("/v1/audio/transcriptions", Answer(json={"text": "two nights please"}))
+        service_options = {"base_url": f"{vendor.url}/v1"}
+        async with opened(live(BridgedSTT, "openai", service_options)) as stt:
+            pieces = [each async for each in stt.transcribe(STTRequest(audio(0.96)))]
+    assert [(each.text, each.final) for each in pieces if isinstance(each, Transcript)] == [("two nights please", True)]
+    assert [each.seconds for each in pieces if isinstance(each, Usage)] == [pytest.approx(0.96)]
+
+
+@pytest.mark.parametrize("adapter", [BridgedLLM, BridgedSTT, BridgedTTS])
+async def test_the_http_client_of_an_object_is_closed_with_it(adapter: type[Bridged]) -> None:
+    """Each change of options makes another one, and their connections would stay open."""
+    async with openai_chat() as vendor, opened(live(adapter, "openai", vendor.service_options)) as service:
+        async with service.use() as first:
+            pass
+        service.configure({"model": "small-1"})
+        async with service.use() as second:
+            assert first._client.is_closed()
+    assert second._client.is_closed()
+
+
+async def test_a_voice_that_can_only_stream_speaks() -> None:
+    """Also if it does not time the words."""
+    cartesia_tts: Any = import_module("livekit.plugins.cartesia").TTS
+
+    class StreamsOnly(cartesia_tts):  # type: ignore[misc]  # pyright: ignore[reportUntypedBaseClass]
+        def synthesize(self, text: str, **given: Any) -> Any:
+            raise NotImplementedError
+
+    async with cartesia() as vendor:
+        fixed = {"api_key": "key-of-a-test", "base_url": vendor.service_options["base_url"], "word_timestamps": False}
+        async with opened(BridgedTTS("livekit-test", StreamsOnly, fixed, 5.0)) as tts:
+            pieces = [each async for each in tts.synthesize(TTSRequest(sentences("One two.")))]
+    assert any(isinstance(each, Audio) for each in pieces)
 
 
 async def test_words_of_all_sentences_are_timed_from_the_start() -> None:
