@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, get_args
 
@@ -52,12 +53,18 @@ class Voice:
         mood: Mood = Mood.GLAD,
         settings: Settings | None = None,
         words: tuple[str, ...] | list[str] = ("a", "b"),
+        weights: NotGivenOr[list[tuple[str, float]]] = NOT_GIVEN,
+        voice: dict[str, Any] | None = {"name": "Ann"},  # noqa: B006 - as a plugin has it
         extra: dict[str, Any] | None = None,
         max_tokens: int | None = None,
         prompt_cache_key: str | None = None,
         turn_timeout_ms: int = 100,
         api_key: NotGivenOr[str] = NOT_GIVEN,
         base_url: str = "https://acme.example",
+        server: str = "acme.example:443",
+        model_endpoints: NotGivenOr[list[str]] = NOT_GIVEN,
+        server_vad: NotGivenOr[dict[str, Any]] = NOT_GIVEN,
+        http_options: dict[str, Any] | None = None,
         credentials_file: str | None = None,
         http_session: object = None,
         on_end: Callable[[], None] | None = None,
@@ -87,10 +94,12 @@ def option(found: Reflected, name: str) -> Parameter:
 def test_a_parameter_is_an_option_a_service_option_or_a_key(found: Reflected) -> None:
     """The name decides: addresses and files are for the operator, and keys are secret."""
     assert [each.name for each in found.options] == [
-        *("model", "temperature", "names", "mood", "settings", "words", "extra", "max_tokens", "prompt_cache_key"),
-        "turn_timeout_ms",
+        *("model", "temperature", "names", "mood", "settings", "words", "weights", "voice", "extra", "max_tokens"),
+        *("prompt_cache_key", "turn_timeout_ms", "server_vad"),
     ]
-    assert [each.name for each in found.service] == ["base_url", "credentials_file"]
+    assert [each.name for each in found.service] == [
+        *("base_url", "server", "model_endpoints", "http_options", "credentials_file")
+    ]
     assert found.keys == {"api_key": False}  # a file of credentials is another way in
 
 
@@ -104,6 +113,11 @@ def test_a_value_that_is_not_given_is_none(found: Reflected) -> None:
     temperature = option(found, "temperature")
     assert temperature.default is None
     assert type(None) in get_args(get_args(temperature.annotation)[0])
+
+
+def test_a_default_that_is_no_option_is_none(found: Reflected) -> None:
+    """The class then uses it, because None is not passed on."""
+    assert option(found, "voice").default is None
 
 
 def test_documentation_comes_from_the_docstring(found: Reflected) -> None:
@@ -121,6 +135,7 @@ def test_values_are_converted_to_what_the_class_takes(found: Reflected) -> None:
     assert option(found, "settings").make({"speed": 2.0}) == Settings(2.0)
     assert option(found, "names").make(("a", "b")) == ["a", "b"]
     assert option(found, "words").default == ("a", "b")
+    assert option(found, "weights").make([["Aachen", 2.0]]) == [("Aachen", 2.0)]
 
 
 def test_arguments_that_a_class_passes_on_are_those_of_its_base() -> None:
@@ -146,6 +161,23 @@ def test_one_of_several_keys_may_be_enough() -> None:
 
     assert reflect(Cloud).keys == {"api_key": False, "api_secret": False}
     assert reflect(Account).keys == {"api_key": False}
+
+
+def test_the_variable_of_a_key_is_the_one_that_the_constructor_reads() -> None:
+    """LiveKit's plugins have no common form for its name."""
+
+    class Other:
+        def __init__(self, *, api_key: str | None = None):
+            self.key = api_key or os.environ.get("ACME_KEY")
+            self.url = os.getenv("ACME_URL")
+
+    class Either:
+        def __init__(self, *, api_key: str | None = None):
+            self.key = api_key or os.getenv("ACME_KEY") or os.environ["BIRD_API_KEY"]
+
+    assert reflect(Other).variable == "ACME_KEY"
+    assert reflect(Either).variable is None
+    assert reflect(Voice).variable is None
 
 
 def test_a_secret_is_never_an_option() -> None:

@@ -31,13 +31,18 @@ _KEY = re.compile(
     r"connection_string|authorization)$"
 )
 _NO_KEY = re.compile(r"cache_key$")
+#: How a constructor reads an environment variable.
+_VARIABLE = re.compile(r"""(?:environ(?:\.get)?|getenv)[\[(]\s*["'](\w+)["']""")
 _SERVICE = re.compile(
-    r"(^|_)(url|uri|host|endpoint|region|location|project|proxy|path|file|dir|api_version|account|organization|"
-    r"deployment|headers|query|ssl|verify)(_|$)|^((connect|read|request)_)?timeout$|^max_retries$"
+    r"(^|_)(url|uri|host|endpoints?|region|location|project|proxy|path|file|dir|api_version|account|organization|"
+    r"deployment|headers?|query|ssl|verify)(_|$)|^((connect|read|request)_)?timeout$|"
+    r"^(max_retries|http_options|server|connections)$"
 )
 
 #: Modules whose names LiveKit's annotations use.
 _SHARED = ("typing", "livekit.agents.types")
+
+_SEQUENCE: Any = Sequence
 
 #: Converts a value in JSON's form to what the constructor takes.
 Make: TypeAlias = Callable[[Any], Any]
@@ -73,6 +78,8 @@ class Reflected:
     left_out: list[str] = Factory(list[str])
     #: Parameters without a default, which are service options that must be set.
     required: list[str] = Factory(list[str])
+    #: The environment variable in which the class looks for its only key, if it names one.
+    variable: str | None = None
 
 
 def reflect(cls: type, unset: Sequence[Any] = ()) -> Reflected:
@@ -99,16 +106,30 @@ def reflect(cls: type, unset: Sequence[Any] = ()) -> Reflected:
     other_ways = any("credentials" in each for each in (*found.left_out, *(each.name for each in found.service)))
     if list(found.keys) == ["api_key"] and not other_ways:  # LiveKit looks for it in the environment too
         found.keys["api_key"] = True
+    if len(found.keys) == 1:
+        found.variable = _variable_of_key(cls)
     return found
+
+
+def _variable_of_key(cls: Any) -> str | None:
+    try:
+        source = inspect.getsource(cls.__init__)
+    except (OSError, TypeError):
+        return None
+    variables = {each for each in _VARIABLE.findall(source) if _KEY.search(each.lower())}
+    return variables.pop() if len(variables) == 1 else None
 
 
 def _read(parameter: inspect.Parameter, hint: Any, doc: str, unset: Sequence[Any]) -> Parameter | None:
     """Return a parameter, or None if our decorators refuse its type or default."""
     try:
         annotation, make = _convert(hint, tuple(each.__class__ for each in unset))
-        default = _default(parameter.default, unset)
     except _UnfitError:
         return None
+    try:
+        default = _default(parameter.default, unset)
+    except _UnfitError:  # the class then uses it, because None is not passed on
+        default = None
     if default is None and type(None) not in get_args(annotation):
         annotation = annotation | None
     doc = doc or f"The argument {parameter.name!r} of the class."
@@ -231,8 +252,9 @@ def _convert(hint: Any, unset: tuple[type, ...]) -> tuple[Any, Make]:
         return _union([each for each in args if each not in unset], unset)
     if origin in (list, Sequence) or hint is list:
         item, make = _convert(args[0], unset) if args else (Any, _as_it_is)
-        sequence: Any = Sequence
-        return sequence[item], lambda value: [make(each) for each in value]
+        return _SEQUENCE[item], lambda value: [make(each) for each in value]
+    if origin is tuple or hint is tuple:  # such as a keyword with its weight
+        return _SEQUENCE[Any], tuple
     if origin in (dict, Mapping) or hint is dict or typing.is_typeddict(hint):
         return dict[str, Any], _as_it_is
     if isinstance(hint, type) and issubclass(hint, enum.Enum):
