@@ -64,17 +64,23 @@ PLUGINS: Final[Mapping[str, str]] = {
 
 #: The plugins in LiveKit's repository (1.8.9), which `rtvi-plugins-livekit` bridges, by their kinds.
 _LIVEKIT: Final[Mapping[str, str]] = {
-    "llm": "anthropic aws baseten cerebras google gradium groq mistralai openai perplexity sarvam",
+    "llm": "anthropic aws baseten cerebras google groq mistralai openai perplexity sarvam",
     "stt": (
         "assemblyai aws azure baseten cartesia clova deepgram elevenlabs fal fireworksai gladia gnani google gradium "
-        "groq inworld mistralai nvidia openai rtzr sarvam simplismart slng smallestai soniox speechmatics spitch "
-        "telnyx xai"
+        "groq inworld meta microsoft_ai mistralai nabrah nvidia openai palabra rtzr sarvam simplismart slng smallestai "
+        "soniox speechmatics spitch telnyx xai"
     ),
     "tts": (
-        "asyncai aws azure baseten bland cambai cartesia deepgram elevenlabs fishaudio gnani google gradium groq hume "
-        "inworld lmnt minimax mistralai murf neuphonic nvidia openai resemble respeecher rime sarvam simplismart slng "
-        "smallestai soniox speechify speechmatics spitch telnyx upliftai xai"
+        "assemblyai asyncai aws azure baseten bland cambai cartesia deepgram elevenlabs fishaudio gnani google gradium "
+        "groq hume inworld lmnt microsoft_ai minimax mistralai murf neuphonic nvidia openai palabra resemble "
+        "respeecher rime sarvam simplismart slng smallestai soniox speechify speechmatics spitch telnyx upliftai "
+        "vakyam xai"
     ),
+}
+#: Those whose distribution has another name. "livekit-plugins-minimax" belongs to somebody else.
+_LIVEKIT_DISTRIBUTIONS: Final[Mapping[str, str]] = {
+    "microsoft_ai": "livekit-plugins-microsoft-ai",
+    "minimax": "livekit-plugins-minimax-ai",
 }
 _BRIDGE: Final = "rtvi-plugins-livekit"
 
@@ -85,7 +91,7 @@ def available() -> dict[str, str]:
     These are the plugins of this project and, for its bridge, those of LiveKit.
     """
     bridged = {
-        f"{kind}.{livekit_name(plugin)}": f"livekit-plugins-{plugin}"
+        f"{kind}.{livekit_name(plugin)}": _LIVEKIT_DISTRIBUTIONS.get(plugin, f"livekit-plugins-{plugin}")
         for kind, plugins in _LIVEKIT.items()
         for plugin in plugins.split()
     }

@@ -18,7 +18,7 @@ from attrs.validators import gt
 from rtvi_plugins import Doc, Secret, hookimpl, options, service
 from rtvi_plugins.errors import PluginError, StartFailed
 
-from .listing import CLASSES
+from .listing import CLASSES, distribution
 from .llm import BridgedLLM
 from .reflect import Parameter, Reflected, reflect, sign
 from .running import Bridged, running
@@ -60,8 +60,7 @@ def livekit(kind: Kind, plugin: str, *, name: str) -> Callable[..., Any]:
 
 def declare(kind: str, plugin: str) -> Sequence[Callable[..., Any]]:
     """Return the decorated functions of the provider `livekit-<plugin>`."""
-    name = f"livekit-{plugin}"
-    return [*_Declaration(kind, name, _class(kind, plugin)).functions(), _key_finder(name, plugin)]
+    return _Declaration(kind, f"livekit-{plugin}", _class(kind, plugin)).functions()
 
 
 def _class(kind: str, plugin: str) -> Any:
@@ -77,14 +76,30 @@ def _class(kind: str, plugin: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name != f"livekit.plugins.{module}":
             raise
-        raise PluginError(f"There is no LiveKit plugin {module!r}. Run: pip install livekit-plugins-{module}") from None
+        raise PluginError(f"There is no LiveKit plugin {module!r}. Run: pip install {distribution(module)}") from None
     base = getattr(getattr(agents, kind), CLASSES[kind])
     cls = getattr(found, name or CLASSES[kind], None)
     if not (inspect.isclass(cls) and issubclass(cls, base)):
-        fitting = [each for each, value in vars(found).items() if inspect.isclass(value) and issubclass(value, base)]
-        listed = ", ".join(fitting) or "none"
+        listed = ", ".join(_fitting(module, found, base)) or "none"
         raise PluginError(f"livekit.plugins.{module} has no {kind} class {name or CLASSES[kind]!r}. It has: {listed}.")
     return cls
+
+
+def _fitting(name: str, module: Any, base: type) -> list[str]:
+    """Return the classes of a plugin that have a base, as an author writes them: those of its submodules too."""
+    prefix = f"livekit.plugins.{name}"
+    submodules = [each for each, value in _names(module) if getattr(value, "__name__", "") == f"{prefix}.{each}"]
+    searched = [(name, module), *((f"{name}.{each}", getattr(module, each)) for each in submodules)]
+    found: dict[type, str] = {}
+    for where, each in searched:
+        for cls, value in _names(each):
+            if inspect.isclass(value) and issubclass(value, base):
+                found.setdefault(value, f"{where}:{cls}")
+    return [*found.values()]
+
+
+def _names(module: object) -> list[tuple[str, Any]]:
+    return [(name, value) for name, value in vars(module).items() if not name.startswith("_")]
 
 
 @contextmanager
@@ -114,13 +129,17 @@ def _check_version() -> None:
         raise PluginError(f"livekit-agents {found} is too old. Run: pip install --upgrade 'livekit-agents>={oldest}'")
 
 
-def _key_finder(provider: str, plugin: str) -> Callable[..., Any]:
-    """Return a hook that finds the key of a provider where LiveKit itself looks for it, such as `OPENAI_API_KEY`."""
+def _key_finder(provider: str, plugin: str, variable: str | None) -> Callable[..., Any]:
+    """Return a hook that finds the key of a provider where LiveKit itself looks for it, such as `OPENAI_API_KEY`.
+
+    `variable` is what the class names.
+    """
     asked = provider
 
     @hookimpl
     def find_key(provider: str, name: str) -> str | None:
-        return (os.environ.get(f"{plugin}_{name}".upper()) or None) if provider == asked else None
+        found = os.environ.get(variable or f"{plugin}_{name}".upper(), "") if provider == asked else ""
+        return found if found.strip() else None
 
     return find_key
 
@@ -137,7 +156,8 @@ class _Declaration:
         types: Any = import_module("livekit.agents.types")
         found = reflect(self.cls, unset=(types.NOT_GIVEN,))
         opens = self._service(found)
-        return [opens, self._options(opens, found)] if found.options else [opens]
+        options = [self._options(opens, found)] if found.options else []
+        return [opens, *options, _key_finder(self.provider, self._plugin(), found.variable)]
 
     def _service(self, found: Reflected) -> Callable[..., Any]:
         fixed_options = {each.name: each for each in found.service if each.name != _TIMEOUT.name}
@@ -175,9 +195,13 @@ class _Declaration:
         return decorate(opens)(configure)  # type: ignore[no-any-return]
 
     def _summary(self, found: Reflected) -> str:
-        plugin = self.cls.__module__.split(".")[2]
+        plugin = self._plugin()
         left_out = f" Not options here: {', '.join(found.left_out)}." if found.left_out else ""
-        return f"{plugin}'s {self.cls.__name__}, by livekit-plugins-{plugin.replace('_', '-')}.{left_out}"
+        return f"{plugin}'s {self.cls.__name__}, by {distribution(plugin)}.{left_out}"
+
+    def _plugin(self) -> str:
+        """Return the name of the plugin below `livekit.plugins`."""
+        return self.cls.__module__.split(".")[2]  # type: ignore[no-any-return]
 
     def _name(self, function: Callable[..., Any], name: str, doc: str) -> None:
         function.__name__ = function.__qualname__ = name

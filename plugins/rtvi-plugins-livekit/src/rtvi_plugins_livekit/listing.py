@@ -11,7 +11,7 @@ from typing import Any
 
 from rtvi_plugins.bridges import BridgedProvider
 
-__all__ = ("CLASSES", "NOTE", "providers")
+__all__ = ("CLASSES", "NOTE", "distribution", "providers")
 
 #: The class of a plugin that provides a kind.
 CLASSES: Mapping[str, str] = {"llm": "LLM", "stt": "STT", "tts": "TTS"}
@@ -33,6 +33,12 @@ def _declare(kind: str, plugin: str) -> Sequence[Callable[..., Any]]:
     from .declare import declare  # it imports LiveKit
 
     return declare(kind, plugin)
+
+
+def distribution(plugin: str) -> str:
+    """Return the name of a plugin's distribution, by its name below `livekit.plugins`."""
+    # "livekit-plugins-minimax" belongs to somebody else.
+    return "livekit-plugins-minimax-ai" if plugin == "minimax" else f"livekit-plugins-{plugin.replace('_', '-')}"
 
 
 def installed() -> dict[str, list[str]]:

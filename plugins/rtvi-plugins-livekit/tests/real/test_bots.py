@@ -33,7 +33,7 @@ from rtvi_plugins.kinds import (
 from rtvi_plugins.loading import load_bot
 from rtvi_plugins.testing import host_for
 from rtvi_plugins_livekit import livekit
-from rtvi_plugins_livekit.listing import installed
+from rtvi_plugins_livekit.listing import distribution, installed
 from rtvi_plugins_livekit.llm import BridgedLLM
 from rtvi_plugins_livekit.running import Bridged, running
 from rtvi_plugins_livekit.stt import BridgedSTT
@@ -122,9 +122,12 @@ main(["plugins", "--available", "--json"])
 def test_what_can_be_had_agrees_with_what_is_installed() -> None:
     """The list of `rtvi plugins --available`, without what is installed, was read from LiveKit's repository."""
     done = subprocess.run([sys.executable, "-c", WITHOUT_BRIDGE], capture_output=True, text=True, check=True)
-    listed = {each["name"] for each in json.loads(done.stdout)}
+    listed = {each["name"]: each["distribution"] for each in json.loads(done.stdout)}
     for plugin, kinds in installed().items():
         assert {each for each in ("llm", "stt", "tts") if f"{each}.livekit-{plugin}" in listed} == set(kinds)
+    # A distribution need not have the name of its plugin, and another project may have that name.
+    for plugin, expected in {"minimax": "minimax-ai", "microsoft_ai": "microsoft-ai", "rime": "rime"}.items():
+        assert listed[f"tts.livekit-{plugin}"] == distribution(plugin) == f"livekit-plugins-{expected}"
 
 
 IN_A_THREAD = """
@@ -162,19 +165,22 @@ def test_a_bot_names_plugins_and_other_classes(tmp_path: Path, monkeypatch: pyte
 
 @pytest.mark.usefixtures("modules")
 def test_a_key_is_also_found_where_livekit_looks_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The variable with the name of the provider goes first."""
+    """A blank variable counts as not set."""
     monkeypatch.setenv("OPENAI_API_KEY", "key-of-livekit")
-    host = load(tmp_path, LIVEKIT_DEEPGRAM_API_KEY="key-of-a-test")
-    missing = host.missing_keys()
+    monkeypatch.setenv("DEEPGRAM_API_KEY", "key-of-livekit")
+    monkeypatch.setenv("CARTESIA_API_KEY", " ")
+    missing = load(tmp_path).missing_keys()
     assert missing["llm"] == {"livekit-openai": []}
-    assert missing["stt"]["livekit-deepgram"] == []
+    assert missing["stt"] == {"flux": [], "livekit-deepgram": []}
+    assert missing["tts"] == {"livekit-cartesia": ["LIVEKIT_CARTESIA_API_KEY"]}
 
 
 @pytest.mark.parametrize(
     ("kind", "plugin", "message"),
     [
         ("stt", "nothing", r"There is no LiveKit plugin 'nothing'. Run: pip install livekit-plugins-nothing"),
-        ("stt", "deepgram:TTS", r"has no stt class 'TTS'. It has: .*STT.*STTv2"),
+        ("stt", "deepgram:TTS", r"has no stt class 'TTS'. It has: deepgram:STT, deepgram:STTv2\."),
+        ("llm", "openai:TTS", r"has no llm class 'TTS'. It has: openai:LLM, openai.responses:LLM\."),
         ("llm", "deepgram", r"has no llm class 'LLM'. It has: none"),
         ("vad", "silero", r"LiveKit plugins provide llm, stt, tts, not 'vad'"),
     ],
@@ -183,6 +189,11 @@ def test_a_class_that_is_not_there_is_refused(kind: Any, plugin: str, message: s
     """At the import of the bot, with what there is."""
     with pytest.raises(PluginError, match=message):
         livekit(kind, plugin, name="wrong")
+
+
+def test_a_class_of_a_submodule_can_be_declared() -> None:
+    """Some plugins have their only LLM there."""
+    assert str(livekit("llm", "openai.responses", name="responses").__doc__).startswith("openai's LLM")
 
 
 def test_on_trio_the_start_is_refused_with_a_sentence() -> None:
