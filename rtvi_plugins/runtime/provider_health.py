@@ -119,6 +119,7 @@ class Health:
             failures = before + 1 if now < counts_until else 1
             failing = self._failing[used] = _Failing(error.category, now, failures)
         elif failing.until > now:
+            failing.tried_until = 0.0  # it was asked in its pause, because the others fail too
             return
         else:
             failing.failures, failing.category = failing.failures + 1, error.category

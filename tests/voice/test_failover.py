@@ -274,6 +274,18 @@ async def test_a_failing_provider_is_asked_when_all_others_fail_too(vendors: Ven
         assert len(failures(wire)) == 1
 
 
+async def test_a_provider_that_was_asked_in_its_pause_is_tried_after_it(vendors: Vendors) -> None:
+    """It was asked as the last one, and its failure does not make the pause longer."""
+    vendors.before |= {"llm.a": failure("unavailable"), "llm.b": failure("unavailable")}
+    async with sessions(vendors, 1) as (_, clock, (wire,)):
+        await answer(wire)
+        await answer(wire)
+        assert vendors.was_asked() == ["llm.a", "llm.b", "llm.b", "llm.a"]
+        vendors.before.clear()
+        clock.advance(5.1)
+        assert await answer(wire) == "llm.a answers."
+
+
 async def test_a_function_call_is_answered_by_the_next_provider(vendors: Vendors) -> None:
     """It gets the call and the result, but not the vendor data of the other provider."""
     vendors.pieces["llm.a"] = calling("look")
