@@ -30,7 +30,7 @@ ELSEWHERE = (
     *("faults", "lossy", "soak", "project"),
     *("whole/test_seed.py", "whole/test_canaries.py", "whole/test_made_up_key.py"),
 )
-#: `start.py test` runs some sessions beside all other tests, so a test that misses its time limit runs once more.
+#: The same as in `start.py`, for the sessions that it runs beside all other tests.
 AGAIN = ("--reruns=1", "--max-suite-reruns=3", "--rerun-show-tracebacks")
 CORE = nox.project.load_toml("pyproject.toml")
 
