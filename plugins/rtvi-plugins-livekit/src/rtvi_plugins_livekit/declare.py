@@ -33,8 +33,9 @@ _ADAPTERS: Mapping[str, type[Bridged]] = {"llm": BridgedLLM, "stt": BridgedSTT, 
 _TIMEOUT = Parameter(
     "timeout", Annotated[float, gt(0), Doc("How long to wait for the vendor, in seconds.")], 10.0, float
 )
-#: The oldest version of LiveKit Agents that was tried.
-_OLDEST = (1, 5, 17)
+#: The oldest version of LiveKit Agents that was tried. Before it, Deepgram is not told about the end of an utterance of
+#: whole chunks.
+_OLDEST = (1, 7, 0)
 
 
 def livekit(kind: Kind, plugin: str, *, name: str) -> Callable[..., Any]:
