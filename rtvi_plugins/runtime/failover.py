@@ -128,7 +128,7 @@ class Failovers:
             except RequestError as error:
                 self._note_unopened(service, chosen, failed := error)
         services.open[service] = OpenService.down(service, provider)
-        for label in others:
+        for label in sorted(others, key=lambda each: not self.may_use(service, each)):
             if await self.use(service, label, is_last=False):
                 return
         if failed is not None:

@@ -33,6 +33,12 @@ async def keyed(session: Session, /, llm: LLM) -> None:
     await converse(session, llm=llm)
 
 
+@bot(services={"llm": Failover("a", "b", "d")}, public=True)
+async def three(session: Session, /, llm: LLM) -> None:
+    """A bot whose LLM has two alternatives."""
+    await converse(session, llm=llm)
+
+
 @pytest.fixture
 def vendors() -> Vendors:
     """Vendors that all work."""
@@ -73,11 +79,6 @@ async def test_the_first_provider_is_opened_at_once_if_it_is_the_last_hope(vendo
 
 async def test_the_first_provider_is_opened_beside_if_there_is_another(vendors: Vendors) -> None:
     """The turn does not wait for it."""
-
-    @bot(services={"llm": Failover("a", "b", "d")}, public=True)
-    async def three(session: Session, /, llm: LLM) -> None:
-        await converse(session, llm=llm)
-
     vendors.opening["llm.a"] = [failure("unavailable"), HANG]
     async with connected(three, vendors) as wire:
         vendors.before["llm.b"] = failure("unavailable")
@@ -119,6 +120,41 @@ async def test_one_session_at_a_time_opens_what_fails(vendors: Vendors) -> None:
             async with connection_to(host, clock):
                 assert (vendors.open["llm.a"], vendors.open["llm.b"]) == (0, 2)
         tasks.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("moment", ["its pause", "a trial"])
+async def test_a_new_session_prefers_an_alternative_that_works(vendors: Vendors, moment: str) -> None:
+    """It does not wait for one that fails, or that another session opens."""
+    faults: list[Any] = [failure("unavailable"), HANG, HANG]
+    vendors.opening |= {"llm.a": failure("unavailable"), "llm.b": faults}
+    clock = ManualClock()
+
+    async def wait(host: Host) -> None:
+        async with connection_to(host, clock):
+            await anyio.sleep_forever()
+
+    async with host_of(three, vendors, clock=clock) as host, anyio.create_task_group() as tasks:
+        async with connection_to(host, clock):
+            pass
+        if moment == "a trial":
+            clock.advance(6.0)
+            tasks.start_soon(wait, host)
+            await settle()
+        left = len(faults)
+        async with connection_to(host, clock):
+            assert (vendors.open["llm.b"], vendors.open["llm.d"]) == (0, 1)
+            assert len(faults) == left
+        tasks.cancel_scope.cancel()
+
+
+async def test_an_alternative_that_fails_is_opened_if_no_other_can_be(vendors: Vendors) -> None:
+    """A session without a provider would be worse."""
+    vendors.opening |= {"llm.a": failure("unavailable"), "llm.b": [failure("unavailable")]}
+    clock = ManualClock()
+    async with host_of(three, vendors, clock=clock) as host, connection_to(host, clock):
+        vendors.opening["llm.d"] = failure("unavailable")
+        async with connection_to(host, clock):
+            assert (vendors.open["llm.b"], vendors.open["llm.d"]) == (1, 1)
 
 
 async def test_what_can_be_opened_again_is_used(vendors: Vendors) -> None:
