@@ -219,9 +219,10 @@ class Failovers:
             except RequestError as error:
                 self._note_unopened(service, label, error)
                 return None
-            if label not in self.choice(service).labels:  # another provider was chosen meanwhile
+            chosen, *others = self.choice(service).labels
+            if label not in others:  # another provider was chosen meanwhile, perhaps this one
                 self.services.retire(opened)
-                return None
+                return self.services.open[service] if label == chosen else None
             other = self._open_replacements.get(key)
             if other is not None and other.opened.is_up:  # somebody else has opened it meanwhile
                 self.services.retire(opened)

@@ -495,6 +495,30 @@ async def test_a_client_that_switches_while_the_next_provider_opens_gets_its_cho
         assert vendors.open["llm.b"] == 0
 
 
+async def test_a_client_may_choose_the_provider_that_opens(vendors: Vendors) -> None:
+    """It is open once, and the client sets its options."""
+
+    @bot(
+        services={"llm": [Failover("a", "b"), Failover("b", "a")]},
+        config={"llm.b": {"style": " instead"}},
+        client=["llm.provider", "llm.style"],
+        public=True,
+    )
+    async def either(session: Session, /, llm: LLM) -> None:
+        await converse(session, llm=llm)
+
+    vendors.before["llm.a"], vendors.opening["llm.b"] = failure("unavailable"), [opens := anyio.Event()]
+    async with connected(either, vendors) as wire:
+        await write(wire)
+        await wire.answer(wire.update(llm={"provider": "b"}))
+        opens.set()
+        await settle()
+        assert vendors.was_asked() == ["llm.a", "llm.b"]
+        await wire.answer(wire.update(llm={"style": " loudly"}))
+        assert await answer(wire) == "llm.b answers loudly."
+        assert (vendors.open["llm.a"], vendors.open["llm.b"]) == (0, 1)
+
+
 async def test_a_client_sees_and_sets_the_provider_that_it_has_chosen(vendors: Vendors) -> None:
     """The replacement has its own options, which the client does not see."""
     vendors.before["llm.a"] = failure("unavailable")
