@@ -35,6 +35,8 @@ class LiveServer:
     notice: Mapping[str, Any] | None = None
     #: An answer stops after its first audio until it is interrupted.
     holds: bool = False
+    #: It reports where speech begins and ends, as newer models do.
+    reports_speech: bool = False
     _detects: bool = True
     _speaking: bool = False
     _quiet: int = 0
@@ -71,6 +73,7 @@ class LiveServer:
         self._quiet = 0 if loud else self._quiet + len(audio)
         if loud and not self._speaking:
             self._speaking = True
+            await self._report(socket, "ACTIVITY_START")
             await self._interrupt(socket)
         elif self._speaking and self._quiet > 0.3 * 32_000:
             await self._answer_speech(socket)
@@ -79,7 +82,12 @@ class LiveServer:
         self._speaking = False
         for word in ("Three ", "nights."):
             await _send(socket, {"serverContent": {"inputTranscription": {"text": word, "languageCode": "en-US"}}})
+        await self._report(socket, "ACTIVITY_END")
         await self._answer(socket)
+
+    async def _report(self, socket: FakeSocket, activity: str) -> None:
+        if self.reports_speech and self._detects:
+            await _send(socket, {"voiceActivity": {"voiceActivityType": activity}})
 
     async def _interrupt(self, socket: FakeSocket) -> None:
         """End the turn that is held, or that waits for a function."""

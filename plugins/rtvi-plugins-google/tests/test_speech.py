@@ -86,9 +86,11 @@ async def test_a_typed_text_is_answered_in_speech() -> None:
     assert "authorization" not in request.headers
 
 
-async def test_speech_is_heard_and_answered_of_the_vendors_own_accord() -> None:
-    """The transcript is final when the answer begins."""
-    async with talking(*[LOUD] * 20, *[SILENT] * 20) as (pieces, _, vendor):
+@pytest.mark.parametrize("reports_speech", [True, False])
+async def test_speech_is_heard_and_answered_of_the_vendors_own_accord(reports_speech: bool) -> None:
+    """The transcript is final when the vendor reports the end of speech, or when the answer begins."""
+    server = LiveServer(reports_speech=reports_speech)
+    async with talking(*[LOUD] * 20, *[SILENT] * 20, server=server) as (pieces, _, vendor):
         assert await answer_of(pieces) == [
             *[SpeechBegan(), *INTERIM, FINAL, SpeechEnded()],
             *[*SPOKEN, SPENT, AnswerEnded()],
@@ -235,6 +237,19 @@ async def test_the_stream_ends_before_the_vendor_closes_the_connection() -> None
         await answer_of(pieces)
         feed.add(FunctionResult("f1", "Done."))
         assert await answer_of(pieces) == [*SPOKEN, SPENT, AnswerEnded()]
+        assert [each async for each in pieces] == []
+
+
+async def test_the_stream_does_not_end_before_the_answer_to_speech() -> None:
+    """The user has interrupted the vendor, which reports the end of speech some time before it answers."""
+    server = LiveServer(notice={"goAway": {"timeLeft": "50s"}}, holds=True, reports_speech=True)
+    async with talking(Typed("Hello"), server=server) as (pieces, feed, _):
+        assert [await anext(pieces), await anext(pieces)] == SPOKEN[:2]
+        feed.add(*[LOUD] * 20)
+        assert await answer_of(pieces) == [SpeechBegan(), SPENT, AnswerEnded()]
+        server.holds = False
+        feed.add(*[SILENT] * 20)
+        assert await answer_of(pieces) == [*INTERIM, FINAL, SpeechEnded(), *SPOKEN, SPENT, AnswerEnded()]
         assert [each async for each in pieces] == []
 
 

@@ -84,6 +84,8 @@ class Live:
     #: Whether the user is speaking, as far as is known; and the words that they have said.
     _speaks: bool = field(default=False, init=False)
     _activity: bool = field(default=False, init=False)
+    #: The user has finished, and the end of the vendor's turn is to come.
+    _unanswered: bool = field(default=False, init=False)
     _heard: str = field(default="", init=False)
     _language: str | None = field(default=None, init=False)
     _usage: Mapping[str, Any] = field(factory=dict[str, Any], init=False)
@@ -101,7 +103,7 @@ class Live:
     @property
     def is_leaving(self) -> bool:
         """Whether the vendor will close the connection soon, and nobody speaks, or waits for anything."""
-        waits = self._active or self._waiting or self._drops or self._calls
+        waits = self._active or self._waiting or self._drops or self._calls or self._unanswered
         return self._closes and not (waits or self._speaks or self._activity)
 
     # ---- what is sent ------------------------------------------------------------------------------------------------
@@ -231,6 +233,8 @@ class Live:
         is_empty = not (self._interrupted or (answer and answer.begun))  # the vendor has nothing to say, or may not
         if is_empty or not (self._speaks or self._activity):
             yield from self._user_ends()
+        if not self._interrupted:  # else the answer to the user is to come
+            self._unanswered = False
         if self._usage:
             yield Usage(
                 self._usage.get("promptTokenCount", 0) + self._usage.get("toolUsePromptTokenCount", 0),
@@ -257,7 +261,7 @@ class Live:
             yield Transcript(self._heard.strip(), final=True, language=self._language)
         self._heard = ""
         if self._speaks:
-            self._speaks = False
+            self._speaks, self._unanswered = False, True
             yield SpeechEnded()
 
     def _transcribe(self, heard: Mapping[str, Any]) -> Iterator[SpeechPiece]:
