@@ -5,8 +5,8 @@ memory (of `rtvi_plugins.testing`). Every request returns or raises: a refusal r
 missing answer `NoAnswer`, and the end of the connection `SessionClosed`.
 
 With `reconnect`, the client resumes its session when the connection is lost, if the bot offers that: requests then wait
-for their answers until it is back. What has not arrived is sent again, also a message without an answer, such as a text
-of the user.
+for their answers until it is back. What has not arrived is sent again, and newer messages after it. This includes
+messages without an answer, such as a text of the user; the last 32 of them are kept.
 
 Answers are recognised by their ids, which begin with `request-` and a random text. A second answer, and an answer to a
 request that was cancelled, are dropped. If the bot refuses a message that has no answer, the refusal is an event. A
@@ -75,7 +75,7 @@ class _PendingRequest:
     answered: anyio.Event = field(factory=anyio.Event)
     type: str = ""
     data: Any = None
-    #: Whether the text was sent on the present connection, or on one before it.
+    #: Whether the text was sent, on this connection or an earlier one. Otherwise it waits for the connection.
     sent: bool = False
     #: How many messages without an answer were sent before it: they have arrived if it is answered.
     sent_before: int = 0
@@ -178,8 +178,7 @@ class Client:
 
     async def _send_request(self, waiting: _PendingRequest) -> None:
         """Send a request. If the connection is lost, it is sent on the next one."""
-        if self._resumption.is_possible and not self._resumption.connected.is_set() and not self.closed:
-            return
+        await self._resumption.wait()
         waiting.sent, waiting.sent_before = True, self._unanswered_count
         await self._send_or_repeat(waiting.text)
 
@@ -193,12 +192,10 @@ class Client:
 
     async def _send_unanswered(self, type: str, data: Any, *, id: str | None = None) -> None:
         """Send a message that is answered only if it fails."""
-        if self._resumption.is_possible and not self.closed:
-            with anyio.move_on_after(self._timeout) as waiting:
-                while not self._resumption.connected.is_set():  # it may be lost again
-                    await self._resumption.connected.wait()
-            if waiting.cancelled_caught:
-                raise NoAnswer(f"The connection to the bot was lost, and did not come back within {self._timeout:g} s.")
+        with anyio.move_on_after(self._timeout) as waiting:
+            await self._resumption.wait()
+        if waiting.cancelled_caught:
+            raise NoAnswer(f"The connection to the bot was lost, and did not come back within {self._timeout:g} s.")
         id = id or self._message_id()
         text = encode(type, id, data)
         self._unanswered_count += 1
@@ -267,8 +264,8 @@ class Client:
         """Send text of the user, without waiting for the answer. A refusal is an event of type `error-response`.
 
         If the connection is lost and `reconnect` is set, wait for the next one, at most the client's `timeout` in
-        seconds, then raise `NoAnswer`. A text that was lost with its connection is sent again. Raise `SessionClosed` if
-        the connection has ended.
+        seconds, then raise `NoAnswer`. A text that was lost with its connection is sent again, before newer ones. Raise
+        `SessionClosed` if the connection has ended.
         """
         await self._write(text, self._message_id(), run_immediately=run_immediately, audio_response=audio_response)
 
@@ -367,7 +364,9 @@ class Client:
         self._stream, self._texts_to_repeat = stream, []
         sent = {id: number for id, (number, _) in self._unanswered.items()}
         sent |= {id: each.sent_before for id, each in self._pending.items() if each.sent}
-        known = self._resumption.introduction(sorted(sent, key=sent.__getitem__))
+        # A late answer to it is dropped, because it has the prefix of requests.
+        mark = f"{self._prefix}{next(self._ids)}"
+        known = self._resumption.introduction(sorted(sent, key=sent.__getitem__), mark)
         # If this connection is lost as well, the next one is tried.
         with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
             await stream.send(encode("client-ready", self._message_id(), {**self._introduction, **known}))
@@ -391,9 +390,8 @@ class Client:
             if self._resumption.ready(data):
                 for answer in self._answers.values():
                     answer.start_over()
-            self._texts_to_repeat += [each.text for each in self._pending.values() if not each.sent]
-            for each in self._pending.values():
-                each.sent = True
+        elif id == self._resumption.mark and _is_not_received(type, data):
+            self._resumption.connected.set()  # all lost messages have been sent again
         if isinstance(id, str) and id.startswith(self._prefix):
             return self._answer(id, type, data)
         if id in self._unanswered:

@@ -1,7 +1,12 @@
 """Come back to a session after its connection was lost.
 
-The requests that are not answered are kept. After the resume the bot sends the answers that the client has missed, and
-asks for the requests that never arrived. So each request is answered once, and executed at most once.
+The client keeps the requests that are not answered, and the last 32 messages without an answer, such as texts of the
+user and results of functions. After the resume the bot sends the answers that the client has missed, and asks for the
+messages that never arrived. So each request is answered once, and executed at most once.
+
+The bot asks in the order of the ids in `client-ready`. The last of them is a mark, the id of no message: when the bot
+asks for the mark, it has asked for everything. Only then does the client send what was written since the connection was
+lost. So all messages arrive in their order.
 """
 
 from __future__ import annotations
@@ -35,8 +40,12 @@ class Resumption:
 
     reconnect: Reconnect | None
     delay: float = DELAY
-    #: Set while there is a connection on which the bot is ready.
+    #: Set while there is a connection on which the bot is ready, and has asked for everything that was lost.
     connected: anyio.Event = field(factory=anyio.Event)
+    #: When the bot asks for this id, it has asked for everything. Empty on the first connection.
+    mark: str = ""
+    #: Of the messages that wait for a connection, the oldest is sent first.
+    _turn: anyio.Lock = field(factory=lambda: anyio.Lock(fast_acquire=True))
     #: The messages since the last `bot-ready`, this one included.
     received: int = 0
     _resume_token: str = ""
@@ -60,17 +69,25 @@ class Resumption:
         else:
             self._resume_token = ""
         self.received, self._resumable_until = 1, None
-        self.connected.set()
+        if not self.mark:
+            self.connected.set()
         return is_object(offer) and offer.get("restored") is True
+
+    async def wait(self) -> None:
+        """Wait for the next connection if this one was lost, and for the messages that were written before."""
+        async with self._turn:
+            while self.is_possible and not self.connected.is_set():  # it may be lost again
+                await self.connected.wait()
 
     def lost(self) -> None:
         """Note that the connection was lost."""
         if self.connected.is_set():
             self.connected = anyio.Event()
 
-    def introduction(self, waiting: list[str]) -> Mapping[str, Any]:
-        """Return the fields of `client-ready` that are about the connection before."""
-        return {"waiting": waiting, "received": self.received}
+    def introduction(self, waiting: list[str], mark: str) -> Mapping[str, Any]:
+        """Return the fields of `client-ready` that are about the connection before. No message has the id `mark`."""
+        self.mark = mark
+        return {"waiting": [*waiting, mark], "received": self.received}
 
     async def come_back(self) -> ObjectStream[str] | None:
         """Return a new connection. Return None if the session is over, or does not wait any longer."""

@@ -215,7 +215,8 @@ class RTVIProtocol:
         if not isinstance(waiting, list):
             return ClientReady(self.client, text)
         # A client may wait for more than were pending: requests that were refused, or that have not arrived.
-        ids = (_usable_id(each) for each in cast("list[Any]", waiting)[: _WAITING * self._limits.in_flight])
+        most = max(_WAITING * self._limits.in_flight, _LEAST_WAITING)
+        ids = (_usable_id(each) for each in cast("list[Any]", waiting)[:most])
         return ClientReady(self.client, text, tuple(filter(None, ids)), received if isinstance(received, int) else 0)
 
     def _bot_ready(self) -> dict[str, Any]:
@@ -338,6 +339,8 @@ _INNER = {
 
 #: For how many requests a client may wait when it comes back, as a multiple of those that may be pending.
 _WAITING = 8
+#: It may name at least so many ids: clients also name messages without an answer, however few requests may be pending.
+_LEAST_WAITING = 128
 
 #: The types that are answered.
 _REQUESTS = frozenset((*_INNER, "client-message"))

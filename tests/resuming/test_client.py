@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 
@@ -16,6 +17,7 @@ from rtvi_plugins.client import Client, NoAnswer, open_client
 from rtvi_plugins.errors import ServerFull, SessionClosed, UnknownSession
 from rtvi_plugins.hosting import ConnectionStream, Host
 from rtvi_plugins.kinds import Text
+from rtvi_plugins.limits import Limits
 from rtvi_plugins.resuming import MemoryStore
 
 from ..fakes.providers import Fakes
@@ -325,6 +327,35 @@ async def test_lost_texts_and_requests_arrive_in_their_order() -> None:
             await client.action("bot:look")
             assert net.cables[-1].sent[1:-1] == cable.swallowed
             assert texts_of(next(iter(host._sessions.values())).session) == ["one", "two"]  # pyright: ignore[reportPrivateUsage]
+
+
+async def test_what_was_written_meanwhile_arrives_after_what_was_lost() -> None:
+    """The client waits until the bot has asked for everything, also a bot that accepts few requests at once."""
+    async with Host(clerk, modules=[Fakes()], environ={}, store=MemoryStore(), limits=Limits(in_flight=3)) as host:
+        net = Net(host)
+        async with open_client(await net.connect(), reconnect=net.reconnect, delay=0.0) as client:
+            lost = [f"lost {number}" for number in range(30)]
+            net.cables[-1].is_frozen = True
+            for text in lost:
+                await client.send_text(text, run_immediately=False)
+            async with anyio.create_task_group() as tasks:
+
+                async def write(text: str) -> None:
+                    await client.send_text(text, run_immediately=False)
+
+                async with net.is_down:
+                    await lose(client, net)
+                    for text in ("one", "two"):
+                        tasks.start_soon(write, text)
+                        await anyio.wait_all_tasks_blocked()
+                    tasks.start_soon(client.action, "bot:look")
+                    await anyio.wait_all_tasks_blocked()
+                    tasks.start_soon(write, "three")
+                    await anyio.wait_all_tasks_blocked()
+            sent = [json.loads(each) for each in net.cables[-1].sent[1:]]
+            assert [each["type"] for each in sent] == [*["send-text"] * 32, "action", "send-text"]
+            assert [each["data"].get("content") for each in sent] == [*lost, "one", "two", None, "three"]
+            assert texts_of(next(iter(host._sessions.values())).session) == [*lost, "one", "two", "three"]  # pyright: ignore[reportPrivateUsage]
 
 
 async def test_a_refused_text_is_not_sent_again() -> None:
