@@ -77,16 +77,19 @@ class Refuses:
     headers: Mapping[str, str] = {}
 
 
+#: What every chunk has.
+_CHUNK = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1_790_000_000, "model": "small-1"}
+
+
 def chunk(delta: Mapping[str, Any], *, finish: str | None = None, index: int = 0) -> dict[str, Any]:
     """Return a chunk of an answer."""
-    choice = {"index": index, "delta": delta, "finish_reason": finish}
-    return {"id": "chatcmpl-1", "object": "chat.completion.chunk", "model": "small-1", "choices": [choice]}
+    return {**_CHUNK, "choices": [{"index": index, "delta": delta, "finish_reason": finish}]}
 
 
 def saying(*pieces: str) -> Says:
     """Return an answer in these pieces, followed by its usage."""
     texts = [chunk({"role": "assistant", "content": ""}), *(chunk({"content": piece}) for piece in pieces)]
-    return Says([*texts, chunk({}, finish="stop"), {"model": "small-1", "choices": [], "usage": USAGE}])
+    return Says([*texts, chunk({}, finish="stop"), {**_CHUNK, "choices": [], "usage": USAGE}])
 
 
 def calling(*calls: tuple[str, str, str]) -> Says:
@@ -96,7 +99,7 @@ def calling(*calls: tuple[str, str, str]) -> Says:
         first = {"index": index, "id": id, "type": "function", "function": {"name": name, "arguments": ""}}
         slivers = [{"index": index, "function": {"arguments": each}} for each in arguments]
         chunks += [chunk({"tool_calls": [each]}) for each in (first, *slivers)]
-    return Says([*chunks, chunk({}, finish="tool_calls"), {"model": "small-1", "choices": [], "usage": USAGE}])
+    return Says([*chunks, chunk({}, finish="tool_calls"), {**_CHUNK, "choices": [], "usage": USAGE}])
 
 
 def failing(code: str | int | None, type: str = "error", *, after: str = "Well") -> Says:
