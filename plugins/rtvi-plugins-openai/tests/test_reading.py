@@ -46,6 +46,14 @@ async def interrupt(tts: OpenAITTS) -> None:
         assert isinstance(await anext(pieces), Audio)
 
 
+async def interrupt_after(event: anyio.Event, tts: OpenAITTS) -> None:
+    """Leave the speech of a sentence after an event."""
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(speech_of, tts, "Good day.")
+        await event.wait()
+        tasks.cancel_scope.cancel()
+
+
 def pcm(pieces: list[TTSPiece]) -> bytes:
     """Return the audio."""
     return b"".join(each.data for each in pieces if isinstance(each, Audio))
@@ -202,17 +210,37 @@ async def test_an_interruption_that_comes_too_late_does_no_harm() -> None:
 
 
 async def test_an_interruption_before_the_response_has_begun() -> None:
-    """It cannot be stopped. The connection is used again, and the response is not heard."""
+    """It has no id yet, so the vendor is stopped by the end of the connection."""
     server = RealtimeServer(may_begin=anyio.Event())
     async with reading(server) as (tts, vendor):
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(speech_of, tts, "Good day.")
-            await server.asked.wait()
-            tasks.cancel_scope.cancel()
+        await interrupt_after(server.asked, tts)
         assert server.may_begin is not None
         server.may_begin.set()
         assert pcm(await speech_of(tts, "Bye.")) == WHOLE
-        assert kinds_of(sent(vendor, 0)) == ["session.update", *["response.create"] * 2]
+        assert await vendor.vendor.requests[0].outcome() == "left"
+        assert [kinds_of(sent(vendor, each)) for each in (0, 1)] == [["session.update", "response.create"]] * 2
+
+
+async def test_a_connection_whose_settings_are_refused_after_an_interruption_is_not_used_again() -> None:
+    """The model would answer the next text, and not read it."""
+    came, may_refuse = anyio.Event(), anyio.Event()
+
+    async def refuse(socket: FakeSocket) -> None:
+        async for event in socket:
+            if event["type"] == "session.update":
+                came.set()
+                await may_refuse.wait()
+                error = {"type": "invalid_request_error", "code": "invalid_value", "event_id": event["event_id"]}
+                await socket.send({"type": "error", "error": error})
+
+    async with reading() as (tts, vendor):
+        vendor.vendor.on("/realtime", refuse)
+        await interrupt_after(came, tts)
+        may_refuse.set()
+        with pytest.raises(ProviderError) as failed:
+            await speech_of(tts, "Bye.")
+        assert failed.value.category == "bad-request"
+        assert [kinds_of(sent(vendor, each)) for each in (0, 1)] == [["session.update", "response.create"]] * 2
 
 
 # ---- failures --------------------------------------------------------------------------------------------------------

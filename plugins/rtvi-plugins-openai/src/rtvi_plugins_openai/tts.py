@@ -122,10 +122,12 @@ async def _speech(stream: WebSocketStream, reading: Reading) -> AsyncGenerator[A
                 yield audio
         yield reading.usage
     finally:
-        # One that has not begun has no id yet, so it cannot be stopped. The vendor makes it, and nobody hears it.
-        if reading.has_begun and not reading.is_over:
-            stream.post(reading.cancel())
-        stream.finish()  # what still comes of it is for no other reading, so the connection can be used at once
+        # Before the response has begun, it has no id to stop it by, and the vendor may yet refuse the settings of the
+        # session: the connection is closed. After it, what still comes of the response is for no other reading.
+        if reading.has_begun:
+            if not reading.is_over:
+                stream.post(reading.cancel())
+            stream.finish()
 
 
 def _sum(one: Usage, other: Usage) -> Usage:
