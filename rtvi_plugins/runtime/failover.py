@@ -275,7 +275,7 @@ def alternatives_of(failovers: Failovers, service: str | None) -> Alternatives:
     """Return the `Alternatives` for one use of a service. They do nothing if it has no `Failover`."""
     if service is None or failovers.choice(service).seconds is None:
         return _NoAlternatives(failovers, service)
-    return _SessionAlternatives(failovers, service)
+    return _SessionAlternatives(failovers, service, failovers.core.shared.health.noted)
 
 
 @final
@@ -309,10 +309,14 @@ class _SessionAlternatives(Alternatives):
 
     _failovers: Failovers
     _service: str
+    #: The value of `Health.noted` when the present attempt began.
+    _began: int
     #: The providers that have failed in this use.
     _tried_providers: set[str] = field(factory=set[str])
     #: The provider of the present attempt. None before `choose`.
     _used: str | None = None
+    #: How often its provider had failed before it began to answer.
+    _failed_before: int = 0
 
     @property
     def provider(self) -> str | None:
@@ -339,7 +343,10 @@ class _SessionAlternatives(Alternatives):
         """Let the first provider serve that works. Within one use, only a failure changes it."""
         if self._used is None or self._label in self._tried_providers:
             await self._choose()
-        self._used = self._label
+        self._begin(self._label)
+
+    def _begin(self, label: str) -> None:
+        self._used, self._began, self._failed_before = label, self._failovers.core.shared.health.noted, 0
 
     async def _choose(self) -> None:
         every, service = self._failovers, self._service
@@ -359,23 +366,24 @@ class _SessionAlternatives(Alternatives):
         if used == present:
             every.why[service] = error.category
             if error.category != _OF_THE_ANSWER:
-                every.core.shared.health.failed(every.used_of(service, present), error)
+                every.core.shared.health.failed(every.used_of(service, present), error, self._failed_before)
         elif replace and present not in self._tried_providers:
             # Another use of the service has replaced the provider since, and has noted its failure.
-            self._used = present
+            self._begin(present)
             return True
         while replace and (left := self._untried()):
             label = next((each for each in left if every.may_use(service, each)), left[0])
             if await every.use(service, label, is_last=len(left) == 1):
-                self._used = label
+                self._begin(label)
                 return True
             self._tried_providers.add(label)
         return False
 
     def answered(self) -> None:
-        if not self._failovers.core.shared.health.is_good:
-            used = self._used or self._label
-            self._failovers.core.shared.health.worked(self._failovers.used_of(self._service, used))
+        health = self._failovers.core.shared.health
+        if not health.is_good:
+            used = self._failovers.used_of(self._service, self._used or self._label)
+            self._failed_before = self._failed_before or health.worked(used, self._began)
 
     def _untried(self) -> list[str]:
         return [each for each in self._failovers.choice(self._service).labels if each not in self._tried_providers]

@@ -1,9 +1,9 @@
 """Which providers of this process fail: shared by all sessions, so that a new one need not find out again.
 
 A provider that fails is left out for a while: for `_FIRST_PAUSE` seconds, and twice as long after each further failure.
-Then one session at a time tries it. Once it has worked, all sessions use it again. If it soon fails again, for example
-in the middle of an answer, this counts as a further failure. A provider with other keys or service options counts as
-another one: if one user's key is refused, others can still use the provider.
+Then one session at a time tries it. Once it has begun an answer, all sessions use it again. If it then fails in the
+middle of this answer, this counts as a further failure. A provider with other keys or service options counts as another
+one: if one user's key is refused, others can still use the provider.
 """
 
 from __future__ import annotations
@@ -36,9 +36,6 @@ _FORGET_SECONDS: Final = 300.0
 #: How long a session may try a provider before another one may, in seconds.
 _TRIAL_SECONDS: Final = 30.0
 
-#: How soon after it has worked a failure is a further one, in seconds. It is longer than an answer may be silent.
-_RELAPSE_SECONDS: Final = 60.0
-
 #: The most failing providers that are remembered. There are so many only if many users bring their own keys.
 _MOST_FAILING: Final = 1_000
 
@@ -65,8 +62,10 @@ class _Failing:
     category: str
     #: The times until which it is left out, and until which a session tries it, on the clock of the host.
     until: float
-    failures: int = 1
+    failures: int = 0
     tried_until: float = 0.0
+    #: The value of `Health.noted` at its last failure.
+    last: int = 0
 
 
 class Health:
@@ -75,8 +74,8 @@ class Health:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._failing: dict[Used, _Failing] = {}
-        #: Those that have worked again, each with how often it had failed, and until when that counts.
-        self._recovered: dict[Used, tuple[int, float]] = {}
+        #: How many failures of all providers were noted. It orders the failures and the uses.
+        self.noted = 0
 
     @property
     def is_good(self) -> bool:
@@ -109,35 +108,40 @@ class Health:
         if (failing := self._failing.get(used)) is not None:
             failing.tried_until = 0.0
 
-    def failed(self, used: Used, error: ProviderError) -> None:
-        """Note a failure. Several sessions that fail at once count as one."""
+    def failed(self, used: Used, error: ProviderError, before: int = 0) -> None:
+        """Note a failure. Several sessions that fail at once count as one.
+
+        `before` is what `worked` has returned for the same use: the answer with which it worked was not whole.
+        """
         now, failing = self._clock.now(), self._find(used)
         if failing is None:
             if len(self._failing) >= _MOST_FAILING:
                 del self._failing[next(iter(self._failing))]
-            before, counts_until = self._recovered.pop(used, (0, 0.0))
-            failures = before + 1 if now < counts_until else 1
-            failing = self._failing[used] = _Failing(error.category, now, failures)
-        elif failing.until > now:
+            failing = self._failing[used] = _Failing(error.category, now)
+        elif failing.until > now and failing.failures > before:
             failing.tried_until = 0.0  # it was asked in its pause, because the others fail too
             return
-        else:
-            failing.failures, failing.category = failing.failures + 1, error.category
+        self.noted += 1
+        failing.failures, failing.category = max(failing.failures, before) + 1, error.category
         first = _FIRST_PAUSE_OF_ACCOUNT if error.category in _CATEGORIES_OF_ACCOUNT else _FIRST_PAUSE
         pause = max(first * 2.0 ** min(failing.failures - 1, 10), error.retry_after or 0.0)
         pause = min(pause, _LONGEST_PAUSE)
-        failing.until, failing.tried_until = now + pause, 0.0
+        failing.until, failing.tried_until, failing.last = now + pause, 0.0, self.noted
         if used.has_shared_keys:
             log.warning("The provider %s fails (%s). It is left out for %g s.", used.name, error.category, pause)
 
-    def worked(self, used: Used) -> None:
-        if (failing := self._failing.pop(used, None)) is None:
-            return
-        if len(self._recovered) >= _MOST_FAILING:
-            del self._recovered[next(iter(self._recovered))]
-        self._recovered[used] = failing.failures, self._clock.now() + _RELAPSE_SECONDS
+    def worked(self, used: Used, began: int) -> int:
+        """Note that a provider has begun to answer, unless the use began before its last failure.
+
+        `began` is the value of `noted` when the use began. Return how often it had failed, or 0.
+        """
+        failing = self._failing.get(used)
+        if failing is None or failing.last > began:
+            return 0
+        del self._failing[used]
         if used.has_shared_keys:
             log.warning("The provider %s works again.", used.name)
+        return failing.failures
 
     def report(self) -> Mapping[str, Mapping[str, Any]]:
         """Return the providers that fail, by name: the category, and in how many seconds it is tried again.

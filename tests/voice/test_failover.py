@@ -353,16 +353,55 @@ async def test_a_provider_that_soon_fails_again_has_not_recovered(vendors: Vendo
             clock.advance(pause + 0.1)
 
 
-async def test_a_provider_that_has_worked_for_a_while_has_recovered(vendors: Vendors) -> None:
-    """Its next failure is the first one."""
-    vendors.before["llm.a"] = [failure("unavailable"), "", failure("unavailable")]
+async def test_a_provider_has_recovered_with_a_whole_answer(vendors: Vendors) -> None:
+    """Its next failure is the first one, however soon it is."""
+    vendors.before["llm.a"] = [failure("unavailable"), failure("unavailable"), "", failure("unavailable")]
     async with sessions(vendors, 1) as (host, clock, (wire,)):
-        await answer(wire)
-        clock.advance(5.1)
+        for failures_so_far, pause in ((1, 5.1), (2, 10.1)):
+            await answer(wire)
+            assert host.failing_providers["llm.a"]["failures"] == failures_so_far
+            clock.advance(pause)
         assert await answer(wire) == "llm.a answers."
-        clock.advance(61.0)
         await answer(wire)
         assert host.failing_providers["llm.a"]["failures"] == 1
+
+
+async def test_a_provider_that_seldom_fails_serves_nearly_all_turns(vendors: Vendors) -> None:
+    """Single failures do not add up."""
+    seldom: list[Any] = ([""] * 99 + [failure("unavailable")]) * 5
+    vendors.before["llm.a"] = seldom
+    async with sessions(vendors, 1) as (_, clock, (wire,)):
+        served = list[bool]()
+        while seldom:
+            served.append(await answer(wire) == "llm.a answers.")
+            clock.advance(0.5)
+        assert sum(served) > 0.9 * len(served)
+
+
+async def test_an_answer_to_an_earlier_request_ends_no_pause(vendors: Vendors) -> None:
+    """Later requests may fail all the same."""
+    vendors.before["llm.a"] = [answers := anyio.Event(), failure("unavailable")]
+    async with sessions(vendors, 2) as (host, _, (first, second)):
+        await write(first)
+        assert await answer(second) == "llm.b answers instead."
+        answers.set()
+        await settle()
+        assert "".join(each["text"] for each in first.data_of("bot-llm-text")) == "llm.a answers."
+        assert [*host.failing_providers] == ["llm.a"]
+
+
+async def test_a_trial_that_fails_counts_although_another_use_has_failed_meanwhile(vendors: Vendors) -> None:
+    """The answers of all sessions break off, and the one of the trial is not the first to do so."""
+    vendors.after["llm.a"] = [failure("unavailable"), failure("unavailable"), HANG, failure("unavailable")]
+    async with sessions(vendors, 2) as (host, clock, (first, second)):
+        for pause in (5.1, 10.1):
+            await answer(first)
+            clock.advance(pause)
+        await write(first)
+        await answer(second)
+        assert host.failing_providers["llm.a"]["failures"] == 1
+        await later(first, 31.0)
+        assert host.failing_providers["llm.a"]["failures"] == 3
 
 
 @pytest.mark.parametrize(
