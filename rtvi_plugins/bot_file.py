@@ -127,6 +127,8 @@ _TOML_HINTS: Final[Mapping[str, str]] = {
 }
 #: How to mend a key of the file that is below the head of a table.
 _MISPLACED: Final = "It is a key of the file: write it above the first [table]."
+#: The tables in which the author chooses the names of the keys, so that none is unknown.
+_FREE: Final = (".services", ".config", ".env")
 #: The tables that are merged with those of an environment. Other values are replaced.
 _MERGED: Final = ("services", "config", "turn_taking")
 _VALIDATORS: Final[Mapping[str, Any]] = {
@@ -184,8 +186,10 @@ def _in_toml(problem: Problem) -> str:
     """Return the text of a problem. TOML calls an object a table, and each key below its head is of that table."""
     expected, comma, found = problem.message.partition(", got")
     text = expected.replace("an object", "a table") + comma + found
-    key = problem.path.rpartition(".")[2]
-    return f"{text} {_MISPLACED}" if text.startswith("unknown field") and key in _KEYS else text
+    table, _, key = problem.path.rpartition(".")
+    if key not in _KEYS or not (text.startswith("unknown field") or table.endswith(_FREE)):
+        return text
+    return f"{text}{'' if text.endswith(('.', '?')) else '.'} {_MISPLACED}"
 
 
 def _key(path: str) -> str:

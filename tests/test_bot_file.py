@@ -139,7 +139,15 @@ LLM = 'services = { llm = "echo" }\n'
         ('services = "echo"', "porter.toml: services: expected a table, got the string 'echo'"),
         (
             '[services]\nllm = "echo"\npublic = true',
-            "porter.toml: services.public: expected a string",
+            "services.public: expected a string or an array or a table, got true. It is a key of the file: write it",
+        ),
+        (
+            LLM + "[config]\npublic = true",
+            "config.public: expected a table, got true. It is a key of the file: write it above the first [table].",
+        ),
+        (
+            LLM + "[env]\npublic = true",
+            "env.public: expected a table, got true. It is a key of the file: write it",
         ),
         (
             '[services]\nllm = "echo"\nprompt = "x"',
@@ -209,6 +217,14 @@ def test_a_mistake_is_told_with_file_and_key(text: str, problem: str, write: Wri
     with pytest.raises(AuthorError) as raised:
         host_for(load_bot_file(path))
     assert problem in str(raised.value)
+
+
+@pytest.mark.parametrize("table", ["[env.production]\npublic = 3", "[[client]]\nname = 3"])
+def test_a_wrong_value_of_a_key_that_is_in_its_place_is_not_called_misplaced(table: str, write: Write) -> None:
+    """An environment has the keys of a file, and a grant has a name."""
+    path = write(LLM + table)
+    with pytest.raises(BotError, match=r"got the number 3$"):
+        load_bot_file(path)
 
 
 @pytest.mark.parametrize(
