@@ -171,7 +171,8 @@ class Host:
         """Open the lifespans. Raise `PluginError` if one does not open."""
         if self.logs_missing_keys:
             self._keys.log_missing(self.registry)
-            log_cut_deadlines(self.registry, self.limits, self._shared.functions.grants.by_name)
+            granted, functions = self._shared.offers.grants, self._shared.functions.grants
+            log_cut_deadlines(self.registry, self.limits, granted.by_name, functions.by_name)
         try:
             await self._stack.enter_async_context(self._clock.running())
             await self._stack.enter_async_context(self._shared.lifespans.running())

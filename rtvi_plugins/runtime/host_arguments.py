@@ -66,13 +66,19 @@ def check_watch(seconds: float | None) -> float | None:
     return seconds
 
 
-def log_cut_deadlines(registry: Registry, limits: Limits, functions: Collection[str]) -> None:
-    """Log the bot's actions whose deadline is later than the limit. The LLM may call `functions`, which have longer."""
+def log_cut_deadlines(registry: Registry, limits: Limits, granted: Collection[str], functions: Collection[str]) -> None:
+    """Log the bot's own actions whose deadline is later than a limit.
+
+    There is one limit for calls of clients, which may call `granted`, and one for the LLM, which may call `functions`.
+    """
+    limited = (("clients", granted, "deadline"), ("the LLM", functions, "function_seconds"))
     for action in registry.own_actions:
-        name = "function_seconds" if f"{action.service}:{action.name}" in functions else "deadline"
-        limit: float = getattr(limits, name)
-        if action.deadline is not None and action.deadline > limit:
-            log.warning(
-                "%s has deadline=%g, but the limit %s ends it after %g s. Write long=True, or deadline=%g or less.",
-                *(where(action.function), action.deadline, name, limit, limit),
-            )
+        name = f"{action.service}:{action.name}"
+        long = "" if name in functions else "long=True, or "  # no function can be long
+        for callers, names, limit in limited:
+            seconds: float = getattr(limits, limit)
+            if name in names and action.deadline is not None and action.deadline > seconds:
+                log.warning(
+                    "%s has deadline=%g, but the limit %s ends calls of %s after %g s. Write %sdeadline=%g or less.",
+                    *(where(action.function), action.deadline, limit, callers, seconds, long, seconds),
+                )

@@ -318,7 +318,7 @@ async def test_the_protocol_reads_its_own_types(type: str) -> None:
         assert "unknown-message" not in codes
 
 
-@bot(functions=["bot:called"], public=True)
+@bot(client=["bot:sent", "bot:sent_late", "bot:both"], functions=["bot:called", "bot:both"], public=True)
 async def slow_bot(session: Session, /) -> None:
     """A bot whose actions may take long."""
 
@@ -330,7 +330,17 @@ async def sent() -> None:
 
 @action(slow_bot, deadline=20)
 async def called() -> None:
-    """The LLM can call it too, which waits longer."""
+    """Only the LLM can call it, which waits longer."""
+
+
+@action(slow_bot, deadline=20)
+async def both() -> None:
+    """A client can call it, and the LLM."""
+
+
+@action(slow_bot, deadline=20)
+async def kept() -> None:
+    """Nobody can call it."""
 
 
 @action(slow_bot, deadline=60)
@@ -342,11 +352,13 @@ async def test_a_deadline_later_than_the_limit_is_logged_at_the_start(caplog: py
     """Such an action ends earlier than its author wants."""
     async with host_for(slow_bot, limits=Limits(function_seconds=30)):
         pass
-    found = [each.replace(__file__, "bot.py") for each in caplog.messages]
-    assert [each.partition("()")[0] for each in found] == ["sent", "sent_late"]
-    assert found[1].endswith("the limit deadline ends it after 9 s. Write long=True, or deadline=9 or less.")
+    assert [each.partition("()")[0] for each in caplog.messages] == ["sent", "both", "sent_late"]
+    problem = "has deadline=20, but the limit deadline ends calls of clients after 9 s. Write "
+    assert caplog.messages[0].endswith(f"{problem}long=True, or deadline=9 or less.")
+    assert caplog.messages[1].endswith(f"{problem}deadline=9 or less.")
     caplog.clear()
     async with host_for(slow_bot, limits=Limits(deadline=60, function_seconds=10)):
         pass
-    assert "called() (" in caplog.messages[0]
-    assert "has deadline=20, but the limit function_seconds ends it after 10 s." in caplog.messages[0]
+    assert [each.partition("()")[0] for each in caplog.messages] == ["called", "both"]
+    problem = "has deadline=20, but the limit function_seconds ends calls of the LLM after 10 s. Write "
+    assert all(each.endswith(f"{problem}deadline=10 or less.") for each in caplog.messages)
