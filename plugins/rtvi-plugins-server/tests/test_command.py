@@ -231,7 +231,7 @@ def test_an_address_of_another_machine_is_said_to_be(capsys: pytest.CaptureFixtu
         assert run([f"{DESK}:desk", "--host", host, "--port", "0"]) == FAILED
         printed = capsys.readouterr().err
         assert f"This machine cannot listen on {host}, port 0: " in printed
-        assert "Write an address of this machine alone, as in --host 0.0.0.0, and its port with --port." in printed
+        assert "Give --host an address of this machine, without scheme and port, as in --host 127.0.0.1" in printed
 
 
 def test_help_explains_every_option(capsys: pytest.CaptureFixture[str]) -> None:

@@ -272,8 +272,8 @@ def _cannot_listen(host: str, port: int, error: OSError) -> str:
         return f"This user may not listen on port {port}; choose a port from 1024 on with --port."
     reason = (error.strerror or "the address is not known").partition(" (while attempting")[0]
     return (
-        f"This machine cannot listen on {host}, port {port}: {reason}. Write an address of this machine alone, as in "
-        "--host 0.0.0.0, and its port with --port."
+        f"This machine cannot listen on {host}, port {port}: {reason}. Give --host an address of this machine, "
+        "without scheme and port, as in --host 127.0.0.1, and the port with --port."
     )
 
 
