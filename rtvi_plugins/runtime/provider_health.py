@@ -64,8 +64,9 @@ class _Failing:
     until: float
     failures: int = 0
     tried_until: float = 0.0
-    #: The value of `Health.noted` at its last failure.
+    #: The value of `Health.noted` at its last failure, and whether the vendor has said then how long to wait.
     last: int = 0
+    must_wait: bool = False
 
 
 class Health:
@@ -127,16 +128,18 @@ class Health:
         pause = max(first * 2.0 ** min(failing.failures - 1, 10), error.retry_after or 0.0)
         pause = min(pause, _LONGEST_PAUSE)
         failing.until, failing.tried_until, failing.last = now + pause, 0.0, self.noted
+        failing.must_wait = error.retry_after is not None
         if used.has_shared_keys:
             log.warning("The provider %s fails (%s). It is left out for %g s.", used.name, error.category, pause)
 
     def worked(self, used: Used, began: int) -> int:
-        """Note that a provider has begun to answer, unless the use began before its last failure.
+        """Note that a provider has begun to answer. Return how often it had failed, or 0.
 
-        `began` is the value of `noted` when the use began. Return how often it had failed, or 0.
+        `began` is the value of `noted` when the use began. If the use began before the last failure, it ends no pause
+        for which the vendor has asked. It ends others: a busy vendor that answers nearly all requests does work.
         """
         failing = self._failing.get(used)
-        if failing is None or failing.last > began:
+        if failing is None or (failing.must_wait and failing.last > began):
             return 0
         del self._failing[used]
         if used.has_shared_keys:

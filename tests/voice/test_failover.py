@@ -378,16 +378,19 @@ async def test_a_provider_that_seldom_fails_serves_nearly_all_turns(vendors: Ven
         assert sum(served) > 0.9 * len(served)
 
 
-async def test_an_answer_to_an_earlier_request_ends_no_pause(vendors: Vendors) -> None:
-    """Later requests may fail all the same."""
-    vendors.before["llm.a"] = [answers := anyio.Event(), failure("unavailable")]
+@pytest.mark.parametrize(("asked", "failing"), [(None, []), (30.0, ["llm.a"])])
+async def test_an_answer_to_an_earlier_request_ends_a_pause(
+    vendors: Vendors, asked: float | None, failing: list[str]
+) -> None:
+    """But not a pause for which the vendor has asked."""
+    vendors.before["llm.a"] = [answers := anyio.Event(), failure("unavailable", retry_after=asked)]
     async with sessions(vendors, 2) as (host, _, (first, second)):
         await write(first)
         assert await answer(second) == "llm.b answers instead."
         answers.set()
         await settle()
         assert "".join(each["text"] for each in first.data_of("bot-llm-text")) == "llm.a answers."
-        assert [*host.failing_providers] == ["llm.a"]
+        assert [*host.failing_providers] == failing
 
 
 async def test_a_trial_that_fails_counts_although_another_use_has_failed_meanwhile(vendors: Vendors) -> None:
