@@ -210,7 +210,19 @@ async def test_an_interruption_that_comes_too_late_does_no_harm() -> None:
 
 
 async def test_an_interruption_before_the_response_has_begun() -> None:
-    """It has no id yet, so the vendor is stopped by the end of the connection."""
+    """It cannot be stopped. The connection is used again, and the response is not heard."""
+    server = RealtimeServer()
+    async with reading(server) as (tts, vendor):
+        await speech_of(tts, "Hello.")
+        server.asked, server.may_begin = anyio.Event(), anyio.Event()
+        await interrupt_after(server.asked, tts)
+        server.may_begin.set()
+        assert pcm(await speech_of(tts, "Bye.")) == WHOLE
+        assert kinds_of(sent(vendor, 0)) == ["session.update", *["response.create"] * 3]
+
+
+async def test_an_interruption_before_the_first_response_has_begun_closes_the_connection() -> None:
+    """The vendor may yet refuse the settings, and nobody would learn of it."""
     server = RealtimeServer(may_begin=anyio.Event())
     async with reading(server) as (tts, vendor):
         await interrupt_after(server.asked, tts)

@@ -53,6 +53,8 @@ class OpenAITTS:
     sockets: VendorWebSockets = field(repr=False)
     fields: Mapping[str, Any] = {}
     _reused: ReusedWebSockets = field(init=False, repr=False)
+    #: The last settings with which the vendor has read.
+    _accepted: Mapping[str, Any] | None = field(default=None, init=False, repr=False)
     #: The name of the tags around each text. Nobody can know it, so no text can contain its end.
     _mark: str = field(factory=lambda: f"text-{secrets.token_hex(4)}", init=False, repr=False)
 
@@ -100,9 +102,10 @@ class OpenAITTS:
             try:
                 async with (
                     self._reused.open("realtime", params={"model": fields["model"]}, hello=hello) as stream,
-                    aclosing(_speech(stream, reading)) as pieces,
+                    aclosing(_speech(stream, reading, is_accepted=hello == self._accepted)) as pieces,
                 ):
                     async for piece in pieces:
+                        self._accepted = hello
                         yield piece
                 return
             except ProviderError as failed:
@@ -110,8 +113,8 @@ class OpenAITTS:
                     raise
 
 
-async def _speech(stream: WebSocketStream, reading: Reading) -> AsyncGenerator[Audio | Usage]:
-    """Yield the audio of a text, and the usage."""
+async def _speech(stream: WebSocketStream, reading: Reading, *, is_accepted: bool) -> AsyncGenerator[Audio | Usage]:
+    """Yield the audio of a text, and the usage. `is_accepted` says whether the vendor is known to take the settings."""
     try:
         stream.post(reading.ask())
         while not reading.is_over:
@@ -122,11 +125,12 @@ async def _speech(stream: WebSocketStream, reading: Reading) -> AsyncGenerator[A
                 yield audio
         yield reading.usage
     finally:
-        # Before the response has begun, it has no id to stop it by, and the vendor may yet refuse the settings of the
-        # session: the connection is closed. After it, what still comes of the response is for no other reading.
-        if reading.has_begun:
-            if not reading.is_over:
-                stream.post(reading.cancel())
+        # One that has not begun has no id yet, so it cannot be stopped. The vendor makes it, and nobody hears it.
+        if reading.has_begun and not reading.is_over:
+            stream.post(reading.cancel())
+        # What still comes of it is for no other reading, so the connection can be used at once. But if the vendor may
+        # yet refuse the settings, it is closed: without them, the model would answer the next text, and not read it.
+        if reading.has_begun or is_accepted:
             stream.finish()
 
 
