@@ -69,7 +69,7 @@ class Resumption:
         else:
             self._resume_token = ""
         self.received, self._resumable_until = 1, None
-        if not self.mark:
+        if not (self.mark and self.is_possible):  # then nobody asks for it
             self.connected.set()
         return is_object(offer) and offer.get("restored") is True
 
