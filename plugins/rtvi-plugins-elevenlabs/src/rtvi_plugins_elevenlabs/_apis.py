@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 from urllib.parse import quote
 
 from attrs import frozen
@@ -32,6 +32,9 @@ class API(ABC):
     voice_id: str
     settings: Mapping[str, Any]
     fields: Mapping[str, Any]
+
+    #: Whether it may end the connection to close a context again, such as when the user interrupts the last sentence.
+    closes_once: ClassVar[bool] = False
 
     @property
     @abstractmethod
@@ -83,6 +86,8 @@ class _TextToSpeech(API):
 
 
 class _TextToDialogue(API):
+    closes_once = True
+
     @property
     def path(self) -> str:
         return "v1/text-to-dialogue/multi-stream-input"

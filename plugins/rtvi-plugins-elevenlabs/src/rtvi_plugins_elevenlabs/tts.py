@@ -88,6 +88,7 @@ class ElevenLabsTTS:
             while not speech.is_over:
                 for piece in speech.read(await anext(stream)):
                     yield piece
+            stream.finish()
         yield Usage(characters=speech.characters, model=self.fields.get("model_id"))
 
 
@@ -127,7 +128,8 @@ class _Speech:
                 yield {**context, **message}
         for message in api.end():
             yield {**context, **message}
-        stream.finish()  # to close a context twice may end the connection
+        if api.closes_once:
+            stream.finish()
         self._all_sent.set()
         yield {**context, "close_context": True}
 
