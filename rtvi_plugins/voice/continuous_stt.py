@@ -33,12 +33,11 @@ from ..utils.waiting import Condition
 from .provider_streams import (
     Feed,
     ReplayableStream,
+    StreamFailures,
     as_provider_error,
     class_of_provider,
-    is_reported,
     let_cancellation_through,
     reading,
-    reopening_delay,
 )
 
 __all__ = ("ListeningStream", "Streams")
@@ -180,11 +179,9 @@ class Streams:
     endpointing: bool
     #: The stream, from one utterance to the next.
     _stream: ListeningStream | None = None
-    #: The last stream that is over, how many have failed in a row, and when the next one may be opened.
+    #: The last stream that is over, the failures in a row, and when the next stream may be opened.
     _ended_stream: ListeningStream | None = None
-    _stream_failures: int = 0
-    #: Whether one of these failures was reported.
-    _is_reported: bool = False
+    _failures: StreamFailures = field(factory=StreamFailures)
     #: The providers that take over outside of utterances, until one works.
     _alternatives: Alternatives | None = None
     _reopen_at: float = 0.0
@@ -217,13 +214,14 @@ class Streams:
         if self._ended_stream is not stream:
             self._ended_stream = stream
             if stream.works:
-                self._stream_failures, self._is_reported, self._alternatives = 0, False, None
-            self._stream_failures += 1
+                self._failures.clear()
+                self._alternatives = None
+            self._failures.count += 1
             error: ProviderError | None = None
             if stream.error is not None:
                 provider = self.session.alternatives(self.stt).provider
                 error = as_provider_error(stream.error, "an STT", "listened", provider)
-            self._reopen_at = now + reopening_delay(self._stream_failures, error)
+            self._reopen_at = now + self._failures.delay(error)
             if error is not None and utterance is None:
                 self.tasks.start_soon(self._replace_stt, error)
         return utterance is not None or now >= self._reopen_at
@@ -234,6 +232,6 @@ class Streams:
         if await others.failed(error):
             return
         self._alternatives = None  # begin with the first one again
-        if is_reported(self._stream_failures, error, again=self._is_reported):
-            self._is_reported = True
+        if self._failures.is_news(error):
+            self._failures.is_reported = True
             self.session.fail(error)

@@ -37,15 +37,14 @@ __all__ = (
     "InvalidPiece",
     "Patience",
     "ReplayableStream",
+    "StreamFailures",
     "as_provider_error",
     "class_of_provider",
     "clean_usage",
     "idle_timeout",
-    "is_reported",
     "let_cancellation_through",
     "named",
     "reading",
-    "reopening_delay",
     "retried",
 )
 
@@ -88,20 +87,27 @@ _LONGEST_DELAY: Final = _DELAYS[-1]
 _REPORTED_AFTER: Final = 3
 
 
-def reopening_delay(failures: int, error: ProviderError | None) -> float:
-    """Return how many seconds to wait before a stream is opened again, after this many failures in a row."""
-    if error is not None and _lasts(error):
-        return _LONGEST_DELAY
-    delay = _DELAYS[max(0, min(failures, len(_DELAYS)) - 1)]
-    return max(delay, (error and error.retry_after) or 0.0)
+@define(eq=False)
+class StreamFailures:
+    """How many streams have failed in a row, and whether one of these failures was reported."""
 
+    count: int = 0
+    is_reported: bool = False
 
-def is_reported(failures: int, error: ProviderError, *, again: bool) -> bool:
-    """Return whether the user should know that a stream cannot be opened, after this many failures in a row.
+    def clear(self) -> None:
+        """Note that a stream works."""
+        self.count, self.is_reported = 0, False
 
-    `again` is whether one of these failures was reported already.
-    """
-    return (failures >= _REPORTED_AFTER and not again) or _lasts(error)
+    def delay(self, error: ProviderError | None) -> float:
+        """Return how many seconds to wait before a stream is opened again."""
+        if error is not None and _lasts(error):
+            return _LONGEST_DELAY
+        delay = _DELAYS[max(0, min(self.count, len(_DELAYS)) - 1)]
+        return max(delay, (error and error.retry_after) or 0.0)
+
+    def is_news(self, error: ProviderError) -> bool:
+        """Return whether the user should be told that a stream cannot be opened."""
+        return (self.count >= _REPORTED_AFTER and not self.is_reported) or _lasts(error)
 
 
 def _lasts(error: ProviderError) -> bool:

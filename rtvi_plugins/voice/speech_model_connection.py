@@ -49,13 +49,12 @@ from .provider_streams import (
     Feed,
     FormatCheck,
     ReplayableStream,
+    StreamFailures,
     as_provider_error,
     class_of_provider,
-    is_reported,
     let_cancellation_through,
     named,
     reading,
-    reopening_delay,
 )
 
 __all__ = ("Answer", "ModelConnection", "ModelStream")
@@ -295,9 +294,7 @@ class ModelConnection:
     _functions: tuple[Sequence[Function], str | None] = ((), None)
     #: The user's audio that another stream would hear.
     _recent_audio: deque[Audio | Pause] = field(factory=deque[Audio | Pause])
-    _stream_failures: int = 0
-    #: Whether one of these failures was reported.
-    _is_reported: bool = False
+    _failures: StreamFailures = field(factory=StreamFailures)
     _reopen_timer: Timer | None = None
     #: The providers that take over. It is set from a failure outside of turns until the next piece.
     _alternatives: Alternatives | None = None
@@ -359,7 +356,7 @@ class ModelConnection:
 
     def works(self) -> None:
         """Note that the stream has yielded something."""
-        self._stream_failures, self._is_reported = 0, False
+        self._failures.clear()
         if self._alternatives is not None:
             self._alternatives.answered()
             self._alternatives = None
@@ -368,19 +365,15 @@ class ModelConnection:
         """Open another stream after a while. A turn that runs fails, and may ask for another stream at once."""
         if stream is not self._stream or self._is_replacing:
             return
-        self._stream_failures += error is not None
-        is_news = (
-            error is not None
-            and not self.in_turn
-            and is_reported(self._stream_failures, error, again=self._is_reported)
-        )
+        self._failures.count += error is not None
+        is_news = error is not None and not self.in_turn and self._failures.is_news(error)
         others = self._alternatives or self.session.alternatives(self.model)
         if error is not None and others.exist and not self.in_turn:  # else the turn asks the next provider
             self._alternatives, self._is_replacing = others, True
             self.listener.stream_lost(None)
             self.tasks.start_soon(self._replace_provider, error, is_news)
             return
-        self._is_reported = self._is_reported or is_news
+        self._failures.is_reported = self._failures.is_reported or is_news
         self.listener.stream_lost(error if is_news else None)
         if self.stream is None:
             self._open_later(error)
@@ -395,14 +388,14 @@ class ModelConnection:
             self._open_again()
             return
         if is_news:
-            self._is_reported = True
+            self._failures.is_reported = True
             self.session.fail(error)
         self._alternatives = None
         if self.stream is None:
             self._open_later(error)
 
     def _open_later(self, error: ProviderError | None) -> None:
-        delay = reopening_delay(self._stream_failures, error)
+        delay = self._failures.delay(error)
         self._reopen_timer = self.session.clock.call_after(delay, self._open_again)
 
     def _open_again(self) -> None:
@@ -415,7 +408,7 @@ class ModelConnection:
         try:
             self.open()
         except ProviderError as error:
-            self._stream_failures += 1
+            self._failures.count += 1
             self._open_later(error)
 
     # ---- the context -----------------------------------------------------------------------------------------------
