@@ -19,7 +19,7 @@ from rtvi_plugins.kinds import Audio, Usage
 from rtvi_plugins_vendor import Samples, parameters
 
 from ._failures import category_of
-from ._realtime import RATE
+from ._realtime import RATE, failure_of, usage_of
 
 __all__ = ("Reading", "is_realtime", "session_update")
 
@@ -100,7 +100,7 @@ class Reading:
     def take(self, event: Mapping[str, Any]) -> list[Audio]:
         """Return the audio of an event: one piece, or none. Raise `ProviderError` if the vendor cannot read the text.
 
-        Events of other responses are ignored: of one that was stopped, some may still come.
+        Events of other responses are ignored, because they may still arrive after a response was stopped.
         """
         match event["type"]:
             case "response.created":
@@ -122,12 +122,5 @@ class Reading:
         if (status := response["status"]) == "incomplete":  # it was filtered, or is too long: it would be so again
             raise ProviderError(self.provider, "no-answer", retryable=False)
         if status != "completed":
-            details: Mapping[str, Any] = response.get("status_details") or {}
-            raise ProviderError(self.provider, category_of(details.get("error") or {}))
-        usage: Mapping[str, Any] = response.get("usage") or {}
-        cached: Mapping[str, int] = usage.get("input_token_details") or {}
-        self.usage = Usage(
-            usage.get("input_tokens") or 0,
-            usage.get("output_tokens") or 0,
-            cached_tokens=cached.get("cached_tokens") or 0,
-        )
+            raise failure_of(self.provider, response)
+        self.usage = usage_of(response)

@@ -36,7 +36,7 @@ from rtvi_plugins_vendor import text_of
 
 from ._failures import category_of
 
-__all__ = ("RATE", "STOPPED", "Realtime", "items_of")
+__all__ = ("RATE", "STOPPED", "Realtime", "failure_of", "items_of", "usage_of")
 
 Event: TypeAlias = "dict[str, Any]"
 
@@ -213,17 +213,10 @@ class Realtime:
 
     def _end(self, response: Mapping[str, Any]) -> Iterator[SpeechPiece]:
         if response["status"] == "failed":
-            details: Mapping[str, Any] = response.get("status_details") or {}
-            raise ProviderError(self.provider, category_of(details.get("error") or {}))
+            raise failure_of(self.provider, response)
         answer, self._active = self._active, None
-        if (usage := response.get("usage")) is not None:
-            cached: Mapping[str, int] = usage.get("input_token_details") or {}
-            yield Usage(
-                usage.get("input_tokens") or 0,
-                usage.get("output_tokens") or 0,
-                model=self.model,
-                cached_tokens=cached.get("cached_tokens") or 0,
-            )
+        if response.get("usage") is not None:
+            yield usage_of(response, self.model)
         if answer is not None and (answer.asked or answer.begun):
             self._ended.append(answer)
             yield AnswerEnded()
@@ -234,6 +227,24 @@ class Realtime:
             self._sent = None
         elif error.get("event_id") not in _MAY_FAIL:
             raise ProviderError(self.provider, category_of(error))
+
+
+def failure_of(provider: str, response: Mapping[str, Any]) -> ProviderError:
+    """Return the error of a response that has failed."""
+    details: Mapping[str, Any] = response.get("status_details") or {}
+    return ProviderError(provider, category_of(details.get("error") or {}))
+
+
+def usage_of(response: Mapping[str, Any], model: str | None = None) -> Usage:
+    """Return the tokens of a response that has ended: none if the vendor does not report them."""
+    usage: Mapping[str, Any] = response.get("usage") or {}
+    cached: Mapping[str, int] = usage.get("input_token_details") or {}
+    return Usage(
+        usage.get("input_tokens") or 0,
+        usage.get("output_tokens") or 0,
+        model=model,
+        cached_tokens=cached.get("cached_tokens") or 0,
+    )
 
 
 def _truncate(answer: _Answer, seconds: float) -> Iterator[Event]:
