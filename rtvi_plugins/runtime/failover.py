@@ -137,13 +137,13 @@ class Failovers:
 
     async def _reopen(self, service: str) -> None:
         """Open the chosen provider that could not be opened, or that has died."""
-        old = self.services.open[service]
+        old, chosen = self.services.open[service], self.core.protocol.offer.providers[service]
         try:
             if not old.is_up:
-                with self._trial(service, self.core.protocol.offer.providers[service]):
+                with self._trial(service, chosen):
                     await self.applied.reopen(service, old)
         except RequestError as error:
-            self._note_unopened(service, self.core.protocol.offer.providers[service], error)
+            self._note_unopened(service, chosen, error)
         finally:
             self._reopening.discard(service)
 

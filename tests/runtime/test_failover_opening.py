@@ -103,19 +103,21 @@ async def test_a_new_session_does_not_open_what_fails(vendors: Vendors) -> None:
             assert await answer(wire) == "llm.b answers."
 
 
+async def stay(host: Host, clock: ManualClock) -> None:
+    """Open a session, and never leave it."""
+    async with connection_to(host, clock):
+        await anyio.sleep_forever()
+
+
 async def test_one_session_at_a_time_opens_what_fails(vendors: Vendors) -> None:
     """The start of the other sessions does not wait for it."""
     vendors.opening["llm.a"] = [failure("unavailable"), HANG]
     clock = ManualClock()
 
-    async def wait(host: Host) -> None:
-        async with connection_to(host, clock):
-            await anyio.sleep_forever()
-
     async with host_of(typist, vendors, clock=clock) as host, anyio.create_task_group() as tasks:
         async with connection_to(host, clock):
             clock.advance(6.0)
-            tasks.start_soon(wait, host)
+            tasks.start_soon(stay, host, clock)
             await settle()
             async with connection_to(host, clock):
                 assert (vendors.open["llm.a"], vendors.open["llm.b"]) == (0, 2)
@@ -124,21 +126,17 @@ async def test_one_session_at_a_time_opens_what_fails(vendors: Vendors) -> None:
 
 @pytest.mark.parametrize("moment", ["its pause", "a trial"])
 async def test_a_new_session_prefers_an_alternative_that_works(vendors: Vendors, moment: str) -> None:
-    """It does not wait for one that fails, or that another session opens."""
+    """It waits neither for a provider that fails nor for one that another session is opening."""
     faults: list[Any] = [failure("unavailable"), HANG, HANG]
     vendors.opening |= {"llm.a": failure("unavailable"), "llm.b": faults}
     clock = ManualClock()
-
-    async def wait(host: Host) -> None:
-        async with connection_to(host, clock):
-            await anyio.sleep_forever()
 
     async with host_of(three, vendors, clock=clock) as host, anyio.create_task_group() as tasks:
         async with connection_to(host, clock):
             pass
         if moment == "a trial":
             clock.advance(6.0)
-            tasks.start_soon(wait, host)
+            tasks.start_soon(stay, host, clock)
             await settle()
         left = len(faults)
         async with connection_to(host, clock):
