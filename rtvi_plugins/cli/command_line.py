@@ -93,7 +93,7 @@ def _import_hint(target: str, error: BaseException) -> str:
 
 
 class CommandParser(ArgumentParser):
-    """A parser of `argparse` whose error about an unknown option suggests the one that was meant."""
+    """A parser of `argparse`. Its error about an unknown option suggests the most similar one."""
 
     def error(self, message: str) -> NoReturn:
         """Write the error and exit."""

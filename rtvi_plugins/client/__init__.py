@@ -5,8 +5,8 @@ memory (of `rtvi_plugins.testing`). Every request returns or raises: a refusal r
 missing answer `NoAnswer`, and the end of the connection `SessionClosed`.
 
 With `reconnect`, the client resumes its session when the connection is lost, if the bot offers that: requests then wait
-for their answers until it is back. What has not arrived is sent again, and newer messages after it. This includes
-messages without an answer, such as a text of the user; the last 32 of them are kept.
+for their answers until it is back. Then lost messages are sent again, and newer ones after them. Of the messages that
+nobody answers, such as a text of the user, the last 32 are kept for this.
 
 Answers are recognised by their ids, which begin with `request-` and a random text. A second answer, and an answer to a
 request that was cancelled, are dropped. If the bot refuses a message that has no answer, the refusal is an event. A
@@ -77,7 +77,8 @@ class _PendingRequest:
     data: Any = None
     #: Whether the text was sent, on this connection or an earlier one. Otherwise it waits for the connection.
     sent: bool = False
-    #: How many messages without an answer were sent before it: they have arrived if it is answered.
+    #: How many messages without an answer were sent before it: they have arrived if it is answered. Ids do not tell the
+    #: order, because `ask` makes its id before it sends.
     sent_before: int = 0
 
 

@@ -40,8 +40,8 @@ MUTE: Final = "mute"
 EMPTY: Final = "empty"
 #: What a voice does that works: it begins to speak when it has all of the text.
 LATE: Final = "late"
-#: What a vendor does that fails: raise, hang, or wait for an event. An empty text is nothing. Of a list, each request
-#: takes the next.
+#: What a vendor does: it raises an error, does one of the above, or waits for an event. With "" it works. With a list,
+#: each request takes the next one.
 Fault = Exception | str | anyio.Event | list[Any]
 
 

@@ -282,7 +282,7 @@ def texts_of(session: Session) -> list[object]:
 
 @pytest.mark.parametrize("moves", [False, True])
 async def test_a_text_that_was_lost_with_its_connection_is_sent_again(moves: bool) -> None:
-    """The connection swallows it, as a network that has failed does. What has arrived is not sent again."""
+    """The first connection loses it without an error. What has arrived is not sent again."""
     store = MemoryStore()
     fakes = Fakes([Text("One.")], [Text("Two.")], [Text("Three.")])
     hosts = [Host(clerk, modules=[fakes], environ={}, store=store) for _ in range(2)]

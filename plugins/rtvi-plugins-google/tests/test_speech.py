@@ -208,7 +208,7 @@ async def test_speech_stops_the_answer() -> None:
 async def test_a_turn_without_an_answer_ends(
     reason: str | None, logged: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An answer that was asked for is empty. What the user said is over, and its transcript is final."""
+    """The requested answer is empty. The user's speech ends all the same, and its transcript is final."""
     ending = {"turnComplete": True, **({"turnCompleteReason": reason} if reason else {})}
     async with talking(*[LOUD] * 20, *[SILENT] * 20, server=LiveServer([ending, ending, None])) as (pieces, feed, _):
         assert [await anext(pieces) for _ in range(5)] == [SpeechBegan(), *INTERIM, FINAL, SpeechEnded()]

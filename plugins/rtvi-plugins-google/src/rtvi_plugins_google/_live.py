@@ -102,7 +102,7 @@ class Live:
 
     @property
     def is_leaving(self) -> bool:
-        """Whether the vendor will close the connection soon, and nobody speaks, or waits for anything."""
+        """Whether the vendor will close the connection soon, nobody speaks, and no answer or result is awaited."""
         waits = self._active or self._waiting or self._drops or self._calls or self._unanswered
         return self._closes and not (waits or self._speaks or self._activity)
 

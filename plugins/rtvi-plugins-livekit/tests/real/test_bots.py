@@ -306,7 +306,7 @@ async def test_audio_is_sent_in_whole_chunks() -> None:
 
 
 async def test_the_vad_of_a_plugin_finds_the_end_of_the_utterance() -> None:
-    """Some vendors finish a text only when they are told to, and LiveKit tells them when a VAD does."""
+    """Some vendors finish a text only when the client asks for it. LiveKit asks when its VAD reports silence."""
 
     async def commit(socket: FakeSocket) -> None:
         async for message in socket:

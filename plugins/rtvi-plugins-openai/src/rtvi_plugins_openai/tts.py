@@ -128,8 +128,8 @@ async def _speech(stream: WebSocketStream, reading: Reading, *, is_accepted: boo
         # One that has not begun has no id yet, so it cannot be stopped. The vendor makes it, and nobody hears it.
         if reading.has_begun and not reading.is_over:
             stream.post(reading.cancel())
-        # What still comes of it is for no other reading, so the connection can be used at once. But if the vendor may
-        # yet refuse the settings, it is closed: without them, the model would answer the next text, and not read it.
+        # The next reading ignores the rest of this response, so it can use the connection at once. But if the vendor
+        # may still refuse the settings, the connection is closed: without them, the model would answer the next text.
         if reading.has_begun or is_accepted:
             stream.finish()
 
